@@ -1,0 +1,119 @@
+"""What a plugin declares (`BackendSpec`) and what its author implements (`Synthesizer`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from hub.contract.event import AudioChunk, Mark
+from hub.contract.speech import SpeechRequest
+from hub.contract.voice import Voice, VoiceDraft
+
+CONTRACT = 1
+"""Version of this contract: in every BackendSpec and in every worker's Ready frame."""
+
+
+class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What a model can do. The hub asks this, never a backend's name.
+
+    A request that needs what is not declared here is refused with `unsupported_capability`.
+    `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz.
+    """
+
+    sample_rate: int = 0
+    languages: tuple[str, ...] = ()
+    preset_voices: bool = False
+    cloning: bool = False
+    cross_lingual: bool = False
+    instruct: bool = False
+    scene: bool = False
+    dialogue: bool = False
+    streaming: bool = False
+    live_text: bool = False
+    speed: bool = False
+    seed: bool = False
+    sampling: bool = False
+    codec: bool = False
+    conversion: bool = False
+
+
+class BackendSpec(Struct, kw_only=True, frozen=True):
+    """One model family, as its plugin registers it.
+
+    `synthesizer` is `module:Class`, a string, so that registering imports nothing heavy. `options` is the
+    Struct that validates `SpeechRequest.options`; its schema is published. `default_models` are models
+    that exist without any configuration (name -> ModelConfig keywords).
+    """
+
+    name: str
+    synthesizer: str
+    title: str = ""
+    description: str = ""
+    capabilities: Capabilities = Capabilities()
+    options: type[Struct] | None = None
+    default_models: dict[str, dict[str, Any]] = {}
+    licence: str = ""
+    homepage: str = ""
+    contract: int = CONTRACT
+
+
+class ModelConfig(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A configured instance of a backend, as `Synthesizer.load` gets it.
+
+    `path` is a folder, a file or a hub id, as the backend documents; `device` is `auto`, `cpu`, `cuda`,
+    `cuda:1`, `mps`; `dtype` is `auto`, `float32`, `bfloat16`, `float16`; `options` are the backend's own
+    load-time options.
+    """
+
+    name: str
+    backend: str = ""
+    path: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    compile: bool = False
+    options: dict[str, Any] = {}
+
+
+class Stop(Protocol):
+    """Asked by a synthesizer between its steps: is the caller gone?"""
+
+    def is_set(self) -> bool:
+        """True once nobody wants the rest; return from `speak` as soon as it is."""
+        ...
+
+
+@runtime_checkable
+class Synthesizer(Protocol):
+    """All that a plugin author implements. It lives in a worker process; heavy imports are welcome there.
+
+    Optional attributes, read after `load`: `capabilities` (what the loaded checkpoint can do, when that
+    differs from the BackendSpec) and `concurrency` (how many `speak` calls may run at once, each in a thread
+    of its own; default 1). Raise `hub.contract.errors` types for what the caller can mend; anything else
+    is reported as `backend_failed`.
+    """
+
+    def load(self, model: ModelConfig) -> None:
+        """Load weights and warm up. Called once, first."""
+        ...
+
+    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Yield audio as soon as it exists; look at `stop` between steps.
+
+        The hub has validated the request against the capabilities, and `request.voice`, when set, is an id
+        from `voices()`.
+        """
+        ...
+
+    def voices(self) -> list[Voice]:
+        """The presets of the loaded model; an empty list if it has none."""
+        ...
+
+    def make_voice(self, draft: VoiceDraft) -> bytes:
+        """Prepare references into opaque state that the hub stores and caches (no pickles)."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; the process ends right after."""
+        ...

@@ -1,0 +1,69 @@
+"""What the hub asks of an engine, whichever way it runs its synthesizer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from hub.contract.backend import Capabilities
+from hub.contract.speech import SpeechRequest
+from hub.contract.voice import Voice
+from hub.engine.stream import EventStream
+
+EngineState = Literal["stopped", "starting", "ready", "backing_off", "broken"]
+"""`backing_off`: crashed, a respawn is due; `broken`: crashed too often, the circuit breaker is open."""
+
+
+class Loaded(Struct, kw_only=True, frozen=True):
+    """What a loaded model says of itself (the worker's Ready frame)."""
+
+    contract: int
+    capabilities: Capabilities
+    voices: tuple[Voice, ...] = ()
+    concurrency: int = 1
+
+
+class EngineStatus(Struct, kw_only=True, frozen=True):
+    """A snapshot for `/v1/backends`, `/v1/health` and the logs. Times are seconds since the epoch."""
+
+    state: EngineState
+    pid: int | None = None
+    started_at: float | None = None
+    active: int = 0
+    crashes: int = 0
+    last_error: str = ""
+
+
+class Engine(Protocol):
+    """One loaded model."""
+
+    @property
+    def status(self) -> EngineStatus:
+        """What the engine is doing now."""
+        ...
+
+    @property
+    def loaded(self) -> Loaded | None:
+        """What the model said when it was ready; None before its first start."""
+        ...
+
+    async def start(self) -> Loaded:
+        """Bring the model up, or join a start under way, or return at once if it is up.
+
+        Raises WorkerStartFailed (with the worker's last words), or BackendUnavailable while the circuit
+        breaker is open.
+        """
+        ...
+
+    def speak(self, request: SpeechRequest, request_id: str = "") -> EventStream:
+        """Begin a stream on a started engine. It ends with exactly one Done or Fault."""
+        ...
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the synthesizer other than `speak` (`voices`, `make_voice`); raises its HubError."""
+        ...
+
+    async def stop(self) -> None:
+        """End the model and free its memory; streams under way end with a `backend_unavailable` fault."""
+        ...

@@ -1,0 +1,1 @@
+"""Policy: which model, which voice, in which order, and what counts as an answer."""

@@ -1,0 +1,107 @@
+"""Settings: what `hub.toml`, `TTSHUB_*` environment variables and command-line flags may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class ServerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Where the hub listens."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8900
+    allow_public: bool = False
+    """Say outright that a public address may be bound without API keys."""
+
+
+class ApiKey(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One named key. Limits are per minute; None is no limit."""
+
+    name: str
+    key: Annotated[str, Meta(min_length=8)]
+    requests_per_minute: Annotated[float, Meta(gt=0)] | None = None
+    audio_seconds_per_minute: Annotated[float, Meta(gt=0)] | None = None
+
+
+class AuthSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Who may call. No keys: anybody, and then only on a loopback address."""
+
+    keys: tuple[ApiKey, ...] = ()
+
+
+class CorsSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which web pages may call: exact origins, or "*"."""
+
+    origins: tuple[str, ...] = ()
+
+
+class LimitSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Bounds on what callers send."""
+
+    text_chars: Annotated[int, Meta(ge=1)] = 100_000
+    body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
+    reference_seconds: Seconds = 120.0
+
+
+class WorkerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How worker processes are run. All times in seconds."""
+
+    start_timeout: Seconds = 300.0
+    buffer_seconds: Seconds = 60.0
+    """Audio that may wait in the hub for one slow client before the model is held."""
+    stall_timeout: Seconds = 120.0
+    """A client with a full buffer that reads nothing for so long is cut off."""
+    cancel_timeout: Seconds = 30.0
+    """A worker that does not stop a cancelled stream for so long is hung: it is killed and respawned."""
+    backoff_first: Annotated[float, Meta(ge=0)] = 0.25
+    backoff_max: Seconds = 30.0
+    breaker_crashes: Annotated[int, Meta(ge=1)] = 5
+    """Crashes in a row, with no request completed between, that open the circuit breaker."""
+    breaker_pause: Seconds = 60.0
+    """How long an open breaker refuses requests before one more start is tried."""
+
+
+class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[models.NAME]`: a configured instance of a backend."""
+
+    backend: str
+    path: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    compile: bool = False
+    python: str = ""
+    """The interpreter of another virtual environment to run the worker in; default: the hub's own."""
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
+    """Requests spoken at once; default, and at most, what the synthesizer declares."""
+    queue: Annotated[int, Meta(ge=0)] = 64
+    """Requests that may wait; one more is answered 429."""
+    deadline: Seconds = 120.0
+    """Seconds from a request's arrival to its first audio; then 503."""
+    preload: bool = True
+    options: dict[str, Any] = {}
+    env: dict[str, str] = {}
+    """Environment variables of the worker process."""
+
+
+class PluginSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which installed plugins are left out."""
+
+    disabled: tuple[str, ...] = ()
+
+
+class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Everything. `default_model` answers requests that name none; default: the first configured model."""
+
+    default_model: str = ""
+    log_level: str = "info"
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    cors: CorsSettings = CorsSettings()
+    limits: LimitSettings = LimitSettings()
+    worker: WorkerSettings = WorkerSettings()
+    plugins: PluginSettings = PluginSettings()
+    models: dict[str, ModelSettings] = {}

@@ -1,12 +1,23 @@
-"""Settings: what `hub.toml`, `TTSHUB_*` environment variables and command-line flags may say."""
+"""Settings: what `hub.toml`, `TTSHUB_*` environment variables and command-line flags may say.
+
+The Structs here are the whole list of keys, types and ranges; `hub.settings_load` reads them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 Seconds = Annotated[float, Meta(gt=0)]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. `problems` holds one readable line each; no line holds a secret."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class ServerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -19,12 +30,20 @@ class ServerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 class ApiKey(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """One named key. Limits are per minute; None is no limit."""
+    """One named key. Limits are per minute; None is no limit.
+
+    `key` may be `env:NAME` (an environment variable) or `file:PATH` (a file with the key in it, as container
+    secrets come), so that the configuration itself can be shown to anybody.
+    """
 
     name: str
     key: Annotated[str, Meta(min_length=8)]
     requests_per_minute: Annotated[float, Meta(gt=0)] | None = None
     audio_seconds_per_minute: Annotated[float, Meta(gt=0)] | None = None
+
+    def __repr__(self) -> str:
+        """Without the key: settings end up in logs and tracebacks."""
+        return f"ApiKey(name={self.name!r})"
 
 
 class AuthSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -97,7 +116,7 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Everything. `default_model` answers requests that name none; default: the first configured model."""
 
     default_model: str = ""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     cors: CorsSettings = CorsSettings()

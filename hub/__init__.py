@@ -1,6 +1,15 @@
 """tts-hub: many text-to-speech model families behind one contract."""
 
 from hub.contract import CONTRACT, BackendSpec, Capabilities, SpeechRequest, Synthesizer
+from hub.version import __version__
 
-__all__ = ["CONTRACT", "BackendSpec", "Capabilities", "SpeechRequest", "Synthesizer"]
-__version__ = "0.1.0"
+__all__ = ["CONTRACT", "BackendSpec", "Capabilities", "SpeechRequest", "Synthesizer", "__version__", "hookimpl"]
+
+
+def __getattr__(name: str) -> object:
+    """`hub.hookimpl`, imported on first use: a worker's interpreter needs no pluggy."""
+    if name == "hookimpl":
+        from hub.plugin.spec import hookimpl
+
+        return hookimpl
+    raise AttributeError(f"module 'hub' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-from hub.contract.errors import Cancelled
+from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Fault, SpeechEvent
 
 GRANT_STEP = 1.0
@@ -41,9 +41,9 @@ class EventStream:
             return
         if isinstance(event, Done | Fault):
             self.ended.set()
-        elif self._closed:
+        if self._closed:
             return
-        elif isinstance(event, AudioChunk):
+        if isinstance(event, AudioChunk):
             self.buffered += event.seconds
         self._events.append(event)
         self._wake.set()
@@ -74,13 +74,16 @@ class EventStream:
             self._grant(self._owed)
             self._owed = 0.0
 
-    def close(self) -> None:
-        """Consumer side: nobody wants the rest. Returns at once; wait for `ended` to know that the engine is free."""
+    def close(self, reason: HubError | None = None) -> None:
+        """Nobody wants the rest. Returns at once; wait for `ended` to know that the engine is free.
+
+        What is buffered is dropped, and whoever still reads gets `reason` (default: `cancelled`) as the ending.
+        """
         if self._closed:
             return
         self._closed = True
         self._events.clear()
-        self._events.append(Cancelled("the caller left").to_fault())
+        self._events.append((reason or Cancelled("the caller left")).to_fault())
         self._wake.set()
         if not self.ended.is_set():
             self._cancel()

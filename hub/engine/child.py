@@ -1,0 +1,153 @@
+"""Child: one worker process and its three pipes, on asyncio's own subprocess transport.
+
+Works on the transport and not on streams because each chunk then costs one callback and no task switch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import msgspec
+
+from hub.contract.errors import WorkerStartFailed
+from hub.engine import wire
+
+log = logging.getLogger("hub.worker")
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+class Child(asyncio.SubprocessProtocol):
+    """A worker process. `on_message` gets its frames, `on_exit` (once) a phrase such as "was killed by SIGKILL"."""
+
+    def __init__(
+        self, name: str, on_message: Callable[[wire.ToHub], None], on_exit: Callable[[Child, str], None]
+    ) -> None:
+        self._name = name
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._frames = wire.FrameBuffer(wire.to_hub_decoder)
+        self._words = bytearray()
+        self._gone = asyncio.Event()
+        self._no_hub = False
+        self._transport: asyncio.SubprocessTransport
+        self._stdin: asyncio.WriteTransport
+        self.pid = 0
+
+    @classmethod
+    async def spawn(
+        cls,
+        *,
+        name: str,
+        python: str,
+        env: Mapping[str, str],
+        on_message: Callable[[wire.ToHub], None],
+        on_exit: Callable[[Child, str], None],
+    ) -> Child:
+        """Start `python -m hub.engine.worker`. Raises WorkerStartFailed if there is no such interpreter."""
+        # A session of its own: Ctrl-C in the hub's terminal must not reach the worker before the hub has stopped it.
+        # PYTHONSAFEPATH: a file called numpy.py in the working directory must not be imported.
+        environ = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **env}
+        try:
+            _, child = await asyncio.get_running_loop().subprocess_exec(
+                lambda: cls(name, on_message, on_exit),
+                python or sys.executable,
+                "-m",
+                "hub.engine.worker",
+                env=environ,
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.error("model %s: interpreter %s does not start: %s", name, python, error)
+            raise WorkerStartFailed(
+                f"the interpreter of model {name!r} does not start ({error.strerror}); correct models.{name}.python"
+            ) from None
+        return child
+
+    def send(self, data: bytes) -> None:
+        """Write a frame; to a process that is gone it is dropped, and `on_exit` tells."""
+        if not self._stdin.is_closing():
+            self._stdin.write(data)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the worker and whatever processes it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    async def kill(self) -> None:
+        """End the process now, and wait until it is gone."""
+        if not self._gone.is_set():
+            self.signal(signal.SIGKILL)
+            await self._gone.wait()
+
+    async def close(self, timeout: float) -> None:
+        """Close the pipe, which asks the worker to end; after `timeout` seconds kill it."""
+        self._stdin.close()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._gone.wait()
+        except TimeoutError:
+            log.warning("the worker of model %s did not end within %g s: killed", self._name, timeout)
+            await self.kill()
+
+    # -- asyncio's side ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The process runs."""
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+        self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(STDIN))
+        self.pid = self._transport.get_pid()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Frames on stdout; words for the log on stderr."""
+        if fd == STDERR:
+            self._log(data)
+            return
+        try:
+            for message in self._frames.feed(data):
+                self._on_message(message)
+        except (wire.FrameError, msgspec.MsgspecError) as error:
+            log.error("the worker of model %s sent rubbish: %s", self._name, error)
+            self.signal(signal.SIGKILL)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """A worker that closed its stdout is of no use any more."""
+        if fd == STDOUT:
+            self.signal(signal.SIGKILL)
+
+    def process_exited(self) -> None:
+        """Reaped. `connection_lost` follows once the pipes are read to the end, so nobody else may hold them open."""
+        self.signal(signal.SIGKILL)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process is gone and its pipes are read to the end."""
+        self._log(b"\n")
+        self._transport.close()
+        self._gone.set()
+        self._on_exit(self, self._reason())
+
+    def _log(self, data: bytes) -> None:
+        self._words += data
+        *lines, rest = self._words.split(b"\n")
+        self._words = bytearray(rest[-65536:])
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                self._no_hub = self._no_hub or "No module named 'hub" in text or "No module named hub" in text
+                log.info("[%s] %s", self._name, text)
+
+    def _reason(self) -> str:
+        code = self._transport.get_returncode()
+        if self._no_hub:
+            return "found no tts-hub in its interpreter (install the plugin's distribution there)"
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"

@@ -1,0 +1,92 @@
+"""Driving one `speak` call: flow control, cancellation, and errors as data. Shared by the worker and InlineEngine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from hub.contract.errors import BackendFailed, Cancelled, HubError
+from hub.contract.event import AudioChunk, Done, Fault, Mark
+from hub.contract.speech import SpeechRequest
+
+log = logging.getLogger("hub.worker")
+
+
+class Running:
+    """One stream under way: its stop flag and its credit. It is the `Stop` that `speak` gets."""
+
+    def __init__(self, credit: float) -> None:
+        self._condition = threading.Condition()
+        self._credit = credit
+        self._stopped = False
+
+    def is_set(self) -> bool:
+        """True once the caller is gone."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """The caller is gone; a stream that waits for credit wakes up."""
+        with self._condition:
+            self._stopped = True
+            self._condition.notify_all()
+
+    def add_credit(self, seconds: float) -> None:
+        """The caller took `seconds` of audio."""
+        with self._condition:
+            self._credit += seconds
+            self._condition.notify_all()
+
+    def spend(self, seconds: float) -> None:
+        """Wait until there is credit or the stream is stopped, then take `seconds` (credit may go below zero once)."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._credit > 0 or self._stopped)
+            self._credit -= seconds
+
+
+def pump(
+    synthesizer: Any,
+    request: SpeechRequest,
+    running: Running,
+    emit: Callable[[AudioChunk | Mark], None],
+    request_id: str = "",
+) -> Done | Fault:
+    """Speak `request`, `emit` each event, and return the ending. Raises nothing.
+
+    The synthesizer is asked for nothing more once `running` is stopped, even if it does not look itself.
+    """
+    cancelled = Cancelled("the caller left").to_fault()
+    if running.is_set():
+        return cancelled
+    report: dict[str, Any] = {}
+    try:
+        events = synthesizer.speak(request, running)
+        try:
+            for event in events:
+                if isinstance(event, AudioChunk):
+                    running.spend(event.seconds)
+                elif isinstance(event, Done):  # a backend may end with a report
+                    report = event.report
+                    continue
+                elif not isinstance(event, Mark):
+                    raise TypeError(f"speak yielded {type(event).__name__}, not AudioChunk or Mark")
+                if running.is_set():
+                    return cancelled
+                emit(event)
+        finally:
+            if (close := getattr(events, "close", None)) is not None:
+                close()
+    except BaseException as error:  # SystemExit from a library included: the stream must end whatever happens
+        return cancelled if running.is_set() else fault_of(error, request_id)
+    return cancelled if running.is_set() else Done(report)
+
+
+def fault_of(error: BaseException, request_id: str = "") -> Fault:
+    """A typed error as it is; anything else as `backend_failed`, with its traceback in the log only."""
+    if isinstance(error, HubError):
+        return error.to_fault()
+    log.error("request %s: %s", request_id or "-", "".join(traceback.format_exception(error)))
+    kind = type(error).__name__
+    return BackendFailed(f"the backend failed on this request ({kind}); the hub's log has the details").to_fault()

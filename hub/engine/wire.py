@@ -1,0 +1,166 @@
+"""The frames between the hub and a worker: 4 bytes of length (little-endian), then msgpack.
+
+Hub to worker: Load, then any number of Start, Call, Cancel and Credit. Worker to hub: Ready or Refused, then any
+number of Event and Answer. Streams and calls are told apart by `id`. End-of-file is the death signal both ways.
+
+A request travels as `msgspec.Raw` inside Start and is decoded in a second step, so that a request which the worker
+cannot read is a fault of that one stream.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from hub.contract.backend import Capabilities, ModelConfig
+from hub.contract.event import Fault, SpeechEvent
+from hub.contract.voice import Voice
+
+MAX_FRAME = 256 * 1024 * 1024
+"""Bytes; a longer frame means that something else wrote to the pipe."""
+
+_LENGTH = struct.Struct("<I")
+
+
+class Load(Struct, tag="load", omit_defaults=True):
+    """First frame: import `module:Class`, load `model`, allow `buffer_seconds` of unread audio a stream."""
+
+    synthesizer: str
+    model: ModelConfig
+    concurrency: int | None = None
+    buffer_seconds: float = 60.0
+
+
+class Start(Struct, tag="start", omit_defaults=True):
+    """Begin a stream. `request` is a SpeechRequest."""
+
+    id: int
+    request: msgspec.Raw
+    request_id: str = ""
+
+
+class Call(Struct, tag="call", omit_defaults=True):
+    """Call a method of the synthesizer; its Answer has the same id. `args` is a msgpack array."""
+
+    id: int
+    method: str
+    args: msgspec.Raw = msgspec.Raw(b"\x90")
+
+
+class Cancel(Struct, tag="cancel"):
+    """Nobody wants the rest of stream `id`."""
+
+    id: int
+
+
+class Credit(Struct, tag="credit"):
+    """The consumer of stream `id` has taken `seconds` more of audio."""
+
+    id: int
+    seconds: float
+
+
+class Ready(Struct, tag="ready", omit_defaults=True):
+    """The model is loaded."""
+
+    contract: int
+    capabilities: Capabilities | None = None
+    voices: tuple[Voice, ...] = ()
+    concurrency: int = 1
+
+
+class Refused(Struct, tag="refused"):
+    """The model could not be loaded; the worker exits after this."""
+
+    fault: Fault
+
+
+class Event(Struct, tag="event"):
+    """An event of stream `id`."""
+
+    id: int
+    event: SpeechEvent
+
+
+class Answer(Struct, tag="answer", omit_defaults=True):
+    """What a Call returned, or its fault."""
+
+    id: int
+    value: msgspec.Raw = msgspec.Raw(b"\xc0")
+    fault: Fault | None = None
+
+
+ToWorker = Load | Start | Call | Cancel | Credit
+ToHub = Ready | Refused | Event | Answer
+
+to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+to_hub_decoder: msgspec.msgpack.Decoder[ToHub] = msgspec.msgpack.Decoder(ToHub)
+
+_T = TypeVar("_T")
+
+
+class FrameError(Exception):
+    """The bytes on the pipe are no frame."""
+
+
+def frame(message: ToWorker | ToHub) -> bytes:
+    """`message` as one frame. Raises FrameError if it is over MAX_FRAME."""
+    buffer = bytearray(_LENGTH.size)
+    msgspec.msgpack.Encoder().encode_into(message, buffer, _LENGTH.size)
+    length = len(buffer) - _LENGTH.size
+    if length > MAX_FRAME:
+        raise FrameError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+    _LENGTH.pack_into(buffer, 0, length)
+    return bytes(buffer)
+
+
+def raw(value: Any) -> msgspec.Raw:
+    """`value` encoded, to be decoded by the receiver when it knows the type."""
+    return msgspec.Raw(msgspec.msgpack.encode(value))
+
+
+def read_frame(read: Callable[[int], bytes], decoder: msgspec.msgpack.Decoder[_T]) -> _T | None:
+    """The next frame from a blocking `read(n)` that returns exactly n bytes, or fewer at end-of-file: then None."""
+    head = read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    length = frame_length(head)
+    body = read(length)
+    if len(body) < length:
+        return None
+    return decoder.decode(body)
+
+
+def frame_length(head: bytes | bytearray) -> int:
+    """The length that `head` (4 bytes) announces. Raises FrameError if it cannot be one."""
+    length: int = _LENGTH.unpack(head)[0]
+    if length > MAX_FRAME:
+        raise FrameError(f"a frame of {length} bytes is announced: something else writes to the pipe")
+    return length
+
+
+class FrameBuffer:
+    """Frames out of a byte stream that arrives in pieces of any size."""
+
+    def __init__(self, decoder: msgspec.msgpack.Decoder[_T]) -> None:
+        self._decoder = decoder
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Add `data`; the messages that are now complete. Raises FrameError or msgspec.DecodeError on rubbish."""
+        self._data += data
+        messages = []
+        start, size = 0, _LENGTH.size
+        while len(self._data) - start >= size:
+            end = start + size + frame_length(self._data[start : start + size])
+            if len(self._data) < end:
+                break
+            messages.append(self._decoder.decode(memoryview(self._data)[start + size : end]))
+            start = end
+        if start:
+            del self._data[:start]
+        return messages

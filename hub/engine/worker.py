@@ -1,0 +1,180 @@
+"""A worker: one process, one loaded model. Started as `python -m hub.engine.worker`, spoken to on stdin and stdout.
+
+Needs the standard library, msgspec and `hub.contract`, so that it runs in any interpreter that has the plugin.
+
+- File descriptor 1 is kept for frames and pointed at stderr before the plugin is imported: libraries print.
+- End-of-file on stdin ends the process, also while it loads, so a hub that dies leaves no orphan.
+- Each stream runs in a thread of a pool of `concurrency`; frames are written under one lock.
+- A stream may be `buffer_seconds` of audio ahead of its consumer; then it waits for Credit. Reading never stops.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+import msgspec
+
+from hub.contract.backend import CONTRACT, Capabilities
+from hub.contract.errors import HubError, InvalidRequest, WorkerStartFailed
+from hub.contract.event import AudioChunk, Done, Fault, Mark
+from hub.contract.speech import SpeechRequest
+from hub.contract.voice import VoiceDraft
+from hub.engine import wire
+from hub.engine.pump import Running, fault_of, pump
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a synthesizer's `close` may take before the process ends without it."""
+
+CALLABLE: dict[str, tuple[type, ...]] = {"voices": (), "make_voice": (VoiceDraft,)}
+"""The methods that a Call may name, with their argument types."""
+
+_request_decoder = msgspec.msgpack.Decoder(SpeechRequest)
+
+
+class Worker:
+    """The main thread loads the model; a reader thread then hands out the work until end-of-file."""
+
+    def __init__(self, inbox: BinaryIO, outbox: BinaryIO) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self._write_lock = threading.Lock()
+        self._to_load: queue.SimpleQueue[wire.Load] = queue.SimpleQueue()
+        self._loaded = False
+        self._closed = threading.Event()
+        self._streams: dict[int, Running] = {}
+        self._synthesizer: Any = None
+        self._buffer_seconds = 60.0
+        self._pool = ThreadPoolExecutor(1)
+
+    def run(self) -> None:
+        """Load, then serve until the hub closes the pipe."""
+        threading.Thread(target=self._read, daemon=True, name="frames").start()
+        if not self._load(self._to_load.get()):
+            return
+        self._closed.wait()
+        for stream in list(self._streams.values()):
+            stream.stop()
+        closer = threading.Thread(target=self._synthesizer.close, daemon=True)
+        closer.start()
+        closer.join(CLOSE_TIMEOUT)
+
+    def _read(self) -> None:
+        try:
+            while (message := wire.read_frame(self._inbox.read, wire.to_worker_decoder)) is not None:
+                self._handle(message)
+        finally:
+            if not self._loaded:
+                os._exit(0)  # nobody waits for this load any more
+            self._closed.set()
+
+    def _send(self, message: wire.ToHub) -> None:
+        data = wire.frame(message)
+        try:
+            with self._write_lock:
+                self._outbox.write(data)
+                self._outbox.flush()
+        except OSError:  # the hub is gone: nothing is left to do, and nobody to tell
+            os._exit(0)
+
+    def _load(self, load: wire.Load) -> bool:
+        try:
+            module, _, attribute = load.synthesizer.partition(":")
+            synthesizer = getattr(importlib.import_module(module), attribute)()
+            synthesizer.load(load.model)
+            capabilities = getattr(synthesizer, "capabilities", None)
+            declared = int(getattr(synthesizer, "concurrency", 1))
+            voices = tuple(synthesizer.voices())
+        except HubError as error:
+            self._send(wire.Refused(fault=error.to_fault()))
+            return False
+        except BaseException as error:  # an import may raise anything, SystemExit included
+            traceback.print_exc()
+            failed = WorkerStartFailed(
+                f"the backend did not load ({type(error).__name__}); the hub's log has the details"
+            )
+            self._send(wire.Refused(fault=failed.to_fault()))
+            return False
+        concurrency = max(1, min(declared, load.concurrency or declared))
+        self._synthesizer = synthesizer
+        self._buffer_seconds = load.buffer_seconds
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="speak")
+        self._loaded = True
+        self._send(
+            wire.Ready(
+                contract=CONTRACT,
+                capabilities=capabilities if isinstance(capabilities, Capabilities) else None,
+                voices=voices,
+                concurrency=concurrency,
+            )
+        )
+        return True
+
+    def _handle(self, message: wire.ToWorker) -> None:
+        if isinstance(message, wire.Credit):
+            if (stream := self._streams.get(message.id)) is not None:
+                stream.add_credit(message.seconds)
+        elif isinstance(message, wire.Cancel):
+            if (stream := self._streams.get(message.id)) is not None:
+                stream.stop()
+        elif isinstance(message, wire.Start):
+            stream = self._streams[message.id] = Running(self._buffer_seconds)
+            self._pool.submit(self._speak, message, stream)
+        elif isinstance(message, wire.Call):
+            # A thread of its own: a voice can be prepared while every place for speaking is taken.
+            threading.Thread(target=self._call, args=(message,), daemon=True).start()
+        else:
+            self._to_load.put(message)
+
+    def _speak(self, start: wire.Start, stream: Running) -> None:
+        def emit(event: AudioChunk | Mark) -> None:
+            self._send(wire.Event(start.id, event))
+
+        ending: Done | Fault
+        try:
+            request = _request_decoder.decode(start.request)
+        except msgspec.MsgspecError as error:
+            ending = InvalidRequest(f"the model's worker cannot read this request: {error}").to_fault()
+        else:
+            ending = pump(self._synthesizer, request, stream, emit, start.request_id)
+        del self._streams[start.id]
+        self._send(wire.Event(start.id, ending))
+
+    def _call(self, call: wire.Call) -> None:
+        try:
+            if call.method not in CALLABLE:
+                raise InvalidRequest(f"a worker has no method {call.method!r}")
+            types = CALLABLE[call.method]
+            given = msgspec.msgpack.decode(call.args, type=list[msgspec.Raw])
+            args: list[Any] = [msgspec.msgpack.decode(arg, type=kind) for arg, kind in zip(given, types, strict=True)]
+            value = getattr(self._synthesizer, call.method)(*args)
+            self._send(wire.Answer(call.id, value=wire.raw(value)))
+        except BaseException as error:  # the caller waits for an answer whatever happens
+            self._send(wire.Answer(call.id, fault=fault_of(error)))
+
+
+def main() -> None:
+    """Take over stdin and stdout, and serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the hub, which ends us in order
+    inbox = os.fdopen(os.dup(0), "rb")
+    outbox = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    Worker(inbox, outbox).run()
+    outbox.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads that are stuck in a model must not keep the process alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Plugins: the hooks they may implement (`spec`) and how they are found (`manager`)."""

@@ -1,0 +1,210 @@
+"""Finding plugins, one at a time, so that a broken one is a line in a report and not the end of the hub.
+
+The only place that touches pluggy's machinery. Facts it works around: collecting hooks return in the reverse order of
+registration (so results are collected plugin by plugin, sorted by name); a misspelt hook registers silently (so
+`check_pending` runs per plugin); one broken entry point would abort `load_setuptools_entrypoints` for all.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+from msgspec import Struct
+
+from hub.contract.backend import CONTRACT, BackendSpec
+from hub.contract.observer import Observer
+from hub.plugin import spec as hookspecs
+
+if TYPE_CHECKING:
+    from hub.plugin.filters import TextFilter
+    from hub.settings import Settings
+
+GROUP = "hub.plugins"
+log = logging.getLogger("hub.plugin")
+
+
+class PluginFailure(Struct, kw_only=True, frozen=True):
+    """A plugin, or one of its hooks, that did not work, and why."""
+
+    plugin: str
+    distribution: str
+    error: str
+
+
+class PluginInfo(Struct, kw_only=True, frozen=True):
+    """An installed plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    enabled: bool
+    backends: tuple[str, ...] = ()
+
+
+class Plugins:
+    """The plugins of one hub: what they registered and what failed."""
+
+    def __init__(self) -> None:
+        self.backends: dict[str, BackendSpec] = {}
+        self.backend_plugins: dict[str, str] = {}  # backend name -> plugin name
+        self.failures: list[PluginFailure] = []
+        self._infos: dict[str, PluginInfo] = {}
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+
+    @classmethod
+    def discover(
+        cls, disabled: Iterable[str] = (), extra: Iterable[Any] = (), settings: Settings | None = None
+    ) -> Plugins:
+        """Load every installed plugin that is not `disabled`, then `extra` objects, and collect their backends.
+
+        An entry of `extra` is a module or object with hookimpls; its name is `__name__`'s last part or its class.
+        """
+        plugins = cls()
+        off = set(disabled)
+        for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
+            dist = point.dist
+            plugins._add(
+                point.name,
+                point.load,
+                distribution=dist.name if dist else "",
+                version=dist.version if dist else "",
+                enabled=point.name not in off,
+            )
+        for thing in extra:
+            name = _name_of(thing)
+            plugins._add(name, partial(_same, thing), distribution="", version="", enabled=name not in off)
+        plugins._collect_backends(settings)
+        return plugins
+
+    @property
+    def installed(self) -> list[PluginInfo]:
+        """Every plugin found, disabled ones included, by name."""
+        return [self._infos[name] for name in sorted(self._infos)]
+
+    def _add(self, name: str, load: Callable[[], Any], *, distribution: str, version: str, enabled: bool) -> None:
+        if name in self._infos:
+            self._fail(name, f"another plugin is already called {name!r}", distribution)
+            return
+        self._infos[name] = PluginInfo(name=name, distribution=distribution, version=version, enabled=enabled)
+        if not enabled:
+            return
+        try:
+            self._manager.register(load(), name=name)
+            self._manager.check_pending()
+        except (Exception, SystemExit) as error:  # whatever a plugin's import raises must not reach the others
+            log.exception("plugin %s did not load", name)
+            self._fail(name, f"{type(error).__name__}: {error}", distribution)
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+
+    def _fail(self, plugin: str, error: str, distribution: str | None = None) -> None:
+        if distribution is None:
+            distribution = self._infos[plugin].distribution
+        self.failures.append(PluginFailure(plugin=plugin, distribution=distribution, error=error))
+
+    def _each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """(plugin, result) of one hook, by plugin name; a plugin that raises is recorded and passed over."""
+        for name, plugin in sorted(self._manager.list_name_plugin()):
+            if plugin is None or not any(
+                impl.plugin is plugin for impl in getattr(self._manager.hook, hook).get_hookimpls()
+            ):
+                continue
+            others = [other for _, other in self._manager.list_name_plugin() if other is not plugin]
+            try:
+                results = self._manager.subset_hook_caller(hook, others)(**arguments)
+            except Exception as error:
+                log.exception("hook %s of plugin %s failed", hook, name)
+                self._fail(name, f"{hook}: {type(error).__name__}: {error}")
+                continue
+            for result in results:
+                yield name, result
+
+    def _each_object(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """Like `_each` for hooks that return lists: one (plugin, object) pair an object."""
+        for name, result in self._each(hook, **arguments):
+            if isinstance(result, list | tuple):
+                yield from ((name, thing) for thing in result)
+            else:
+                self._fail(name, f"{hook} returned {type(result).__name__}, not a list")
+
+    def _collect_backends(self, settings: Settings | None) -> None:
+        for name, backend in self._each_object("register_backends", settings=settings):
+            problem = _backend_problem(backend)
+            if problem is None and backend.name in self.backends:
+                problem = f"backend {backend.name!r} is registered by plugin {self.backend_plugins[backend.name]!r}"
+            if problem is not None:
+                self._fail(name, problem)
+                continue
+            self.backends[backend.name] = backend
+            self.backend_plugins[backend.name] = name
+        for name, info in self._infos.items():
+            owned = tuple(backend for backend, plugin in self.backend_plugins.items() if plugin == name)
+            self._infos[name] = PluginInfo(
+                name=info.name,
+                distribution=info.distribution,
+                version=info.version,
+                enabled=info.enabled,
+                backends=owned,
+            )
+
+    def routes(self, hub: Any) -> list[tuple[str, list[Any]]]:
+        """(plugin, its Litestar handlers) for each plugin that has routes."""
+        grouped: dict[str, list[Any]] = {}
+        for name, handler in self._each_object("register_routes", hub=hub):
+            grouped.setdefault(name, []).append(handler)
+        return list(grouped.items())
+
+    def encoders(self) -> list[Any]:
+        """Further EncoderSpecs."""
+        return [encoder for _, encoder in self._each_object("register_encoders")]
+
+    def text_filters(self) -> list[TextFilter]:
+        """Text filters in the order in which they run."""
+        filters: list[TextFilter] = [text_filter for _, text_filter in self._each_object("register_text_filters")]
+        return sorted(filters, key=lambda text_filter: text_filter.order)
+
+    def observers(self) -> list[Observer]:
+        """Everybody who wants to be told."""
+        return [observer for _, observer in self._each_object("register_observers")]
+
+    def register_commands(self, cli: Any) -> None:
+        """Let the plugins add their commands to `cli`, a click group."""
+        for _ in self._each("register_commands", cli=cli):
+            pass
+
+    def configure_app(self, config: Any) -> None:
+        """Let the plugins change the AppConfig."""
+        for _ in self._each("configure_app", config=config):
+            pass
+
+
+def _same(thing: Any) -> Any:
+    return thing
+
+
+def _name_of(thing: Any) -> str:
+    if isinstance(thing, ModuleType):
+        return thing.__name__.rpartition(".")[2]
+    return type(thing).__name__.lower()
+
+
+def _backend_problem(backend: Any) -> str | None:
+    """Why `backend` cannot be used, or None."""
+    if not isinstance(backend, BackendSpec):
+        return f"register_backends gave {type(backend).__name__}, not BackendSpec"
+    if backend.contract != CONTRACT:
+        newer = "the hub" if backend.contract > CONTRACT else "the plugin"
+        return f"backend {backend.name!r} needs contract {backend.contract}, this hub has {CONTRACT}: update {newer}"
+    if not backend.name:
+        return "a backend has no name"
+    module, _, attribute = backend.synthesizer.partition(":")
+    if not module or not attribute:
+        return f"backend {backend.name!r}: synthesizer must be 'module:Class', not {backend.synthesizer!r}"
+    return None

@@ -1,0 +1,71 @@
+"""The hooks of the hub.
+
+The one law: hooks run at start-up only. They register objects, and the request path calls the objects. No hook is
+async and none runs between two chunks. A hook may be left out; a misspelt one is reported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from hub.contract.backend import BackendSpec
+from hub.contract.observer import Observer
+
+if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook's signature
+    import click
+    from litestar.config.app import AppConfig
+    from litestar.types import ControllerRouterHandler
+
+    from hub.audio.encode import EncoderSpec
+    from hub.plugin.filters import TextFilter
+    from hub.settings import Settings
+
+PROJECT = "hub"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_backends(settings: Settings) -> list[BackendSpec]:  # type: ignore[empty-body]
+    """The model families that this plugin brings.
+
+    Runs in the hub's own process, so the plugin's module must import nothing heavy: a BackendSpec names its
+    synthesizer as a string, and only the worker imports it. Two backends of one name are a failure of the second
+    plugin, in order of plugin name.
+    """
+
+
+@hookspec
+def register_routes(hub: Any) -> list[ControllerRouterHandler]:  # type: ignore[empty-body]
+    """The family's own HTTP routes, as Litestar handlers, controllers or routers.
+
+    Mounted under `/compat/<plugin>/` always, and at the paths as written unless a route of the hub is there
+    already. `hub` is `hub.service.hub.Hub`; answer audio with `hub.api.respond.audio_response`.
+    """
+
+
+@hookspec
+def register_encoders() -> list[EncoderSpec]:  # type: ignore[empty-body]
+    """Further audio containers for `AudioFormat.container`. A built-in name cannot be replaced."""
+
+
+@hookspec
+def register_text_filters() -> list[TextFilter]:  # type: ignore[empty-body]
+    """Objects that may rewrite the text of each request before its model gets it, in order of `TextFilter.order`."""
+
+
+@hookspec
+def register_commands(cli: click.Group) -> None:
+    """Add commands to `ttshub`: call `cli.add_command` or use `@cli.command`. Import heavy things inside them."""
+
+
+@hookspec
+def register_observers() -> list[Observer]:  # type: ignore[empty-body]
+    """Objects that are told of each finished request and of each worker crash."""
+
+
+@hookspec
+def configure_app(config: AppConfig) -> None:
+    """Change Litestar's AppConfig before the app is built: add middleware, a lifespan, a dependency."""

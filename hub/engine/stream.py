@@ -32,6 +32,7 @@ class EventStream:
         self._last_taken = False
         self._closed = False
         self.ended = asyncio.Event()
+        self.on_end: Callable[[], None] | None = None  # called once, when `ended` is set
         self.buffered = 0.0  # seconds of audio put and not yet taken
         self.last_read = asyncio.get_running_loop().time()
 
@@ -41,12 +42,19 @@ class EventStream:
             return
         if isinstance(event, Done | Fault):
             self.ended.set()
+            if self.on_end is not None:
+                self.on_end()
         if self._closed:
             return
         if isinstance(event, AudioChunk):
             self.buffered += event.seconds
         self._events.append(event)
         self._wake.set()
+
+    @property
+    def waiting(self) -> bool:
+        """True if the next event is not here yet."""
+        return not self._events
 
     def __aiter__(self) -> Self:
         return self

@@ -1,0 +1,116 @@
+"""What a SpeechRequest must satisfy before a model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from hub.audio.encode import check_format
+from hub.contract.backend import BackendSpec, Capabilities
+from hub.contract.errors import (
+    EmptyText,
+    InvalidRequest,
+    TooLarge,
+    UnknownVoice,
+    UnspeakableText,
+    UnsupportedCapability,
+)
+from hub.contract.speech import Sampling, SpeechRequest
+from hub.contract.voice import Voice
+from hub.settings import LimitSettings
+from hub.text.speakable import is_speakable
+
+
+def check_text(request: SpeechRequest, limits: LimitSettings) -> None:
+    """There is a text or there are turns, not too long, with something to say in each."""
+    if request.text is not None and request.turns:
+        raise InvalidRequest("give either `text` or `turns`, not both")
+    texts = [turn.text for turn in request.turns] if request.turns else [request.text or ""]
+    chars = sum(map(len, texts))
+    if chars > limits.text_chars:
+        raise TooLarge(
+            f"the text has {chars} characters, the limit is {limits.text_chars}; split it, or raise limits.text_chars",
+            chars=chars,
+            limit=limits.text_chars,
+        )
+    for text in texts:
+        if not text.strip():
+            raise EmptyText("there is no text to speak: give `text`, or `turns` with a text each")
+        if not is_speakable(text):
+            raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+
+
+def check_options(request: SpeechRequest, spec: BackendSpec) -> None:
+    """`options` fit the backend's own Struct; a name that it does not know is refused."""
+    if not request.options:
+        return
+    if spec.options is None:
+        raise InvalidRequest(f"backend {spec.name!r} takes no options; leave `options` out")
+    known = [field.encode_name for field in msgspec.structs.fields(spec.options)]
+    if unknown := [name for name in request.options if name not in known]:
+        raise InvalidRequest(
+            f"backend {spec.name!r} has no option {unknown[0][:100]!r}; it has: {', '.join(known)}", options=known
+        )
+    try:
+        msgspec.convert(request.options, spec.options)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"options of backend {spec.name!r}: {error}", options=known) from None
+
+
+def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) -> None:
+    """The model can do all that is asked for; raises UnsupportedCapability naming what it cannot."""
+    needs: list[tuple[str, bool, str]] = [
+        ("cloning", bool(request.references), "leave `references` out, or choose a model that clones voices"),
+        ("dialogue", bool(request.turns), "send `text` instead of `turns`"),
+        ("scene", request.scene is not None, "leave `scene` out"),
+        ("instruct", request.instruct is not None, "leave `instruct` out"),
+        ("speed", request.speed != 1.0, "leave `speed` out"),
+        ("seed", request.seed is not None, "leave `seed` out"),
+        ("sampling", request.sampling != Sampling(), "leave `sampling` out"),
+    ]
+    for capability, asked, remedy in needs:
+        if asked and not getattr(can, capability):
+            raise UnsupportedCapability(
+                f"model {model!r} has no {capability}: {remedy}", model=model, capability=capability
+            )
+    if request.language is not None and can.languages and not _speaks(request.language, can.languages):
+        raise UnsupportedCapability(
+            f"model {model!r} does not speak {request.language[:50]!r}; it speaks: {', '.join(can.languages)}",
+            model=model,
+            capability="languages",
+            languages=list(can.languages),
+        )
+
+
+def check_voice(request: SpeechRequest, model: str, voices: Iterable[Voice], default: str) -> str:
+    """The id of the voice that will speak: the one asked for, else the model's default; "" for references.
+
+    Raises UnknownVoice, naming those there are. Another voice than the one asked for is never chosen.
+    """
+    known = [voice.id for voice in voices]
+    if request.references:
+        if request.voice is not None:
+            raise InvalidRequest("give either `voice` or `references`, not both")
+        return ""
+    if request.voice is None:
+        return default
+    if request.voice not in known:
+        raise UnknownVoice(
+            f"model {model!r} has no voice {request.voice[:100]!r}; it has: {', '.join(known) or 'none'}",
+            model=model,
+            voices=known,
+        )
+    return request.voice
+
+
+def check_request(request: SpeechRequest, spec: BackendSpec, limits: LimitSettings) -> None:
+    """All that can be checked without the loaded model."""
+    check_format(request.format)
+    check_text(request, limits)
+    check_options(request, spec)
+
+
+def _speaks(language: str, languages: tuple[str, ...]) -> bool:
+    """Whether the primary subtags meet: zh-CN is spoken by a model of zh."""
+    return language.lower().split("-")[0] in {known.lower().split("-")[0] for known in languages}

@@ -1,0 +1,81 @@
+"""Hub: everything behind the routes, built once from settings and plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from hub.contract.errors import HubError
+from hub.contract.observer import Observer, SpeechReport
+from hub.contract.speech import SpeechRequest
+from hub.plugin.manager import Plugins
+from hub.service.models import Model, Models
+from hub.service.speech import Speech, speak
+from hub.settings import Settings
+
+log = logging.getLogger("hub")
+
+
+class Hub:
+    """What routes, commands and plugins work with. All methods belong to one event loop."""
+
+    def __init__(self, settings: Settings, plugins: Plugins) -> None:
+        self.settings = settings
+        self.plugins = plugins
+        self.observers: list[Observer] = plugins.observers()
+        self.text_filters = plugins.text_filters()
+        self.encoders = plugins.encoders()
+        self.models = Models.build(settings, plugins, self.worker_crashed)
+        self._starts: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def build(cls, settings: Settings, plugins: Plugins | None = None) -> Hub:
+        """A hub that is not started yet. Raises SettingsError for settings that contradict the plugins."""
+        if plugins is None:
+            plugins = Plugins.discover(settings.plugins.disabled, settings=settings)
+        return cls(settings, plugins)
+
+    async def start(self) -> None:
+        """Begin to load the models marked `preload`; returns at once. Requests wait for their model."""
+        for model in self.models:
+            if model.settings.preload:
+                task = asyncio.create_task(self._preload(model), name=f"preload {model.name}")
+                self._starts.add(task)
+                task.add_done_callback(self._starts.discard)
+
+    async def _preload(self, model: Model) -> None:
+        try:
+            await model.start()
+        except HubError as error:
+            log.error("model %s was not preloaded: %s", model.name, error.message)
+
+    async def stop(self) -> None:
+        """End every worker. Streams under way end with a fault."""
+        for task in list(self._starts):
+            task.cancel()
+        await asyncio.gather(*(model.engine.stop() for model in self.models))
+
+    @property
+    def ready(self) -> bool:
+        """Every model marked `preload` is up."""
+        return all(model.engine.status.state == "ready" for model in self.models if model.settings.preload)
+
+    async def speak(self, request: SpeechRequest, *, request_id: str = "") -> Speech:
+        """Speak; returns as soon as the first audio has come and been checked. Raises HubError."""
+        return await speak(self, request, request_id=request_id)
+
+    def speech_ended(self, report: SpeechReport) -> None:
+        """Tell the observers."""
+        self._tell(lambda observer: observer.speech_ended(report))
+
+    def worker_crashed(self, model: str, reason: str) -> None:
+        """Tell the observers."""
+        self._tell(lambda observer: observer.worker_crashed(model, reason))
+
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for observer in self.observers:
+            try:
+                tell(observer)
+            except Exception:
+                log.exception("observer %s failed", type(observer).__name__)

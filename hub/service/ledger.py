@@ -1,0 +1,74 @@
+"""Ledger: one request's times and counts, from its arrival to its report."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hub.contract.observer import SpeechReport
+from hub.contract.speech import SpeechRequest
+from hub.service.caller import current_caller
+from hub.service.models import Model
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+
+
+class Ledger:
+    """Counts one request from its arrival, and reports it once."""
+
+    def __init__(self, hub: Hub, model: Model, request: SpeechRequest, request_id: str) -> None:
+        self._hub = hub
+        self._model = model
+        self._caller = current_caller.get()
+        self._chars = sum(len(turn.text) for turn in request.turns) + len(request.text or "")
+        self._began: float | None = None
+        self._first_audio: float | None = None
+        self._deadline = 0.0  # loop time at which a player that started at the first chunk runs dry
+        self._audio = 0.0
+        self._underruns = 0
+        self._closed = False
+        self.request_id = request_id
+        self.model = model.name
+        self.voice = ""
+        self.arrived = asyncio.get_running_loop().time()
+
+    def work_began(self) -> None:
+        """The model has the request."""
+        self._began = asyncio.get_running_loop().time()
+
+    def count(self, seconds: float, *, waited: bool) -> None:
+        """A chunk of audio came; `waited`: its consumer was ready for it before it came."""
+        now = asyncio.get_running_loop().time()
+        if self._first_audio is None:
+            self._first_audio = self._deadline = now
+        elif waited and now > self._deadline:
+            self._underruns += 1
+            self._deadline = now
+        self._deadline += seconds
+        self._audio += seconds
+        if self._caller is not None:
+            self._caller.charge_audio(seconds)
+
+    def close(self, outcome: str) -> None:
+        """Report, the first time."""
+        if self._closed:
+            return
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        self._hub.speech_ended(
+            SpeechReport(
+                request_id=self.request_id,
+                model=self.model,
+                backend=self._model.spec.name,
+                voice=self.voice,
+                caller=self._caller.name if self._caller else "",
+                outcome=outcome,
+                chars=self._chars,
+                audio=self._audio,
+                queued=(self._began or now) - self.arrived,
+                first_audio=self._first_audio - self.arrived if self._first_audio is not None else None,
+                total=now - self.arrived,
+                underruns=self._underruns,
+            )
+        )

@@ -1,0 +1,201 @@
+"""speak(): from a SpeechRequest to checked audio, and the only place that decides what counts as an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from msgspec.structs import replace
+
+from hub.audio.decode import DecodeLimits, decode, to_wav_f32
+from hub.contract.errors import BackendFailed, DeadlineExceeded, EmptyAudio, HubError, from_fault
+from hub.contract.event import AudioChunk, Done, Fault, Mark
+from hub.contract.speech import Reference, SpeechRequest
+from hub.engine.base import Loaded
+from hub.engine.stream import EventStream
+from hub.service.checks import check_capabilities, check_request, check_text, check_voice
+from hub.service.lanes import Slot
+from hub.service.ledger import Ledger
+from hub.service.models import Model
+from hub.text.speakable import clean
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+
+SHORTEST = 0.05
+"""Seconds: an answer to a text with letters that is shorter than this is no answer."""
+
+SILENCE = 1e-4
+"""Peak amplitude (-80 dBFS) under which audio counts as silent."""
+
+
+async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
+    """See `Hub.speak`. The order: checks, lane, model, checks that need the model, stream, first audio."""
+    model = hub.models.get(request.model)
+    ledger = Ledger(hub, model, request, request_id)
+    try:
+        until = ledger.arrived + model.settings.deadline
+        check_request(request, model.spec, hub.settings.limits)
+        if model.engine.loaded is not None:
+            _check_loaded(request, model, model.engine.loaded)
+        request = await _prepare(hub, model, request)
+        check_text(request, hub.settings.limits)  # again: cleaning and filters may have left nothing
+        slot = await model.lane.enter(until)
+        try:
+            loaded = await model.start(until)
+            ledger.voice = _check_loaded(request, model, loaded)
+            ledger.work_began()
+            stream = model.engine.speak(replace(request, voice=ledger.voice or None), request_id)
+        except BaseException:
+            slot.leave()
+            raise
+        return await _first_audio(Speech(ledger, stream), stream, slot, until)
+    except BaseException as error:
+        ledger.close(error.code if isinstance(error, HubError) else "cancelled")
+        raise
+
+
+async def _prepare(hub: Hub, model: Model, request: SpeechRequest) -> SpeechRequest:
+    """The request as its model will get it: cleaned and filtered text, decoded references."""
+
+    def rewrite(text: str) -> str:
+        text = clean(text)
+        for text_filter in hub.text_filters:
+            text = text_filter.filter(text, request)
+        return text
+
+    return replace(
+        request,
+        model=model.name,
+        text=rewrite(request.text) if request.text is not None else None,
+        turns=tuple(replace(turn, text=rewrite(turn.text)) for turn in request.turns),
+        references=await _decode_references(request.references, hub.settings.limits.reference_seconds),
+    )
+
+
+async def _decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:
+    def decoded(reference: Reference) -> Reference:
+        audio = decode(reference.audio, limits=DecodeLimits(seconds=seconds))
+        return replace(reference, audio=to_wav_f32(audio))
+
+    return tuple([await asyncio.to_thread(decoded, reference) for reference in references])
+
+
+def _check_loaded(request: SpeechRequest, model: Model, loaded: Loaded) -> str:
+    check_capabilities(request, model.name, loaded.capabilities)
+    return check_voice(request, model.name, loaded.voices, model.default_voice)
+
+
+async def _first_audio(speech: Speech, stream: EventStream, slot: Slot, until: float) -> Speech:
+    stream.on_end = slot.leave
+    try:
+        async with asyncio.timeout_at(until):
+            await speech.prime()
+    except TimeoutError:
+        stream.close()
+        raise DeadlineExceeded(
+            f"model {speech.model!r} gave no audio in time; try again later, or raise its `deadline`"
+        ) from None
+    except BaseException:
+        stream.close()
+        raise
+    return speech
+
+
+class Speech:
+    """An answer under way: an async iterator of AudioChunk and Mark, then one Done. Raises HubError on a fault.
+
+    Made by `Hub.speak`, which has already seen audio that is worth a 200. Close it (`aclose`, or `contextlib.aclosing`)
+    when leaving early: that stops the model.
+    """
+
+    def __init__(self, ledger: Ledger, stream: EventStream) -> None:
+        self._ledger = ledger
+        self._stream = stream
+        self._primed: deque[AudioChunk | Mark | Done] = deque()
+        self._seconds = 0.0
+        self._peak = 0.0
+        self.sample_rate = 0
+
+    @property
+    def request_id(self) -> str:
+        """The id under which the logs know this request."""
+        return self._ledger.request_id
+
+    @property
+    def model(self) -> str:
+        """The model that speaks."""
+        return self._ledger.model
+
+    @property
+    def voice(self) -> str:
+        """The voice that speaks; "" for references, or a model without presets."""
+        return self._ledger.voice
+
+    @property
+    def _proven(self) -> bool:
+        return self._seconds >= SHORTEST and self._peak > SILENCE
+
+    async def prime(self) -> None:
+        """Read ahead to audio that is long enough and not silent. Raises EmptyAudio or the stream's fault."""
+        while not self._proven:
+            event = await self._next()
+            if isinstance(event, Done):
+                raise EmptyAudio(_emptiness(self._seconds, self._ledger.model), seconds=round(self._seconds, 4))
+            self._primed.append(event)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AudioChunk | Mark | Done:
+        if self._primed:
+            return self._primed.popleft()
+        try:
+            return await self._next()
+        except HubError as error:
+            self._ledger.close(error.code)
+            raise
+
+    async def _next(self) -> AudioChunk | Mark | Done:
+        waited = self._stream.waiting
+        event = await anext(self._stream)
+        if isinstance(event, AudioChunk):
+            self._check(event)
+            self._ledger.count(event.seconds, waited=waited)
+        elif isinstance(event, Done):
+            self._ledger.close("ok")
+        elif isinstance(event, Fault):
+            raise from_fault(event)
+        return event
+
+    def _check(self, chunk: AudioChunk) -> None:
+        """Every chunk is finite and at the one rate; the first ones also tell whether anything is to be heard."""
+        samples = np.frombuffer(chunk.pcm, "<f4")
+        peak = float(np.abs(samples).max(initial=0.0))
+        if not math.isfinite(peak):
+            self._stream.close()
+            raise EmptyAudio(f"model {self.model!r} gave samples that are not numbers; try again, or another seed")
+        if self.sample_rate not in (0, chunk.sample_rate) or chunk.sample_rate <= 0:
+            self._stream.close()
+            raise BackendFailed(f"model {self.model!r} changed its sample rate within one answer")
+        self.sample_rate = chunk.sample_rate
+        self._peak = max(self._peak, peak)
+        self._seconds += chunk.seconds
+
+    async def aclose(self) -> None:
+        """The caller leaves. The model stops within one chunk; after a complete answer this does nothing."""
+        self._stream.close()
+        self._ledger.close("cancelled")
+
+
+def _emptiness(seconds: float, model: str) -> str:
+    if seconds == 0:
+        what = "no audio"
+    elif seconds < SHORTEST:
+        what = f"only {seconds * 1000:.0f} ms of audio"
+    else:
+        what = "only silence"
+    return f"model {model!r} gave {what} for this text; try again, or another wording or seed"

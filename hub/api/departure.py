@@ -1,0 +1,39 @@
+"""Noticing that a caller has left, so that nobody works for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from hub.contract.errors import BackendUnavailable, Cancelled
+
+
+@asynccontextmanager
+async def until_departure(receive: Any) -> AsyncIterator[None]:
+    """Cancel what runs inside as soon as the caller is gone. `receive` is ASGI's; the body must have been read.
+
+    Raises Cancelled if the caller left, BackendUnavailable if the server cancelled the request: it is stopping.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        task.uncancel()
+        if gone:
+            raise Cancelled("the caller left") from None
+        raise BackendUnavailable("the hub is stopping; try again soon") from None
+    finally:
+        watcher.cancel()

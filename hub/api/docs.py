@@ -1,0 +1,188 @@
+"""/docs and /openapi.json. Everything that the page loads comes from the hub itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from litestar import MediaType, Request, Response, Router, get
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    License,
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Schema,
+    SecurityScheme,
+    Tag,
+)
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.types import ControllerRouterHandler
+
+from hub.api.auth import OPEN
+from hub.api.errors import ErrorBody
+from hub.api.negotiate import JSON, MSGPACK
+from hub.contract.errors import HubError
+from hub.version import __version__
+
+STATIC = Path(__file__).parent / "static"
+ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+
+AUDIO_TYPES = ("audio/wav", "audio/pcm", "audio/mpeg", "audio/ogg", "audio/aac", "audio/flac")
+"""What the built-in containers are sent as."""
+
+
+def example(summary: str, **value: Any) -> Example:
+    """A request body that works as it is."""
+    return Example(summary=summary, value=value)
+
+
+def errors(*kinds: type[HubError], body: type = ErrorBody) -> dict[int, ResponseSpec]:
+    """`responses=` of a handler: which errors it is known to answer with, and in which `body`."""
+    by_status: dict[int, list[type[HubError]]] = defaultdict(list)
+    for kind in kinds:
+        by_status[kind.status].append(kind)
+    return {
+        status: ResponseSpec(
+            body,
+            generate_examples=False,
+            description="; ".join(f"`{kind.code}`: {(kind.__doc__ or '').strip()}" for kind in found),
+        )
+        for status, found in by_status.items()
+    }
+
+
+@dataclass
+class AudioOperation(Operation):
+    """An operation that answers audio."""
+
+    def __post_init__(self) -> None:
+        binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        text = Schema(type=OpenAPIType.STRING)
+        assert self.responses is not None
+        self.responses["200"] = OpenAPIResponse(
+            description="Audio in the container that was asked for",
+            content=dict.fromkeys(AUDIO_TYPES, binary),
+            headers={
+                "X-Sample-Rate": OpenAPIHeader(schema=Schema(type=OpenAPIType.INTEGER), description="Hz"),
+                "X-Request-Id": OpenAPIHeader(schema=text, description="yours, if you sent one"),
+                "X-Model": OpenAPIHeader(schema=text, description="the model that speaks"),
+                "X-Voice": OpenAPIHeader(schema=text, description="the voice that speaks"),
+            },
+        )
+
+
+class DocsPage(OpenAPIRenderPlugin):
+    """Swagger UI, at /docs."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/", favicon="")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The page. It names the hub's own paths only, under the prefix of a proxy if there is one."""
+        root = request.scope.get("root_path", "").rstrip("/")
+        return PAGE.replace("{root}", escape(root)).encode()
+
+
+class CompleteSchema(JsonRenderPlugin):
+    """openapi.json, with what Litestar does not know: msgpack, and the errors of every operation."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/openapi.json", media_type=MediaType.JSON)
+        self._rendered = b""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document; made once, since routes do not change while the hub runs."""
+        if not self._rendered:
+            self._rendered = self.render_json(request, complete(openapi_schema))
+        return self._rendered
+
+
+def complete(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` with msgpack beside each JSON body, and the error body as the default answer."""
+    error = {
+        "description": "An error; docs/errors.md lists the codes",
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+    }
+    for path in schema["paths"].values():
+        for operation in path.values():
+            operation["responses"].setdefault("default", error)
+            bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+            for content in (body.get("content", {}) for body in bodies):
+                if JSON in content:
+                    content[MSGPACK] = content[JSON]
+    return schema
+
+
+def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
+    """Litestar's part of the documentation. `keys`: the hub asks for API keys."""
+    bearer = SecurityScheme(type="http", scheme="bearer", description="an API key of this hub")
+    header = SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header")
+    return OpenAPIConfig(
+        title="tts-hub",
+        version=__version__,
+        description="Many text-to-speech model families behind one contract. Bodies and structured answers are JSON "
+        "or msgpack: by Content-Type, and by Accept or `?format=`.",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, opt=OPEN),
+        use_handler_docstrings=True,
+        components=Components(security_schemes={"bearer": bearer, "apiKey": header} if keys else None),
+        security=[{"bearer": []}, {"apiKey": []}] if keys else None,
+        tags=[
+            Tag(name="speech", description="Speaking"),
+            Tag(name="openai", description="OpenAI's API, for its clients"),
+            Tag(name="operations", description="What the hub has and how it is"),
+        ],
+        render_plugins=[DocsPage(), json],
+    )
+
+
+def routes(json: CompleteSchema) -> list[ControllerRouterHandler]:
+    """The handlers that Litestar does not bring: /openapi.json, and the files that the page loads."""
+
+    @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False, media_type=MediaType.JSON)
+    def openapi(request: Request) -> bytes:  # type: ignore[type-arg]
+        """The description of this API."""
+        return json.render(request, request.app.openapi_schema.to_schema())
+
+    @get([f"/docs/{name}" for name in ASSETS], opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    def asset(request: Request) -> Response:  # type: ignore[type-arg]
+        """A file of the page."""
+        name = request.scope["path"].rpartition("/")[2]
+        return Response(_read(name), media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
+
+    return [openapi, asset]
+
+
+@cache
+def _read(name: str) -> bytes:
+    return (STATIC / name).read_bytes()
+
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<title>tts-hub</title>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="{root}/docs/swagger-ui.css">
+</head>
+<body>
+<div id="docs"></div>
+<script src="{root}/docs/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({ url: "{root}/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null });
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,190 @@
+"""Speech as an HTTP answer, whole or while it is generated. For the hub's routes and for plugins' own.
+
+A route of a plugin maps its family's request to a SpeechRequest and ends with
+
+    return await speech_response(hub, request, speech_request, stream=True)
+
+which checks the format, waits for the first audio ("priming": whatever goes wrong until then is an error with its
+proper status, and never a 200 that breaks off), and answers. `open_speech` and `audio_response` are its two halves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import numpy as np
+from litestar import Request, Response
+from litestar.response.base import ASGIResponse
+
+from hub.api.departure import until_departure
+from hub.api.request_id import HEADER, request_id
+from hub.audio.encode import check_format, make_encoder
+from hub.contract.errors import Cancelled, HubError
+from hub.contract.event import AudioChunk
+from hub.contract.speech import AudioFormat, SpeechRequest
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub.service.speech import Speech
+
+log = logging.getLogger("hub.api")
+
+EXPOSED_HEADERS = ("X-Sample-Rate", HEADER, "X-Model", "X-Voice", "Retry-After")
+"""Response headers that a web page of another origin may read."""
+
+INLINE_SECONDS = 2.0
+"""A longer chunk is packed in a thread, even into wav or pcm: resampling it would hold up everybody's audio."""
+
+T = TypeVar("T")
+
+
+class PackedSpeech:
+    """A Speech on its way into a container: iterate the bytes, then always `aclose`, which stops the model.
+
+    `whole` says that nothing is sent before the end, so that a header can tell the exact length.
+    """
+
+    def __init__(self, speech: Speech, format: AudioFormat, *, whole: bool = False) -> None:
+        self.speech = speech
+        self.encoder = make_encoder(format, speech.sample_rate, whole=whole)
+        self.seconds = 0.0
+        self._cheap = format.container in ("wav", "pcm")
+        self._working: asyncio.Future[Any] | None = None
+
+    @classmethod
+    async def of(cls, speech: Speech, format: AudioFormat, *, whole: bool = False) -> PackedSpeech:
+        """Take over `speech`. If its sample rate does not allow `format`, it is closed and InvalidRequest raised."""
+        try:
+            return cls(speech, format, whole=whole)
+        except BaseException:
+            await speech.aclose()
+            raise
+
+    async def _run(self, seconds: float, work: Callable[..., T], *arguments: Any) -> T:
+        if self._cheap and seconds < INLINE_SECONDS:
+            return work(*arguments)
+        self._working = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+        return await asyncio.shield(self._working)
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        encoder = self.encoder
+        async for event in self.speech:
+            if isinstance(event, AudioChunk):
+                seconds = event.seconds
+                self.seconds += seconds
+                if part := await self._run(seconds, encoder.feed, np.frombuffer(event.pcm, "<f4")):
+                    yield part
+        if part := await self._run(self.seconds, encoder.finish):
+            yield part
+
+    async def aclose(self) -> None:
+        """Stop the model and free the encoder."""
+        await self.speech.aclose()
+        if self._working is not None and not self._working.done():
+            await asyncio.wait([self._working])  # a thread cannot be cancelled, and must not lose its encoder
+        self.encoder.close()
+
+
+class PartsResponse(Response[bytes]):
+    """An answer sent part by part. What breaks in the middle cuts the connection, so that nobody takes it for whole."""
+
+    def __init__(
+        self, parts: AsyncIterator[bytes], source: PackedSpeech, *, media_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__(b"", media_type=media_type, headers=headers)
+        self.parts = parts
+        self.source = source
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **arguments: Any) -> ASGIResponse:
+        """The ASGI side; called by Litestar."""
+        headers = {**(arguments.get("headers") or {}), **self.headers}
+        return _SendParts(self, headers, arguments.get("cookies"))
+
+
+class _SendParts(ASGIResponse):
+    _should_set_content_length = False
+
+    def __init__(self, response: PartsResponse, headers: dict[str, str], cookies: Any) -> None:
+        super().__init__(headers=headers, cookies=cookies, media_type=response.media_type)
+        self._parts = response.parts
+        self._source = response.source
+        self._request_id = response.headers[HEADER]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send everything; return early, which cuts the connection, if the caller leaves or the speech breaks off."""
+        try:
+            async with until_departure(receive):
+                await self.start_response(send)
+                async for part in self._parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except Cancelled:
+            log.info("request %s: the caller left after %.1f s of audio", self._request_id, self._source.seconds)
+        except HubError as error:
+            log.warning(
+                "request %s: cut off after %.1f s of audio: %s: %s",
+                self._request_id,
+                self._source.seconds,
+                error.code,
+                error.message,
+            )
+        except Exception:  # the answer has begun: nobody above could send an error any more
+            log.exception("request %s: cut off after %.1f s of audio", self._request_id, self._source.seconds)
+        finally:
+            await self._source.aclose()
+
+
+async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest) -> Speech:
+    """`hub.speak` for an HTTP request: the format is checked first, and a caller that leaves stops the wait.
+
+    Raises HubError.
+    """
+    check_format(wanted.format)
+    async with until_departure(request.receive):
+        return await hub.speak(wanted, request_id=request_id(request.scope))
+
+
+async def audio_response(
+    request: Request[Any, Any, Any], speech: Speech, format: AudioFormat, *, stream: bool
+) -> Response[bytes]:
+    """The answer for a primed Speech, which it takes over: whatever happens, the speech gets closed.
+
+    `stream` sends while the audio is generated; else the answer is whole, with its Content-Length and exact headers.
+    Raises HubError: in the stream only for a format that the speech's sample rate does not allow.
+    """
+    packed = await PackedSpeech.of(speech, format, whole=not stream)
+    if stream:
+        media_type = packed.encoder.media_type
+        return PartsResponse(aiter(packed), packed, media_type=media_type, headers=speech_headers(packed))
+    try:
+        async with until_departure(request.receive):
+            body = b"".join([part async for part in packed])
+    finally:
+        await packed.aclose()
+    return Response(body, media_type=packed.encoder.media_type, headers=speech_headers(packed))
+
+
+async def speech_response(
+    hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest, *, stream: bool | None = None
+) -> Response[bytes]:
+    """Speak `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError."""
+    speech = await open_speech(hub, request, wanted)
+    return await audio_response(request, speech, wanted.format, stream=wanted.stream if stream is None else stream)
+
+
+def speech_headers(packed: PackedSpeech) -> dict[str, str]:
+    """Sample rate, request id, model and voice. Names beyond ASCII are percent-encoded."""
+    speech = packed.speech
+    return {
+        "X-Sample-Rate": str(packed.encoder.sample_rate),
+        HEADER: speech.request_id,
+        "X-Model": quote(speech.model, safe=_READABLE),
+        "X-Voice": quote(speech.voice, safe=_READABLE),
+    }
+
+
+_READABLE = " !#$&'()*+,/:;=?@[]"

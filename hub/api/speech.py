@@ -1,0 +1,67 @@
+"""POST /v1/speech: the hub's own way to speak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from litestar import Request, Response, post
+from litestar.params import Body
+from litestar.types import ControllerRouterHandler
+
+from hub.api.docs import AudioOperation, errors, example
+from hub.api.respond import speech_response
+from hub.contract import errors as fault
+from hub.contract.speech import SpeechRequest
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+
+EXAMPLES = [
+    example("Speak", text="Hello from the hub."),
+    example("Stream mp3", text="Hello from the hub.", format={"container": "mp3"}, stream=True),
+    example(
+        "Everything about the sound",
+        text="Hello from the hub.",
+        speed=1.1,
+        seed=7,
+        format={"container": "wav", "sample_rate": 48000, "encoding": "f32le"},
+    ),
+]
+
+SpeechBody = Annotated[SpeechRequest, Body(examples=EXAMPLES)]
+
+
+def routes(hub: Hub) -> list[ControllerRouterHandler]:
+    """The handlers."""
+
+    @post(
+        "/v1/speech",
+        status_code=200,
+        operation_class=AudioOperation,
+        operation_id="speak",
+        summary="Speak a text or a dialogue",
+        tags=["speech"],
+        responses=errors(
+            fault.InvalidRequest,
+            fault.EmptyText,
+            fault.UnspeakableText,
+            fault.UnsupportedCapability,
+            fault.UnknownModel,
+            fault.UnknownVoice,
+            fault.TooLarge,
+            fault.UnsupportedMediaType,
+            fault.Busy,
+            fault.BackendFailed,
+            fault.EmptyAudio,
+            fault.DeadlineExceeded,
+            fault.BackendCrashed,
+        ),
+    )
+    async def speak(data: SpeechBody, request: Request) -> Response:  # type: ignore[type-arg]
+        """Answers audio: whole, with its length, or with `stream` as it is generated.
+
+        An error after the first audio of a stream cuts the connection. Leaving stops the model.
+        """
+        return await speech_response(hub, request, data)
+
+    return [speak]

@@ -1,0 +1,1 @@
+"""For plugin authors: conformance tests (`conformance`), live servers (`fixtures`), a reference backend (`tone`)."""

@@ -1,0 +1,1 @@
+"""Sound in and out: decoding uploads, encoding answers. numpy, soundfile, av and soxr; no torch."""

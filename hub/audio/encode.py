@@ -1,0 +1,86 @@
+"""Packing answers: `check_format` before anything is synthesized, then `make_encoder` or `encode_whole`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hub.audio.compressed import AAC, FLAC, MP3, OPUS
+from hub.audio.container import Encoder, EncoderFactory, EncoderSpec, Samples
+from hub.audio.pcm import PCM, WAV
+from hub.audio.resample import Resampled
+from hub.contract.errors import InvalidRequest
+from hub.contract.speech import AudioFormat
+
+__all__ = [
+    "BUILTIN",
+    "Encoder",
+    "EncoderFactory",
+    "EncoderSpec",
+    "check_format",
+    "encode_whole",
+    "make_encoder",
+    "with_encoders",
+]
+
+BUILTIN: Mapping[str, EncoderSpec] = {spec.name: spec for spec in (WAV, PCM, MP3, OPUS, AAC, FLAC)}
+"""The containers that every hub offers, by name."""
+
+
+def with_encoders(more: Iterable[EncoderSpec]) -> dict[str, EncoderSpec]:
+    """The built-in containers and what plugins registered; raises ValueError for a name that is already taken."""
+    specs = dict(BUILTIN)
+    for spec in more:
+        if spec.name in specs:
+            raise ValueError(f"there is already an encoder named {spec.name!r}")
+        specs[spec.name] = spec
+    return specs
+
+
+def check_format(format: AudioFormat, encoders: Mapping[str, EncoderSpec] = BUILTIN) -> EncoderSpec:
+    """The container that `format` names. What passes here, `make_encoder` can make, at any source rate.
+
+    Raises InvalidRequest, naming what is allowed, for an unknown container, or for a sample rate, an encoding or
+    a bitrate that the container cannot carry.
+    """
+    spec = encoders.get(format.container)
+    if spec is None:
+        raise InvalidRequest(
+            f"unknown container {format.container!r}; choose one of {', '.join(sorted(encoders))}",
+            field="format.container",
+            value=format.container,
+            allowed=sorted(encoders),
+        )
+    spec.check(format)
+    return spec
+
+
+def make_encoder(
+    format: AudioFormat,
+    source_rate: int,
+    *,
+    whole: bool = False,
+    encoders: Mapping[str, EncoderSpec] = BUILTIN,
+) -> Encoder:
+    """An encoder that is fed at `source_rate` Hz and packs as `format` says, resampling where it must.
+
+    `whole` promises that nothing is sent before `finish`: headers then tell the exact length. Raises
+    InvalidRequest as `check_format` does.
+    """
+    spec = check_format(format, encoders)
+    rate = spec.output_rate(format, source_rate)
+    encoder = spec.factory(format, rate, whole)
+    return encoder if rate == source_rate else Resampled(encoder, source_rate)
+
+
+def encode_whole(
+    format: AudioFormat,
+    source_rate: int,
+    samples: Samples,
+    encoders: Mapping[str, EncoderSpec] = BUILTIN,
+) -> bytes:
+    """`samples`, (N,) at `source_rate` Hz, as one complete file."""
+    encoder = make_encoder(format, source_rate, whole=True, encoders=encoders)
+    try:
+        return encoder.feed(samples) + encoder.finish()
+    finally:
+        encoder.close()

@@ -1,0 +1,139 @@
+"""The uncompressed containers: `pcm` (bare samples) and `wav`. Sample-exact, with no latency at all."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hub.audio.container import EncoderSpec, Samples
+from hub.contract.speech import AudioFormat
+
+UNKNOWN_SIZE = 0xFFFF_FFFF
+"""Size field of a WAV whose end is not known yet: what ffmpeg writes to a pipe, and what players take for one."""
+
+
+def to_s16(samples: Samples) -> NDArray[np.int16]:
+    """(N,) float to 16-bit little-endian: to the nearest step of 1/32768, clipped, never wrapped; NaN becomes 0."""
+    if not samples.size:
+        return np.empty(0, "<i2")
+    scaled = np.maximum(samples, -1.0)
+    np.minimum(scaled, 1.0, out=scaled)  # before scaling, which could overflow
+    scaled *= 32768.0
+    np.rint(scaled, out=scaled)
+    np.minimum(scaled, 32767.0, out=scaled)
+    if np.isnan(scaled.min()):
+        np.nan_to_num(scaled, copy=False)
+    return scaled.astype("<i2")
+
+
+def _pack_s16(samples: Samples) -> bytes:
+    return to_s16(samples).tobytes()
+
+
+def _pack_f32(samples: Samples) -> bytes:
+    return samples.astype("<f4", copy=False).tobytes()
+
+
+_PACK = {"s16le": _pack_s16, "f32le": _pack_f32}
+
+
+def wav_header(sample_rate: int, encoding: str, data_bytes: int | None = None) -> bytes:
+    """RIFF/WAVE header of mono audio; `data_bytes` None is a stream of unknown length."""
+    width = 2 if encoding == "s16le" else 4
+    layout = (1, sample_rate, sample_rate * width, width, 8 * width)
+    if encoding == "s16le":
+        format_chunk = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, *layout)
+    else:  # IEEE float: the standard asks for an extension size and a `fact` chunk with the length in samples
+        length = UNKNOWN_SIZE if data_bytes is None else min(data_bytes // width, UNKNOWN_SIZE)
+        format_chunk = struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, *layout, 0)
+        format_chunk += struct.pack("<4sII", b"fact", 4, length)
+    if data_bytes is None:
+        data_bytes = riff_bytes = UNKNOWN_SIZE
+    else:
+        riff_bytes = min(4 + len(format_chunk) + 8 + data_bytes, UNKNOWN_SIZE)
+        data_bytes = min(data_bytes, UNKNOWN_SIZE)
+    return struct.pack("<4sI4s", b"RIFF", riff_bytes, b"WAVE") + format_chunk + struct.pack("<4sI", b"data", data_bytes)
+
+
+class PcmEncoder:
+    """Bare samples."""
+
+    extension = "pcm"
+
+    def __init__(self, format: AudioFormat, sample_rate: int, whole: bool) -> None:
+        self.sample_rate = sample_rate
+        self.media_type = f"audio/pcm;rate={sample_rate};encoding={format.encoding};channels=1"
+        self.feed = _PACK[format.encoding]  # the hot path: one call a chunk, no method around it
+
+    def finish(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class WavEncoder:
+    """A streamed WAV: the header comes with the first piece and leaves the length open."""
+
+    media_type = "audio/wav"
+    extension = "wav"
+
+    def __init__(self, format: AudioFormat, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self._pack = _PACK[format.encoding]
+        self._header = wav_header(sample_rate, format.encoding)
+
+    def feed(self, samples: Samples) -> bytes:
+        """The samples, after the header the first time."""
+        if self._header:
+            header, self._header = self._header, b""
+            return header + self._pack(samples)
+        return self._pack(samples)
+
+    def finish(self) -> bytes:
+        """Only the header, if nothing was fed."""
+        header, self._header = self._header, b""
+        return header
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class WholeWavEncoder:
+    """A WAV with exact sizes: everything comes from `finish`."""
+
+    media_type = "audio/wav"
+    extension = "wav"
+
+    def __init__(self, format: AudioFormat, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self._encoding = format.encoding
+        self._pack = _PACK[format.encoding]
+        self._pieces: list[bytes] = []
+
+    def feed(self, samples: Samples) -> bytes:
+        """Keeps the samples for `finish`."""
+        self._pieces.append(self._pack(samples))
+        return b""
+
+    def finish(self) -> bytes:
+        """The whole file."""
+        header = wav_header(self.sample_rate, self._encoding, sum(map(len, self._pieces)))
+        body = b"".join((header, *self._pieces))
+        self._pieces.clear()
+        return body
+
+    def close(self) -> None:
+        """Lets go of the samples."""
+        self._pieces.clear()
+
+
+def _wav(format: AudioFormat, sample_rate: int, whole: bool) -> WavEncoder | WholeWavEncoder:
+    return WholeWavEncoder(format, sample_rate) if whole else WavEncoder(format, sample_rate)
+
+
+WAV = EncoderSpec(name="wav", media_type="audio/wav", extension="wav", factory=_wav, encodings=("s16le", "f32le"))
+PCM = EncoderSpec(name="pcm", media_type="audio/pcm", extension="pcm", factory=PcmEncoder, encodings=("s16le", "f32le"))

@@ -145,6 +145,7 @@ class ProcessEngine:
                 answer = await ready
             self._check_contract(answer)
         except BaseException as error:
+            ready.cancel()
             await self._start_failed(error)
             raise self._start_error(error) from None
         self._loaded = Loaded(

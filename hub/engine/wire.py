@@ -159,7 +159,8 @@ class FrameBuffer:
             end = start + size + frame_length(self._data[start : start + size])
             if len(self._data) < end:
                 break
-            messages.append(self._decoder.decode(memoryview(self._data)[start + size : end]))
+            # A copy, because a decoded `Raw` keeps what it was decoded from.
+            messages.append(self._decoder.decode(self._data[start + size : end]))
             start = end
         if start:
             del self._data[:start]

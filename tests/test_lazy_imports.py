@@ -1,0 +1,48 @@
+"""What must be light is light: checked in fresh interpreters."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["torch", "torchaudio", "transformers", "onnxruntime", "hibari"]
+
+
+def modules_after(code):
+    program = f"{code}\nimport sys, json\nprint(json.dumps(sorted(m.split('.')[0] for m in sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("name", [point.name for point in importlib.metadata.entry_points(group="hub.plugins")])
+def test_loading_a_plugin_imports_nothing_heavy(name):
+    loaded = modules_after(
+        "import importlib.metadata as m\n"
+        f"[point.load() for point in m.entry_points(group='hub.plugins') if point.name == {name!r}]"
+    )
+    assert not loaded & set(HEAVY)
+
+
+def test_building_a_hub_with_all_plugins_imports_nothing_heavy():
+    loaded = modules_after(
+        "from hub.service.hub import Hub\nfrom hub.settings import Settings\n"
+        "hub = Hub.build(Settings())\nassert 'hibari' in hub.plugins.backends, hub.plugins.failures"
+    )
+    assert not loaded & set(HEAVY)
+
+
+def test_a_worker_needs_only_msgspec():
+    loaded = modules_after("import hub.engine.worker")
+    assert not loaded & {"litestar", "pluggy", "numpy", "soundfile", "av", "click", "rich", "httpx", "pydantic"}
+
+
+def test_the_contract_needs_only_msgspec():
+    third_party = modules_after("import hub.contract") - modules_after("import msgspec") - {"hub"}
+    assert third_party <= set(sys.stdlib_module_names)
+
+
+def test_the_command_line_starts_light():
+    loaded = modules_after("import hub.cli")
+    assert not loaded & {"litestar", "uvicorn", "numpy", "av", "soundfile", *HEAVY}

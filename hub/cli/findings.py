@@ -1,0 +1,212 @@
+"""What `ttshub check` looks at, one function a subject."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from hub.cli.failure import Failed
+from hub.cli.serve import bind
+from hub.contract.backend import CONTRACT, BackendSpec
+from hub.contract.errors import HubError
+from hub.contract.speech import AudioFormat, SpeechRequest
+from hub.plugin.manager import Plugins
+from hub.settings import ModelSettings, Settings, SettingsError
+from hub.settings_load import find_config
+
+State = Literal["ok", "note", "problem"]
+
+IMPORT_TIMEOUT = 180.0
+"""Seconds that an interpreter gets to import a synthesizer; torch from a cold disk takes its time."""
+
+PROBE = """
+import importlib, sys
+from hub.contract.backend import CONTRACT
+module, _, attribute = sys.argv[1].partition(":")
+getattr(importlib.import_module(module), attribute)
+print(f"contract {CONTRACT}", file=sys.__stdout__)
+"""
+
+TEXT = "This is a check of the hub."
+
+
+class Finding(msgspec.Struct):
+    """One line of the report. A `note` may be as it should be; a `problem` will not work."""
+
+    what: str
+    name: str
+    state: State
+    finding: str
+
+
+def of_settings(config: Path | None, settings: Settings) -> Iterator[Finding]:
+    """Where the settings came from, and whether anybody may call."""
+    file = find_config(config)
+    yield Finding("settings", "", "ok", str(file) if file else "no hub.toml: the defaults hold")
+    keys = [key.name for key in settings.auth.keys]
+    told = f"for {', '.join(keys)}" if keys else "none: whoever reaches the hub may call"
+    yield Finding("settings", "auth.keys", "ok", told)
+
+
+def of_plugins(plugins: Plugins) -> Iterator[Finding]:
+    """Every plugin, and every failure of one."""
+    failed = {failure.plugin for failure in plugins.failures}
+    for info in plugins.installed:
+        if info.name not in failed:
+            state = (
+                f"backends: {', '.join(info.backends) or 'none'}" if info.enabled else "disabled by plugins.disabled"
+            )
+            source = f"{info.distribution} {info.version}".strip()
+            yield Finding("plugin", info.name, "ok" if info.enabled else "note", f"{source}; {state}")
+    for failure in plugins.failures:
+        source = failure.distribution or "unknown distribution"
+        yield Finding("plugin", failure.plugin, "problem", f"{failure.error} (from {source})")
+
+
+def of_devices() -> Iterator[Finding]:
+    """The devices that models may be put on."""
+    yield Finding("device", "cpu", "ok", f"{os.cpu_count()} cores")
+    for number, gpu in enumerate(nvidia_gpus()):
+        yield Finding("device", f"cuda:{number}", "ok", gpu)
+    if _has_mps():
+        yield Finding("device", "mps", "ok", "Apple GPU")
+
+
+def nvidia_gpus() -> list[str]:
+    """Name and memory of each NVIDIA GPU; none if there is no driver."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    query = [command, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [line.split(", ") for line in answer.stdout.splitlines() if line.count(", ") == 2]
+    return [f"{name}, {total} of memory, {free} free" for name, total, free in rows]
+
+
+def _has_mps() -> bool:
+    return sys.platform == "darwin" and os.uname().machine == "arm64"
+
+
+async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
+    """Each model: its backend, device, path, and whether its interpreter can import its synthesizer."""
+    from hub.service.hub import Hub
+
+    try:
+        models = Hub.build(settings, plugins).models
+    except SettingsError as error:
+        return [Finding("model", "", "problem", problem) for problem in error.problems]
+    found = [
+        Finding("model", name, "problem", f"its backend {backend!r} is not there: its plugin failed or is disabled")
+        for name, backend in models.missing.items()
+    ]
+    if not models.default:
+        found.append(Finding("model", "", "problem", "no model can be served; add a [models.NAME] table to hub.toml"))
+    gpus = len(nvidia_gpus())
+    checks = [_of_model(model.name, model.settings, model.spec, gpus) for model in models]
+    return found + list(await asyncio.gather(*checks))
+
+
+async def _of_model(name: str, model: ModelSettings, spec: BackendSpec, gpus: int) -> Finding:
+    problem = _device_problem(model.device, gpus) or _path_problem(model.path)
+    problem = problem or await _interpreter_problem(model, spec)
+    if problem:
+        return Finding("model", name, "problem", problem)
+    return Finding("model", name, "ok", f"backend {spec.name}, device {model.device}, {model.path or 'no path needed'}")
+
+
+def _device_problem(device: str, gpus: int) -> str | None:
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps"):
+        return f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps"
+    if kind == "cuda" and not gpus:
+        return f'device {device!r}: nvidia-smi finds no GPU; use device = "auto" or "cpu"'
+    if kind == "cuda" and number and not (number.isdigit() and int(number) < gpus):
+        return f"device {device!r}: the last GPU is cuda:{gpus - 1}"
+    return f"device {device!r}: this is not an Apple GPU machine" if kind == "mps" and not _has_mps() else None
+
+
+def _path_problem(path: str) -> str | None:
+    """What looks like a place on this machine must exist; anything else may be a hub id."""
+    if (Path(path).is_absolute() or path.startswith((".", "~"))) and not Path(path).expanduser().exists():
+        return f"path: there is no {path}"
+    return None
+
+
+async def _interpreter_problem(model: ModelSettings, spec: BackendSpec) -> str | None:
+    python = model.python or sys.executable
+    if shutil.which(python) is None:
+        return f"python: there is no interpreter {python}"
+    environ = {**os.environ, "PYTHONSAFEPATH": "1", **model.env}
+    process = await asyncio.create_subprocess_exec(
+        python, "-c", PROBE, spec.synthesizer, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ
+    )
+    try:
+        async with asyncio.timeout(IMPORT_TIMEOUT):
+            out, words = await process.communicate()
+    except TimeoutError:
+        return f"{python} did not import {spec.synthesizer} within {IMPORT_TIMEOUT:.0f} s"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        last = words.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+        return f"{python} cannot import {spec.synthesizer}: {last[-1]}"
+    answer = out.decode(errors="replace").split()[-2:]
+    if answer != ["contract", str(CONTRACT)]:
+        theirs = answer[-1] if answer else "none"
+        return f"{python} has a tts-hub of contract {theirs}, this hub has {CONTRACT}: install the same version there"
+    return None
+
+
+def of_server(settings: Settings) -> Iterator[Finding]:
+    """Whether the server may and can listen where it should."""
+    from hub.api.auth import check_bind
+
+    place = f"{settings.server.host}:{settings.server.port}"
+    try:
+        check_bind(settings)
+    except SettingsError as error:
+        yield Finding("server", place, "problem", str(error))
+        return
+    try:
+        sockets = bind(settings.server)
+    except Failed as error:
+        yield Finding("server", place, "problem", f"{error.message}; {error.hint}")
+        return
+    for one in sockets:
+        one.close()
+    yield Finding("server", place, "ok", "free")
+
+
+async def of_speech(settings: Settings, plugins: Plugins) -> list[Finding]:
+    """Each model, started one after the other, says a sentence."""
+    from hub.cli.local import LocalHub
+    from hub.service.hub import Hub
+
+    found = []
+    async with LocalHub(Hub.build(settings, plugins)) as source:
+        for model in source.hub.models:
+            request = SpeechRequest(text=TEXT, model=model.name, format=AudioFormat(container="pcm"))
+            try:
+                async with source.speak(request, whole=False) as answer:
+                    async for _ in answer:
+                        pass
+            except HubError as error:
+                found.append(Finding("speech", model.name, "problem", f"{error.code}: {error.message}"))
+                continue
+            told = f"{answer.seconds:.1f} s of audio at {answer.sample_rate} Hz; loaded in {answer.load:.1f} s"
+            found.append(Finding("speech", model.name, "ok", told))
+            await model.engine.stop()
+    return found

@@ -1,0 +1,77 @@
+"""LocalHub: a hub in this process, for commands that need no server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Self
+
+import numpy as np
+
+from hub.audio.encode import Encoder, EncoderSpec, check_format, make_encoder, with_encoders
+from hub.contract.event import AudioChunk
+from hub.contract.speech import SpeechRequest
+from hub.service.checks import check_request
+from hub.service.hub import Hub
+from hub.service.speech import Speech
+
+
+class LocalHub:
+    """A `Source`. Loads a model when it is first asked for; leaving the context ends the workers."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.encoders: Mapping[str, EncoderSpec] = with_encoders(hub.encoders)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.hub.stop()
+
+    @asynccontextmanager
+    async def speak(self, request: SpeechRequest, *, whole: bool) -> AsyncIterator[LocalAnswer]:
+        """See `Source.speak`."""
+        clock = asyncio.get_running_loop().time
+        model = self.hub.models.get(request.model)
+        check_format(request.format, self.encoders)
+        check_request(request, model.spec, self.hub.settings.limits)  # before a load that would be for nothing
+        asked = clock()
+        await model.start()
+        loaded = clock()
+        speech = await self.hub.speak(request)
+        encoder = make_encoder(request.format, speech.sample_rate, whole=whole, encoders=self.encoders)
+        answer = LocalAnswer(speech, encoder)
+        answer.load, answer.first_audio = loaded - asked, clock() - loaded
+        try:
+            yield answer
+        finally:
+            await speech.aclose()
+            encoder.close()
+
+
+class LocalAnswer:
+    """An `Answer`."""
+
+    def __init__(self, speech: Speech, encoder: Encoder) -> None:
+        self._speech = speech
+        self._encoder = encoder
+        self.model = speech.model
+        self.voice = speech.voice
+        self.sample_rate = encoder.sample_rate
+        self.load = 0.0
+        self.first_audio: float | None = None
+        self.seconds: float | None = 0.0
+        self.spoken: int | None = None
+        self._seconds = 0.0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for event in self._speech:
+            if isinstance(event, AudioChunk):
+                self._seconds += event.seconds
+                self.seconds = self._seconds
+                if event.span is not None:
+                    self.spoken = event.span[1]
+                yield self._encoder.feed(np.frombuffer(event.pcm, "<f4"))
+        yield self._encoder.finish()

@@ -1,0 +1,184 @@
+"""`ttshub say`: speak a text to a file, to stdout or to the speakers, with or without a server."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hub.cli.report import echo_json
+from hub.cli.session import Session, json_option, session_options, url_options
+
+if TYPE_CHECKING:
+    from hub.cli.answer import Answer
+    from hub.cli.sink import Sink
+    from hub.contract.speech import SpeechRequest
+
+CONTAINERS = {"ogg": "opus", "raw": "pcm", "wave": "wav"}
+"""File extensions that are not the container's own name."""
+
+LONG_TEXT = 300
+"""Characters from which on progress is shown."""
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.option("-o", "--out", help="File to write, - for stdout [default: play it]", metavar="FILE")
+@click.option(
+    "-f", "--format", "container", help="wav, pcm, mp3, opus, aac, flac [default: by FILE's extension, or wav]"
+)
+@click.option("-m", "--model", help="Model name [default: the hub's default model]")
+@click.option("-v", "--voice", help="Voice id [default: the model's default voice]")
+@click.option("--language", help="Language of the text, such as en or zh-CN")
+@click.option("--instruct", help="How to say it, in words")
+@click.option("--speed", type=float, help="1.0 is the model's natural pace")
+@click.option("--seed", type=int, help="The same seed gives the same audio")
+@click.option("--sample-rate", type=int, help="Hz [default: the model's own]")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the backend; may be repeated"
+)
+@url_options
+@json_option
+@session_options
+@click.pass_obj
+def say(
+    session: Session,
+    /,
+    text: str | None,
+    out: str | None,
+    container: str | None,
+    options: tuple[str, ...],
+    sample_rate: int | None,
+    url: str | None,
+    api_key: str | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Speak TEXT, or what is on stdin.
+
+    \b
+      ttshub say "Hello from the hub." --out hello.wav
+      ttshub say < chapter.txt --out chapter.mp3
+      ttshub say "Hello" --out - --format mp3 | mpv -
+    """
+    chosen = {"container": container or _container_of(out), "sample_rate": sample_rate}
+    request = _request(
+        text=_text(text),
+        format={name: value for name, value in chosen.items() if value is not None},
+        options=dict(map(_option, options)),
+        **{name: value for name, value in fields.items() if value is not None},
+    )
+    sink = _sink(out, container)
+    summary = session.run(_say(session, request, sink, url, api_key))
+    summary["path"] = None if out in (None, "-") else out
+    if as_json:
+        echo_json(summary, err=out == "-")
+    elif summary["path"]:
+        length = "" if summary["seconds"] is None else f"{summary['seconds']:.1f} s, "
+        click.echo(f"{out}: {length}model {summary['model']}, voice {summary['voice'] or 'none'}", err=True)
+
+
+def _text(text: str | None) -> str:
+    if text is not None and text != "-":
+        return text
+    if text is None and sys.stdin.isatty():
+        raise click.UsageError("there is no TEXT; give it as an argument, or on stdin")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"stdin is not UTF-8 text (byte {error.start})") from None
+
+
+def _container_of(out: str | None) -> str:
+    if out is None or out == "-":
+        return "wav"
+    extension = Path(out).suffix.lstrip(".").lower()
+    if not extension and not Path(out).exists():
+        raise click.UsageError(f"{out!r} has no extension to tell the format by; add one, or use --format")
+    return CONTAINERS.get(extension, extension) or "wav"
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """`k=v` with v as JSON where it is any, else as text."""
+    import msgspec
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.UsageError(f"--option {text!r} is not KEY=VALUE")
+    try:
+        return key, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return key, value
+
+
+def _request(**fields: Any) -> SpeechRequest:
+    import msgspec
+
+    from hub.contract.speech import SpeechRequest
+
+    try:
+        return msgspec.convert(fields, SpeechRequest)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).replace("`", "").partition(" - at $.")
+        name = place.removeprefix("format.").replace("_", "-")
+        raise click.UsageError(f"--{name}: {message[:1].lower()}{message[1:]}" if place else message) from None
+
+
+def _sink(out: str | None, container: str | None) -> Sink:
+    from hub.cli.sink import FileSink, PlayerSink, StdoutSink
+
+    if out is None:
+        if container not in (None, "wav"):
+            raise click.UsageError("--format is for --out; the speakers get wav")
+        return PlayerSink()
+    return StdoutSink() if out == "-" else FileSink(Path(out))
+
+
+async def _say(
+    session: Session, request: SpeechRequest, sink: Sink, url: str | None, api_key: str | None
+) -> dict[str, Any]:
+    from hub.cli.progress import Progress
+
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(open_source(session, url, api_key))
+        answer: Answer = await stack.enter_async_context(source.speak(request, whole=sink.whole))
+        began = time.perf_counter()
+        long = len(request.text or "") >= LONG_TEXT
+        async with sink:
+            with Progress(len(request.text or ""), shown=long and sys.stderr.isatty()) as progress:
+                async for part in answer:
+                    progress.update(answer)
+                    await sink.write(part)
+        took = time.perf_counter() - began + (answer.first_audio or 0.0)
+        return summary_of(answer, took)
+
+
+def open_source(session: Session, url: str | None, api_key: str | None) -> Any:
+    """A `Source` as a context manager: the hub at `url`, else one in this process."""
+    if url:
+        from hub.cli.remote import RemoteHub
+
+        return RemoteHub(url, api_key)
+    from hub.cli.local import LocalHub
+    from hub.service.hub import Hub
+
+    settings = session.settings()
+    return LocalHub(Hub.build(settings, session.plugins(settings)))
+
+
+def summary_of(answer: Answer, took: float) -> dict[str, Any]:
+    """What --json tells. `rtf` is seconds of work for each second of audio."""
+    seconds = answer.seconds
+    return {
+        "model": answer.model,
+        "voice": answer.voice,
+        "sample_rate": answer.sample_rate,
+        "seconds": None if seconds is None else round(seconds, 3),
+        "load_ms": round(answer.load * 1000, 1),
+        "first_audio_ms": None if answer.first_audio is None else round(answer.first_audio * 1000, 1),
+        "rtf": round(took / seconds, 4) if seconds else None,
+    }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
+from collections.abc import Callable
+from functools import partial
 
 import uvicorn
 from litestar import Litestar
@@ -17,14 +20,35 @@ GRACE = 5
 """Seconds that streams under way have to finish when the server is told to stop."""
 
 
-def run(settings: Settings, plugins: Plugins | None = None) -> None:
+def run(
+    settings: Settings,
+    plugins: Plugins | None = None,
+    *,
+    sockets: list[socket.socket] | None = None,
+    on_listening: Callable[[Hub], None] = lambda hub: None,
+) -> bool:
     """Serve until SIGTERM or SIGINT: then accept nobody new, let streams finish for `GRACE` seconds, stop the workers.
 
-    Raises SettingsError, before anything is started, for settings that cannot be used.
+    `sockets` are bound already (default: the settings' address); `on_listening` is called once requests are answered.
+    Returns whether it ever came to that. Raises SettingsError, before anything is started, for settings that cannot
+    be used.
     """
     check_bind(settings)
-    app = create_app(Hub.build(settings, plugins))
-    uvicorn.Server(server_config(app, settings)).run()
+    hub = Hub.build(settings, plugins)
+    server = _Server(server_config(create_app(hub), settings), partial(on_listening, hub))
+    server.run(sockets)
+    return server.started
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_listening()
 
 
 def server_config(app: Litestar, settings: Settings) -> uvicorn.Config:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
 import numpy as np
 
-from hub.audio.encode import Encoder, EncoderSpec, check_format, make_encoder, with_encoders
+from hub.audio.encode import Encoder, make_encoder
 from hub.contract.event import AudioChunk
 from hub.contract.speech import SpeechRequest
 from hub.service.checks import check_request
@@ -22,7 +22,6 @@ class LocalHub:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.encoders: Mapping[str, EncoderSpec] = with_encoders(hub.encoders)
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,13 +34,12 @@ class LocalHub:
         """See `Source.speak`."""
         clock = asyncio.get_running_loop().time
         model = self.hub.models.get(request.model)
-        check_format(request.format, self.encoders)
-        check_request(request, model.spec, self.hub.settings.limits)  # before a load that would be for nothing
+        check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # before a load that would be for nothing
         asked = clock()
         await model.start()
         loaded = clock()
         speech = await self.hub.speak(request)
-        encoder = make_encoder(request.format, speech.sample_rate, whole=whole, encoders=self.encoders)
+        encoder = make_encoder(request.format, speech.sample_rate, whole=whole, encoders=self.hub.encoders)
         answer = LocalAnswer(speech, encoder)
         answer.load, answer.first_audio = loaded - asked, clock() - loaded
         try:

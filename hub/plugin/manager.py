@@ -22,6 +22,7 @@ from hub.contract.observer import Observer
 from hub.plugin import spec as hookspecs
 
 if TYPE_CHECKING:
+    from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
     from hub.settings import Settings
 
@@ -90,7 +91,7 @@ class Plugins:
 
     def _add(self, name: str, load: Callable[[], Any], *, distribution: str, version: str, enabled: bool) -> None:
         if name in self._infos:
-            self._fail(name, f"another plugin is already called {name!r}", distribution)
+            self.fail(name, f"another plugin is already called {name!r}", distribution)
             return
         self._infos[name] = PluginInfo(name=name, distribution=distribution, version=version, enabled=enabled)
         if not enabled:
@@ -100,11 +101,12 @@ class Plugins:
             self._manager.check_pending()
         except (Exception, SystemExit) as error:  # whatever a plugin's import raises must not reach the others
             log.exception("plugin %s did not load", name)
-            self._fail(name, f"{type(error).__name__}: {error}", distribution)
+            self.fail(name, f"{type(error).__name__}: {error}", distribution)
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
 
-    def _fail(self, plugin: str, error: str, distribution: str | None = None) -> None:
+    def fail(self, plugin: str, error: str, distribution: str | None = None) -> None:
+        """Record that something of `plugin` does not work."""
         if distribution is None:
             distribution = self._infos[plugin].distribution
         self.failures.append(PluginFailure(plugin=plugin, distribution=distribution, error=error))
@@ -121,7 +123,7 @@ class Plugins:
                 results = self._manager.subset_hook_caller(hook, others)(**arguments)
             except Exception as error:
                 log.exception("hook %s of plugin %s failed", hook, name)
-                self._fail(name, f"{hook}: {type(error).__name__}: {error}")
+                self.fail(name, f"{hook}: {type(error).__name__}: {error}")
                 continue
             for result in results:
                 yield name, result
@@ -132,7 +134,7 @@ class Plugins:
             if isinstance(result, list | tuple):
                 yield from ((name, thing) for thing in result)
             else:
-                self._fail(name, f"{hook} returned {type(result).__name__}, not a list")
+                self.fail(name, f"{hook} returned {type(result).__name__}, not a list")
 
     def _collect_backends(self, settings: Settings | None) -> None:
         for name, backend in self._each_object("register_backends", settings=settings):
@@ -140,7 +142,7 @@ class Plugins:
             if problem is None and backend.name in self.backends:
                 problem = f"backend {backend.name!r} is registered by plugin {self.backend_plugins[backend.name]!r}"
             if problem is not None:
-                self._fail(name, problem)
+                self.fail(name, problem)
                 continue
             self.backends[backend.name] = backend
             self.backend_plugins[backend.name] = name
@@ -161,9 +163,9 @@ class Plugins:
             grouped.setdefault(name, []).append(handler)
         return list(grouped.items())
 
-    def encoders(self) -> list[Any]:
-        """Further EncoderSpecs."""
-        return [encoder for _, encoder in self._each_object("register_encoders")]
+    def encoders(self) -> list[tuple[str, EncoderSpec]]:
+        """(plugin, container) for each further container."""
+        return list(self._each_object("register_encoders"))
 
     def text_filters(self) -> list[TextFilter]:
         """Text filters in the order in which they run."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from hub.audio.encode import check_format
+from hub.audio.encode import EncoderSpec, check_format
 from hub.contract.backend import BackendSpec, Capabilities
 from hub.contract.errors import (
     EmptyText,
@@ -104,9 +104,11 @@ def check_voice(request: SpeechRequest, model: str, voices: Iterable[Voice], def
     return request.voice
 
 
-def check_request(request: SpeechRequest, spec: BackendSpec, limits: LimitSettings) -> None:
+def check_request(
+    request: SpeechRequest, spec: BackendSpec, limits: LimitSettings, encoders: Mapping[str, EncoderSpec]
+) -> None:
     """All that can be checked without the loaded model."""
-    check_format(request.format)
+    check_format(request.format, encoders)
     check_text(request, limits)
     check_options(request, spec)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from hub.audio.encode import BUILTIN, EncoderSpec
 from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.speech import SpeechRequest
@@ -25,7 +26,7 @@ class Hub:
         self.plugins = plugins
         self.observers: list[Observer] = plugins.observers()
         self.text_filters = plugins.text_filters()
-        self.encoders = plugins.encoders()
+        self.encoders = _encoders(plugins)
         self.models = Models.build(settings, plugins, self.worker_crashed)
         self._starts: set[asyncio.Task[None]] = set()
 
@@ -79,3 +80,14 @@ class Hub:
                 tell(observer)
             except Exception:
                 log.exception("observer %s failed", type(observer).__name__)
+
+
+def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
+    """The built-in containers and the plugins' own; one whose name is taken is reported as its plugin's failure."""
+    encoders = dict(BUILTIN)
+    for plugin, encoder in plugins.encoders():
+        if encoder.name in encoders:
+            plugins.fail(plugin, f"register_encoders: there is already a container named {encoder.name!r}")
+        else:
+            encoders[encoder.name] = encoder
+    return encoders

@@ -38,7 +38,7 @@ async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
     ledger = Ledger(hub, model, request, request_id)
     try:
         until = ledger.arrived + model.settings.deadline
-        check_request(request, model.spec, hub.settings.limits)
+        check_request(request, model.spec, hub.settings.limits, hub.encoders)
         if model.engine.loaded is not None:
             _check_loaded(request, model, model.engine.loaded)
         request = await _prepare(hub, model, request)

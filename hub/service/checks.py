@@ -88,11 +88,9 @@ def check_voice(request: SpeechRequest, model: str, voices: Iterable[Voice], def
 
     Raises UnknownVoice, naming those there are. Another voice than the one asked for is never chosen.
     """
-    known = [voice.id for voice in voices]
     if request.references:
-        if request.voice is not None:
-            raise InvalidRequest("give either `voice` or `references`, not both")
         return ""
+    known = [voice.id for voice in voices]
     if request.voice is None:
         return default
     if request.voice not in known:
@@ -111,6 +109,8 @@ def check_request(
     check_format(request.format, encoders)
     check_text(request, limits)
     check_options(request, spec)
+    if request.references and request.voice is not None:
+        raise InvalidRequest("give either `voice` or `references`, not both")
 
 
 def _speaks(language: str, languages: tuple[str, ...]) -> bool:

@@ -85,7 +85,7 @@ async def test_references_reach_the_model_as_float_wav_and_change_the_voice(hubs
         (SpeechRequest(), EmptyText, "no text"),
         (say("   \n"), EmptyText, "no text"),
         (say("?!… 🎉 ---"), UnspeakableText, "no letter"),
-        (say("\u200b\u0007"), EmptyText, ""),
+        (say("\u200b\u0007"), UnspeakableText, "no letter"),
         (say("x" * 2001), TooLarge, "limits.text_chars"),
         (say("hi", turns=(Turn(text="ho"),)), InvalidRequest, "not both"),
         (say(model="nope"), UnknownModel, "there are: tone"),
@@ -107,7 +107,6 @@ async def test_what_cannot_be_answered_is_refused(hubs, request_, error, words):
     hub = await hubs(limits=LimitSettings(text_chars=2000))
     with pytest.raises(error) as refusal:
         await hub.speak(request_)
-    assert type(refusal.value) is error or error is not EmptyText
     assert words in refusal.value.message
     assert hub.models.get("tone").lane.running == 0
 
@@ -229,7 +228,7 @@ async def test_reports_tell_how_it_went(hubs):
     plugin = types.ModuleType("watching")
     plugin.register_observers = hookimpl(lambda: [Clumsy(), Observer()])
     hub = await hubs(plugins=[plugin])
-    await read(await hub.speak(say("hello", voice="low"), request_id="a"))
+    _, samples = await read(await hub.speak(say("hello", voice="low"), request_id="a"))
     with pytest.raises(UnknownVoice):
         await hub.speak(say(voice="nope"), request_id="b")
     left = await hub.speak(say(options={"seconds": 3600, "paced": True}), request_id="c")
@@ -244,7 +243,7 @@ async def test_reports_tell_how_it_went(hubs):
     ]
     first = reports[0]
     assert (first.model, first.backend, first.voice, first.chars) == ("tone", "tone", "low", 5)
-    assert first.audio == pytest.approx(5 * tone.SYMBOL / 24_000)
+    assert first.audio == pytest.approx(len(samples) / 24_000)
     assert 0 <= first.queued <= first.first_audio <= first.total
     assert crashes == [("tone", "was killed by SIGKILL")]
 

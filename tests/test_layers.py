@@ -20,7 +20,7 @@ LAYERS = {
     "api": {"contract", "settings", "text", "audio", "plugin", "engine", "service"},
     "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api"},
     "builtin": {"contract", "text", "plugin", "settings"},
-    "testing": {"contract", "settings", "audio", "text", "plugin", "engine", "service", "api"},
+    "testing": {"contract", "settings", "audio", "text", "plugin", "engine", "service", "api", "builtin"},
 }
 """Layer -> the layers that it may import, besides itself."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -20,9 +21,12 @@ from hub.builtin.hibari import HibariOptions
 from hub.builtin.hibari_text import check_readable, pieces, spelled
 from hub.contract.backend import ModelConfig, Stop
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
-from hub.contract.event import AudioChunk, Mark, Span
+from hub.contract.event import AudioChunk, Mark
 from hub.contract.speech import SpeechRequest
 from hub.contract.voice import Voice, VoiceDraft
+from hub.text.sentences import split_sentences
+
+log = logging.getLogger("hub.builtin.hibari")
 
 SPEEDS = (0.5, 2.0)
 """The range that the model was trained for."""
@@ -106,24 +110,25 @@ class HibariSynthesizer:
         speaker = self._speaker(request.voice or DEFAULT)
         self._check(speaker, text, options.inline_phonemes)
         spoken, step = 0, 0
-        for sentence in _sentences(text):
+        for sentence, start, end in split_sentences(text):
             begin = spoken
-            limit = PIECE if step else FIRST_PIECE
-            cuts = list(pieces(text, sentence, limit, PIECE))
-            for span in cuts:
+            spans = list(pieces(text, start, end, PIECE if step else FIRST_PIECE, PIECE))
+            for span in spans:
                 for phonemes in self._phonemes(speaker, text[slice(*span)], options.inline_phonemes):
                     if stop.is_set():
                         return
                     noise = np.random.default_rng(None if request.seed is None else [request.seed, step])
                     wave: Wave = speaker.from_ids(speaker.ids(phonemes), request.speed, noise)
-                    wave = _shorten_pauses(wave, before=span != cuts[0], after=span != cuts[-1])
-                    step += 1
+                    wave = _shorten_pauses(wave, before=span != spans[0], after=span != spans[-1])
                     for part in np.array_split(wave, math.ceil(len(wave) / CHUNK)):
+                        if stop.is_set():
+                            return
                         yield AudioChunk.of(part, SAMPLE_RATE, span)
+                    step += 1
                     spoken += len(wave)
             if spoken > begin:
                 times = begin / SAMPLE_RATE, spoken / SAMPLE_RATE
-                yield Mark(kind="sentence", start=times[0], end=times[1], text=text[slice(*sentence)], span=sentence)
+                yield Mark(kind="sentence", start=times[0], end=times[1], text=sentence, span=(start, end))
         if not spoken:
             raise UnspeakableText("the text has no word to speak, only punctuation or symbols; add some words")
 
@@ -153,9 +158,9 @@ class HibariSynthesizer:
         Raises UnspeakableText where letters or digits would go unsaid.
         """
         written = self._written(speaker, text, inline)
-        phonemes = str(speaker.g2p(written))
-        if not _sounds(phonemes):
-            phonemes = " ".join(filter(_sounds, map(speaker.g2p, filter(str.isalnum, written))))
+        phonemes = _read(speaker, written)
+        if not _sounds(phonemes):  # its letters are better than nothing
+            phonemes = " ".join(filter(_sounds, (_read(speaker, char) for char in written if char.isalnum())))
         if not _sounds(phonemes):
             if any(char.isalnum() for char in written):
                 raise UnspeakableText(f"the model has no reading for {text.strip()[:40]!r}; write it in other words")
@@ -208,17 +213,17 @@ def _is_here(voice: str) -> bool:
         return False
 
 
-def _sentences(text: str) -> Iterator[Span]:
-    """hibari's own sentences, with their place in `text`."""
-    end = 0
-    for sentence in Hibari.split_sentences(text):
-        start = text.index(sentence, end)
-        end = start + len(sentence)
-        yield start, end
+def _read(speaker: Any, text: str) -> str:
+    """The phonemes of `text`; "" where hibari's reader fails, as its number reading can."""
+    try:
+        return str(speaker.g2p(text))
+    except Exception:
+        log.warning("hibari's reader failed on a piece of text; it is spelled out", exc_info=True)
+        return ""
 
 
-def _sounds(phonemes: str | None) -> bool:
-    return any(phoneme not in _NO_SOUND for phoneme in phonemes or "")
+def _sounds(phonemes: str) -> bool:
+    return any(phoneme not in _NO_SOUND for phoneme in phonemes)
 
 
 def _split_phonemes(phonemes: str) -> list[str]:

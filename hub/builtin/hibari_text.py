@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from hub.contract.errors import UnspeakableText
 from hub.contract.event import Span
+from hub.text.cuts import cut_long
 
 MAX_WORD = 24
 """Letters that hibari's reader of unknown words takes at once; it drops the rest."""
@@ -23,8 +24,6 @@ MAX_DIGITS = 36
 MAX_RUN = 64
 """Characters without a space; the time that hibari takes for such a run grows with its cube."""
 
-_CLAUSE_END = re.compile(r"[,;:—–)][\"”’]?\s+")
-_SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _NUMBER = re.compile(r"\d(?:[\d,.]*\d)?")
 _LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}")
@@ -32,7 +31,7 @@ _RUN_PART = re.compile(rf"\S{{1,{MAX_RUN - 1}}}[^\w\s]|\S{{1,{MAX_RUN}}}")
 _LIST_COMMA = re.compile(r",(?!\d{3}(?!\d))")
 _GREEK_WORD = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]{2,}")
 _GREEK_LETTER = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)$")
-_KEPT = frozenset("²³¹¼½¾ªº™℠")
+_KEPT = frozenset("²³¼½¾ªº™℠")
 """Characters that hibari reads (or rightly leaves out) and that a compatibility form would spoil."""
 
 _REWRITTEN = dict(
@@ -40,23 +39,14 @@ _REWRITTEN = dict(
 )
 
 
-def pieces(text: str, sentence: Span, first: int, rest: int) -> Iterator[Span]:
-    """Cut `sentence` where it is longer than `first` (the first piece) or `rest` (the others) characters.
-
-    At the end of a clause if there is one in the second half of what fits, else at a space, else anywhere.
-    """
-    start, end = sentence
-    limit = first
-    while end - start > limit:
-        window = text[start : start + limit]
-        cuts = [cut.end() for cut in _CLAUSE_END.finditer(window)] or [cut.end() for cut in _SPACE.finditer(window)]
-        cut = max((cut for cut in cuts if cut >= limit // 3), default=limit)
-        if cut == limit:
-            cut = max((space.end() for space in _SPACE.finditer(window)), default=limit)
-        yield start, start + cut
-        start, limit = start + cut, rest
-    if start < end:
-        yield start, end
+def pieces(text: str, start: int, end: int, first: int, rest: int) -> Iterator[Span]:
+    """Cut `text[start:end]` into a piece of at most `first` characters and others of at most `rest`."""
+    piece = next(cut_long(text, start, end, first))
+    yield piece
+    start = piece[1]
+    while start < end and text[start].isspace():
+        start += 1
+    yield from cut_long(text, start, end, rest)
 
 
 def spelled(text: str, known: Callable[[str], bool], alphabet: frozenset[str]) -> str:

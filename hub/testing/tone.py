@@ -131,9 +131,9 @@ class Tone:
         started, position = time.monotonic(), 0
         for index, (wave, span) in enumerate(score):
             _wait(options, started, position)
+            _misbehave(options, index)
             if stop.is_set() or options.empty:
                 return
-            _misbehave(options, index)
             start = position % SAMPLE_RATE
             samples = wave + bed[start : start + len(wave)]
             if options.silent or options.nan:

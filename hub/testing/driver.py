@@ -1,0 +1,147 @@
+"""Driver: a model in its real worker, driven by plain calls, for tests that are not async."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from hub.contract.backend import BackendSpec, ModelConfig
+from hub.contract.errors import from_fault
+from hub.contract.event import AudioChunk, Done, Fault, Mark
+from hub.contract.speech import SpeechRequest
+from hub.engine.base import Loaded
+from hub.engine.process import ProcessEngine
+from hub.settings import WorkerSettings
+
+SHORTEST, SILENCE, LOUDEST = 0.05, 1e-4, 1.001
+"""Seconds and peak amplitudes between which audio counts as audio."""
+
+_Result = TypeVar("_Result")
+
+
+class Answer(Struct, kw_only=True, frozen=True):
+    """All that came back for one request."""
+
+    chunks: list[AudioChunk]
+    marks: list[Mark]
+    ending: Done | Fault
+
+    @property
+    def samples(self) -> npt.NDArray[np.float32]:
+        """The whole audio, (N,)."""
+        return np.frombuffer(b"".join(chunk.pcm for chunk in self.chunks), dtype="<f4")
+
+    @property
+    def seconds(self) -> float:
+        """Its duration."""
+        return sum(chunk.seconds for chunk in self.chunks)
+
+    @property
+    def fault(self) -> Fault | None:
+        """The fault that ended it, if one did."""
+        return self.ending if isinstance(self.ending, Fault) else None
+
+    @property
+    def problem(self) -> str:
+        """Why this audio is not what a caller should get, in words that follow "it", or ""."""
+        peak = float(np.abs(self.samples).max(initial=0.0))
+        if self.seconds < SHORTEST:
+            return f"gave {self.seconds * 1000:.0f} ms of audio"
+        if not np.isfinite(self.samples).all():
+            return "gave samples that are not finite"
+        if peak < SILENCE:
+            return "gave silence"
+        if peak > LOUDEST:
+            return f"gave samples up to {peak:.2f}; they must be in [-1, 1]"
+        return ""
+
+    def or_raise(self) -> Answer:
+        """Itself, unless it ended in a fault: then the HubError of it."""
+        if self.fault is not None:
+            raise from_fault(self.fault)
+        return self
+
+
+class Driver:
+    """Starts the worker on first use. `patience` is how many seconds anything may take before TimeoutError."""
+
+    def __init__(
+        self,
+        spec: BackendSpec,
+        config: ModelConfig,
+        *,
+        python: str = "",
+        env: Mapping[str, str] | None = None,
+        patience: float = 300.0,
+    ) -> None:
+        self._runner = asyncio.Runner()
+        self._patience = patience
+        self.engine = ProcessEngine(
+            config,
+            spec.synthesizer,
+            capabilities=spec.capabilities,
+            python=python,
+            env=env,
+            settings=WorkerSettings(start_timeout=patience),
+        )
+
+    def start(self) -> Loaded:
+        """The model, loaded. Raises WorkerStartFailed."""
+        return self._run(self.engine.start())
+
+    def speak(self, request: SpeechRequest) -> Answer:
+        """One request, to its end."""
+        return self.speak_together([request])[0]
+
+    def speak_together(self, requests: Sequence[SpeechRequest]) -> list[Answer]:
+        """All requests at once; answers in the order of the requests."""
+
+        async def together() -> list[Answer]:
+            await self.engine.start()
+            return await asyncio.gather(*(self._speak(request) for request in requests))
+
+        return self._run(together())
+
+    def call(self, method: str, *args: Any) -> Any:
+        """`voices` or `make_voice`; the answer as builtins. Raises HubError."""
+
+        async def call() -> Any:
+            await self.engine.start()
+            return await self.engine.call(method, *args)
+
+        return self._run(call())
+
+    def stop(self) -> None:
+        """End the worker process; the next call starts another one."""
+        self._run(self.engine.stop())
+
+    def close(self) -> None:
+        """End the worker process for good."""
+        try:
+            self.stop()
+        finally:
+            self._runner.close()
+
+    async def _speak(self, request: SpeechRequest) -> Answer:
+        chunks: list[AudioChunk] = []
+        marks: list[Mark] = []
+        async for event in self.engine.speak(request):
+            if isinstance(event, AudioChunk):
+                chunks.append(event)
+            elif isinstance(event, Mark):
+                marks.append(event)
+            else:
+                return Answer(chunks=chunks, marks=marks, ending=event)
+        raise AssertionError("an EventStream ended without Done or Fault")
+
+    def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        async def in_time() -> _Result:
+            async with asyncio.timeout(self._patience):
+                return await work
+
+        return self._runner.run(in_time())

@@ -4,7 +4,7 @@ How far the decodable audio that is out trails the samples that were fed, at mos
 
     mp3    3 frames of 576 samples (1152 from 32 kHz up): the encoder looks ahead; 72 ms at 24 kHz
     opus   2 frames, and pages, of 20 ms: the muxer keeps one page until it knows that another follows; 40 ms
-    aac    2 frames of 1024 samples: the encoder looks ahead; 85 ms at 24 kHz
+    aac    3 frames of 1024 samples: the encoder looks ahead, and readers want the next header; 128 ms at 24 kHz
     flac   1 frame of 40 ms
 """
 

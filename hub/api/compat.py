@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute, WebSocketRoute
 from litestar.types import ControllerRouterHandler
 
@@ -19,30 +21,30 @@ Place = tuple[str, str]
 """(method, path with its parameters' names left out): what only one handler can answer."""
 
 
-def mount(hub: Any, plugins: Plugins, own: Sequence[ControllerRouterHandler]) -> list[Router]:
-    """Routers for the routes of all plugins, beside the hub's `own`.
+def mount(hub: Any, plugins: Plugins, own: Sequence[ControllerRouterHandler]) -> list[ControllerRouterHandler]:
+    """The routes of all plugins, beside the hub's `own`. Those under /compat are documented, their twins are not.
 
     A route that cannot stand, or not at its original path, is reported in `plugins.failures`; the others do.
     """
     taken = places(own)
-    routers: list[Router] = []
+    mounted: list[ControllerRouterHandler] = []
     for plugin, handlers in plugins.routes(hub):
         sound = [handler for handler in handlers if _stands(plugins, plugin, handler)]
-        original: list[ControllerRouterHandler] = []
+        mounted.append(Router(f"/compat/{plugin}", route_handlers=sound, tags=[plugin]))
         for handler in sound:
             wanted = places([handler])
+            if not isinstance(handler, Router):  # a handler joins others at its path; a router brings its own OPTIONS
+                wanted = {place for place in wanted if place[0] != "OPTIONS"}
             if clashes := sorted(wanted & taken):
                 _report(plugins, plugin, f"{_words(clashes)} is taken already; see /compat/{plugin}")
             else:
                 taken |= wanted
-                original.append(handler)
-        routers.append(Router(f"/compat/{plugin}", route_handlers=sound, tags=[plugin]))
-        routers.append(Router("/", route_handlers=original, include_in_schema=False))
-    return routers
+                mounted.append(_undocumented(handler))
+    return mounted
 
 
 def places(handlers: Iterable[ControllerRouterHandler]) -> set[Place]:
-    """Which places `handlers` answer at."""
+    """Which places `handlers` answer at, the OPTIONS that Litestar adds included."""
     found: set[Place] = set()
     for route in Router("/", route_handlers=list(handlers)).routes:
         path = re.sub(r"\{[^}]*\}", "{}", route.path)
@@ -50,7 +52,18 @@ def places(handlers: Iterable[ControllerRouterHandler]) -> set[Place]:
             found |= {(method, path) for handler in route.route_handlers for method in handler.http_methods}
         else:
             found.add(("WEBSOCKET" if isinstance(route, WebSocketRoute) else "ASGI", path))
-    return {place for place in found if place[0] != "OPTIONS"}
+    return found
+
+
+def _undocumented(handler: Any) -> ControllerRouterHandler:
+    """A copy that is left out of the schema."""
+    if isinstance(handler, type):
+        return type(handler.__name__, (handler,), {"include_in_schema": False})
+    if not isinstance(handler, HTTPRouteHandler | Router):
+        return handler  # type: ignore[no-any-return]
+    twin = copy(handler)
+    twin.include_in_schema = False
+    return twin
 
 
 def _stands(plugins: Plugins, plugin: str, handler: ControllerRouterHandler) -> bool:

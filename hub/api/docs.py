@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
-from litestar import MediaType, Request, Response, Router, get
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
@@ -21,12 +23,15 @@ from litestar.openapi.spec import (
     OpenAPIMediaType,
     OpenAPIResponse,
     Operation,
+    RequestBody,
     Schema,
     SecurityScheme,
     Tag,
 )
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.routes import HTTPRoute
 from litestar.types import ControllerRouterHandler
+from msgspec import Struct
 
 from hub.api.auth import OPEN
 from hub.api.errors import ErrorBody
@@ -63,15 +68,21 @@ def errors(*kinds: type[HubError], body: type = ErrorBody) -> dict[int, Response
 
 @dataclass
 class AudioOperation(Operation):
-    """An operation that answers audio."""
+    """An operation that answers audio. Subclasses set `examples` of the request's body, and further answers."""
+
+    examples: ClassVar[Sequence[Example]] = ()
+    text_types: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
         text = Schema(type=OpenAPIType.STRING)
         assert self.responses is not None
+        if self.examples:
+            body = cast(RequestBody, self.request_body)
+            body.content[JSON].examples = {str(example.summary): example for example in self.examples}
         self.responses["200"] = OpenAPIResponse(
             description="Audio in the container that was asked for",
-            content=dict.fromkeys(AUDIO_TYPES, binary),
+            content=dict.fromkeys(AUDIO_TYPES, binary) | dict.fromkeys(self.text_types, OpenAPIMediaType(schema=text)),
             headers={
                 "X-Sample-Rate": OpenAPIHeader(schema=Schema(type=OpenAPIType.INTEGER), description="Hz"),
                 "X-Request-Id": OpenAPIHeader(schema=text, description="yours, if you sent one"),
@@ -103,12 +114,33 @@ class CompleteSchema(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document; made once, since routes do not change while the hub runs."""
         if not self._rendered:
-            self._rendered = self.render_json(request, complete(openapi_schema))
+            self._rendered = self.render_json(request, complete(openapi_schema, structs(request.app)))
         return self._rendered
 
 
-def complete(schema: dict[str, Any]) -> dict[str, Any]:
-    """`schema` with msgpack beside each JSON body, and the error body as the default answer."""
+def structs(app: Litestar) -> Iterator[type[Struct]]:
+    """The Structs that the documented routes take and answer with."""
+    for route in app.routes:
+        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
+            if not handler.resolve_include_in_schema():
+                continue
+            signature = handler.parsed_fn_signature
+            fields = [signature.return_type, *signature.return_type.inner_types]
+            if (body := signature.parameters.get("data")) is not None:
+                fields.append(body)
+            kinds = [field.annotation for field in fields]
+            kinds += [response.data_container for response in (handler.responses or {}).values()]
+            yield from (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Struct))
+
+
+def complete(schema: dict[str, Any], kinds: Iterator[type[Struct]]) -> dict[str, Any]:
+    """`schema` with msgpack beside each JSON body, and the error body as the default answer.
+
+    Struct `kinds` are described by msgspec, which knows exactly what it accepts; Litestar leaves out limits of 0 and
+    that unknown fields are refused.
+    """
+    _, exact = msgspec.json.schema_components(set(kinds), ref_template="#/components/schemas/{name}")
+    schema["components"]["schemas"].update(exact)
     error = {
         "description": "An error; docs/errors.md lists the codes",
         "content": {JSON: {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, Router, get, post
-from litestar.params import Body
+from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
 
@@ -113,13 +113,21 @@ class OpenAIError(Struct):
     error: OpenAIProblem
 
 
-EXAMPLES = [
-    example("Speak", model="tts-1", input="Hello from the hub.", voice="alloy"),
-    example(
-        "Events", model="tts-1", input="Hello from the hub.", voice="alloy", response_format="pcm", stream_format="sse"
-    ),
-]
-SpeechBody = Annotated[CreateSpeech, Body(examples=EXAMPLES)]
+class SpeechOperation(AudioOperation):
+    """How the route is documented."""
+
+    text_types = ("text/event-stream",)
+    examples = (
+        example("Speak", model="tts-1", input="Hello from the hub.", voice="alloy"),
+        example(
+            "Events",
+            model="tts-1",
+            input="Hello from the hub.",
+            voice="alloy",
+            response_format="pcm",
+            stream_format="sse",
+        ),
+    )
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
@@ -129,7 +137,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     @post(
         "/v1/audio/speech",
         status_code=200,
-        operation_class=AudioOperation,
+        operation_class=SpeechOperation,
         operation_id="createSpeech",
         summary="Speak a text, as OpenAI's API",
         responses=errors(
@@ -145,7 +153,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
             body=OpenAIError,
         ),
     )
-    async def create_speech(data: SpeechBody, request: Request) -> Response:  # type: ignore[type-arg]
+    async def create_speech(data: JSONBody[CreateSpeech], request: Request) -> Response:  # type: ignore[type-arg]
         """Answers audio while it is generated, as bytes or, with `stream_format: "sse"`, as server-sent events."""
         model = find_model(hub, data.model)
         wanted = speech_request(data, model.name, await find_voice(model, data.voice))
@@ -173,7 +181,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         responses=errors(fault.UnknownModel, fault.InvalidRequest, body=OpenAIError),
         sync_to_thread=False,
     )
-    def retrieve_model(model: str) -> ModelObject:
+    def retrieve_model(model: FromPath[str]) -> ModelObject:
         """The configured model of this name."""
         return _model_object(hub.models.get(model), created)
 

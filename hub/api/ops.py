@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -162,9 +163,19 @@ def _all(capabilities: Capabilities) -> AllCapabilities:
     return AllCapabilities(**msgspec.structs.asdict(capabilities))
 
 
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][^\s\\/:'\"()]+){2,}")
+_PATH = re.compile(r"(?:[A-Za-z]:\\[^\s:'\"()]+|/([^\s/:'\"()]+)/[^\s:'\"()]+)")
 
 
 def without_paths(text: str) -> str:
-    """`text` with each file path cut down to its last part: strangers need not know where things lie."""
-    return _PATH.sub(lambda found: re.split(r"[\\/]", found.group())[-1], text)
+    """`text` with each path of this machine's files cut down to its last part: not for strangers.
+
+    A path that begins with nothing that is there, such as a route's, stays.
+    """
+
+    def shorten(found: re.Match[str]) -> str:
+        root = found.group(1)
+        if root is not None and not Path("/", root).exists():
+            return found.group()
+        return re.split(r"[\\/]", found.group().rstrip("/\\"))[-1]
+
+    return _PATH.sub(shorten, text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from litestar import Request, Response, post
-from litestar.params import Body
+from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 
 from hub.api.docs import AudioOperation, errors, example
@@ -16,19 +16,19 @@ from hub.contract.speech import SpeechRequest
 if TYPE_CHECKING:
     from hub.service.hub import Hub
 
-EXAMPLES = [
-    example("Speak", text="Hello from the hub."),
-    example("Stream mp3", text="Hello from the hub.", format={"container": "mp3"}, stream=True),
-    example(
-        "Everything about the sound",
-        text="Hello from the hub.",
-        speed=1.1,
-        seed=7,
-        format={"container": "wav", "sample_rate": 48000, "encoding": "f32le"},
-    ),
-]
 
-SpeechBody = Annotated[SpeechRequest, Body(examples=EXAMPLES)]
+class SpeakOperation(AudioOperation):
+    """How the route is documented."""
+
+    examples = (
+        example("Speak", text="Hello from the hub."),
+        example("Stream mp3", text="Hello from the hub.", format={"container": "mp3"}, stream=True),
+        example(
+            "Everything about the sound",
+            text="Hello from the hub.",
+            format={"container": "wav", "sample_rate": 48000, "encoding": "f32le"},
+        ),
+    )
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
@@ -37,7 +37,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     @post(
         "/v1/speech",
         status_code=200,
-        operation_class=AudioOperation,
+        operation_class=SpeakOperation,
         operation_id="speak",
         summary="Speak a text or a dialogue",
         tags=["speech"],
@@ -57,7 +57,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
             fault.BackendCrashed,
         ),
     )
-    async def speak(data: SpeechBody, request: Request) -> Response:  # type: ignore[type-arg]
+    async def speak(data: JSONBody[SpeechRequest], request: Request) -> Response:  # type: ignore[type-arg]
         """Answers audio: whole, with its length, or with `stream` as it is generated.
 
         An error after the first audio of a stream cuts the connection. Leaving stops the model.

@@ -1,0 +1,143 @@
+import logging
+
+from litestar import Request, WebSocket, get, post, websocket
+from litestar.middleware import ASGIMiddleware
+from litestar.params import FromPath, JSONBody
+from msgspec import Struct
+
+from hub.api.respond import speech_response
+from hub.contract import AudioFormat, SpeechRequest
+from hub.plugin.spec import hookimpl
+from hub.testing import tone
+
+
+class Say(Struct):
+    what: str
+
+
+class family:  # noqa: N801
+    """A family with an API of its own, one of whose routes is the hub's already."""
+
+    __name__ = "family"
+
+    @staticmethod
+    @hookimpl
+    def register_routes(hub):
+        @post("/say", status_code=200)
+        async def say(data: JSONBody[Say], request: Request) -> object:
+            wanted = SpeechRequest(text=data.what, voice="low", format=AudioFormat(container="pcm"))
+            return await speech_response(hub, request, wanted, stream=True)
+
+        @post("/v1/speech", status_code=200)
+        async def clash(data: JSONBody[Say]) -> Say:
+            return data
+
+        @get("/v1/speech", sync_to_thread=False)
+        def beside() -> dict[str, str]:
+            return {"who": "family"}
+
+        @get("/v1/models/{name_of_it:str}", sync_to_thread=False)
+        def parameter_clash(name_of_it: FromPath[str]) -> None:
+            return None
+
+        @get("/broken")
+        async def broken(undeclared) -> None:
+            return None
+
+        @websocket("/live")
+        async def live(socket: WebSocket) -> None:
+            await socket.accept()
+            await socket.close()
+
+        return [say, clash, beside, parameter_clash, broken, live]
+
+    @staticmethod
+    @hookimpl
+    def configure_app(config):
+        class Mark(ASGIMiddleware):
+            async def handle(self, scope, receive, send, next_app):
+                async def marked(message):
+                    if message["type"] == "http.response.start":
+                        message["headers"] = [*message["headers"], (b"x-family", b"yes")]
+                    await send(message)
+
+                await next_app(scope, receive, marked)
+
+        config.middleware.append(Mark())
+
+
+class failing:  # noqa: N801
+    __name__ = "failing"
+
+    @staticmethod
+    @hookimpl
+    def register_routes(hub):
+        raise RuntimeError("no routes today")
+
+
+def failures(live):
+    return {failure["error"].split(";")[0] for failure in live.client.get("/v1/backends").json()["failures"]}
+
+
+def test_routes_of_a_plugin_are_there_twice(served):
+    live = served(family())
+    for path in ("/say", "/compat/family/say"):
+        answer = live.client.post(path, json={"what": "family"})
+        assert answer.headers["x-voice"] == "low"
+        import numpy as np
+
+        assert tone.decode(np.frombuffer(answer.content, "<i2") / 32768, 24_000) == "family"
+    assert live.client.post("/say", json={"which": 1}).json()["code"] == "invalid_request"
+
+
+def test_a_route_of_the_hub_stays_the_hubs(served, caplog):
+    with caplog.at_level(logging.WARNING, "hub.api"):
+        live = served(family())
+    assert live.speak("hello").headers["content-type"] == "audio/wav"
+    assert live.client.post("/compat/family/v1/speech", json={"what": "mine"}).json() == {"what": "mine"}
+    assert live.client.get("/v1/models/tone").json()["id"] == "tone"
+    assert live.client.get("/v1/speech").json() == {"who": "family"}  # another method is another route
+    reported = failures(live)
+    assert "POST /v1/speech is taken already" in reported
+    assert "GET /v1/models/{} is taken already" in reported
+    assert any("POST /v1/speech is taken" in record.getMessage() for record in caplog.records)
+
+
+def test_a_route_that_cannot_stand_is_reported_and_the_others_stand(served):
+    live = served(family())
+    assert any(error.startswith("register_routes:") for error in failures(live))
+    assert live.client.get("/compat/family/broken").status_code == 404
+    assert live.client.post("/say", json={"what": "family"}).status_code == 200
+
+
+def test_a_plugin_whose_hook_fails_is_reported(served):
+    live = served(failing(), family())
+    assert any("no routes today" in error for error in failures(live))
+    assert live.client.post("/say", json={"what": "family"}).status_code == 200
+
+
+def test_the_first_plugin_of_two_keeps_a_path(served):
+    class rival:  # noqa: N801
+        @staticmethod
+        @hookimpl
+        def register_routes(hub):
+            @post("/say", status_code=200)
+            async def say() -> dict[str, str]:
+                return {"who": "rival"}
+
+            return [say]
+
+    live = served(rival(), family())
+    assert live.client.post("/say", json={"what": "family"}).headers["content-type"].startswith("audio/pcm")
+    assert live.client.post("/compat/rival/say").json() == {"who": "rival"}
+    assert "POST /say is taken already" in failures(live)
+
+
+def test_a_plugin_can_change_the_app(served):
+    assert served(family()).client.get("/v1/health").headers["x-family"] == "yes"
+
+
+def test_plugin_routes_are_documented_once(served):
+    paths = served(family()).client.get("/openapi.json").json()["paths"]
+    assert "/compat/family/say" in paths
+    assert "/say" not in paths

@@ -1,0 +1,67 @@
+"""Whatever the schema allows, and much of what it does not, sent to a real server."""
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+OPERATIONS = {
+    ("POST", "/v1/speech"): 120,
+    ("POST", "/v1/audio/speech"): 120,
+    ("GET", "/v1/models"): 5,
+    ("GET", "/v1/models/{model}"): 20,
+    ("GET", "/v1/health"): 5,
+    ("POST", "/v1/health"): 5,
+    ("GET", "/v1/ready"): 5,
+    ("GET", "/v1/backends"): 5,
+}
+"""How many requests each operation gets, in each mode."""
+
+
+@pytest.fixture(scope="module")
+def schema(live):
+    live.speak("the model is up")
+    return schemathesis.openapi.from_url(f"{live.url}/openapi.json")
+
+
+def test_every_operation_is_tried(schema):
+    found = {(method.upper(), path) for path in schema for method in schema[path]}
+    assert found == set(OPERATIONS)
+
+
+CASES = [(method, path, GenerationMode.POSITIVE) for method, path in OPERATIONS]
+CASES += [("POST", path, GenerationMode.NEGATIVE) for path in ("/v1/speech", "/v1/audio/speech")]
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), CASES, ids=str)
+def test_nothing_is_a_server_error_and_all_answers_are_as_documented(schema, method, path, mode):
+    @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=mode))
+    @hypothesis.settings(
+        max_examples=OPERATIONS[method, path],
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def answer_is_sound(case):
+        case.call_and_validate(checks=CHECKS)
+
+    answer_is_sound()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -71,7 +71,7 @@ class AudioOperation(Operation):
     """An operation that answers audio. Subclasses set `examples` of the request's body, and further answers."""
 
     examples: ClassVar[Sequence[Example]] = ()
-    text_types: ClassVar[Sequence[str]] = ()
+    other_content: ClassVar[Mapping[str, OpenAPIMediaType]] = {}
 
     def __post_init__(self) -> None:
         binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
@@ -82,7 +82,7 @@ class AudioOperation(Operation):
             body.content[JSON].examples = {str(example.summary): example for example in self.examples}
         self.responses["200"] = OpenAPIResponse(
             description="Audio in the container that was asked for",
-            content=dict.fromkeys(AUDIO_TYPES, binary) | dict.fromkeys(self.text_types, OpenAPIMediaType(schema=text)),
+            content={**dict.fromkeys(AUDIO_TYPES, binary), **self.other_content},
             headers={
                 "X-Sample-Rate": OpenAPIHeader(schema=Schema(type=OpenAPIType.INTEGER), description="Hz"),
                 "X-Request-Id": OpenAPIHeader(schema=text, description="yours, if you sent one"),

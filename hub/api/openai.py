@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from litestar.openapi.spec import OpenAPIMediaType, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
@@ -113,10 +115,18 @@ class OpenAIError(Struct):
     error: OpenAIProblem
 
 
+EVENT = Schema(
+    type=OpenAPIType.OBJECT,
+    description="`data` is JSON: speech.audio.delta with base64 `audio`, or speech.audio.done with `usage`",
+    properties={"event": Schema(type=OpenAPIType.STRING), "data": Schema(type=OpenAPIType.STRING)},
+    required=["data"],
+)
+
+
 class SpeechOperation(AudioOperation):
     """How the route is documented."""
 
-    text_types = ("text/event-stream",)
+    other_content = {"text/event-stream": OpenAPIMediaType(schema=EVENT)}
     examples = (
         example("Speak", model="tts-1", input="Hello from the hub.", voice="alloy"),
         example(

@@ -293,8 +293,8 @@ class BackendConformance:
         self._speak(driver, self.request(references=(self.reference or own_voice(),)))
 
     def test_it_prepares_voices(self, driver: Driver) -> None:
-        draft = VoiceDraft(references=(self.reference or own_voice(),))
         cloning = driver.start().capabilities.cloning
+        draft = VoiceDraft(references=(self.reference or own_voice(),) if cloning else ())
         try:
             state = driver.call("make_voice", draft)
         except HubError as error:

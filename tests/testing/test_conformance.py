@@ -1,0 +1,118 @@
+"""The conformance tests find what they are there to find: for each rule, a backend that breaks it alone."""
+
+import contextlib
+from pathlib import Path
+
+import broken
+import pytest
+from msgspec.structs import replace
+
+from hub.contract import BackendSpec
+from hub.contract.errors import WorkerStartFailed
+from hub.testing.conformance import BackendConformance
+
+HERE = str(Path(__file__).parent)
+
+
+class TestSound(BackendConformance):
+    """The one that the others derive from has no fault."""
+
+    backend = broken.spec(broken.Sound)
+    model = {"env": {"PYTHONPATH": HERE}}
+
+
+def conformance(spec, **attributes):
+    return type("Conformance", (BackendConformance,), {"backend": spec, "model": TestSound.model, **attributes})
+
+
+def run(kind, test, **attributes):
+    """Run one conformance test on a broken backend, in a worker of its own."""
+    tests = conformance(broken.spec(kind), patience=60, **attributes)
+    with contextlib.closing(tests.make_driver()) as driver:
+        getattr(tests(), test)(driver)
+
+
+@pytest.mark.parametrize(
+    ("kind", "test", "message"),
+    [
+        (broken.NoRate, "test_it_loads_and_says_what_it_can", "sample_rate"),
+        (broken.BadLanguage, "test_it_loads_and_says_what_it_can", "BCP 47"),
+        (broken.NoVoices, "test_it_lists_its_voices", "lists 0 voices"),
+        (broken.TwoOfAName, "test_it_lists_its_voices", "unique"),
+        (broken.TwoDefaults, "test_it_lists_its_voices", "default"),
+        (broken.OneVoiceForAll, "test_it_lists_its_voices", "exactly the same"),
+        (broken.WrongRate, "test_audio_is_finite_and_at_the_declared_rate", "declared are 16000 Hz"),
+        (broken.NotANumber, "test_audio_is_finite_and_at_the_declared_rate", "not finite"),
+        (broken.Silent, "test_audio_is_finite_and_at_the_declared_rate", "silence"),
+        (broken.TooLoud, "test_audio_is_finite_and_at_the_declared_rate", r"\[-1, 1\]"),
+        (broken.SpanOutside, "test_spans_and_marks_lie_within", "not within"),
+        (broken.MarkInSamples, "test_spans_and_marks_lie_within", "seconds from the start"),
+        (broken.NotStreaming, "test_it_streams_before_it_is_done", "yield audio as soon as it exists"),
+        (broken.DeafToStop, "test_it_stops_within_one_chunk", "chunks came after stop"),
+        (broken.DeafAndWhole, "test_it_stops_within_one_chunk", "never asks"),
+        (broken.ForgetsSeed, "test_one_seed_gives_one_audio", "same seed"),
+        (broken.SharedState, "test_requests_at_once_do_not_mix", "spoken at once"),
+        (broken.OnePace, "test_speed_changes_the_pace", "pace"),
+        (broken.NoInstruct, "test_declared_features_are_taken", "NotImplementedError"),
+        (broken.ClonesNothing, "test_it_clones", "ValueError"),
+        (broken.ClonesNothing, "test_it_prepares_voices", "not empty"),
+        (broken.Pickles, "test_it_prepares_voices", "pickle"),
+        (broken.ChokesOnText, "test_odd_texts_are_spoken_or_refused", "UnicodeEncodeError"),
+        (broken.DropsText, "test_odd_texts_are_spoken_or_refused", "gave 0 ms"),
+        (broken.AnotherVoice, "test_an_unknown_voice_is_never_another", "another one"),
+        (broken.VoiceCrash, "test_an_unknown_voice_is_never_another", "raise UnknownVoice"),
+        (broken.Moody, "test_a_fault_leaves_the_model_intact", "sounds different"),
+        (broken.Hoards, "test_close_frees_what_load_took", r"free it in close\(\)"),
+    ],
+)
+def test_it_finds(kind, test, message):
+    with pytest.raises(pytest.fail.Exception, match=message):
+        run(kind, test)
+
+
+def test_a_backend_that_does_not_load():
+    with pytest.raises(WorkerStartFailed, match="OSError"):
+        run(broken.DoesNotLoad, "test_it_loads_and_says_what_it_can")
+
+
+@pytest.mark.parametrize(
+    ("changes", "test", "message"),
+    [
+        ({"licence": ""}, "test_the_spec_is_complete", "licence"),
+        ({"default_models": {"x": {"pth": "y"}}}, "test_the_spec_is_complete", "pth"),
+        ({"options": broken.LooseOptions}, "test_options_are_a_strict_struct", "forbid_unknown_fields"),
+        ({"options": broken.NeedyOptions}, "test_options_are_a_strict_struct", "default"),
+    ],
+)
+def test_it_finds_in_the_spec(changes, test, message):
+    tests = conformance(replace(broken.spec(broken.Sound), **changes))()
+    with pytest.raises(pytest.fail.Exception, match=message):
+        getattr(tests, test)()
+
+
+def test_bad_options_that_are_taken():
+    spec = broken.spec(broken.Sound, options=broken.LooseOptions)
+    tests = conformance(spec, bad_options=({"loudness": 1e9},))()
+    with pytest.raises(pytest.fail.Exception, match="constrain"):
+        tests.test_bad_options_are_refused()
+
+
+def test_a_plugin_that_imports_heavy_packages():
+    tests = conformance(broken.spec(broken.Sound), plugin="onnxruntime")()
+    with pytest.raises(pytest.fail.Exception, match="imports onnxruntime"):
+        tests.test_the_plugin_imports_nothing_heavy()
+
+
+def test_a_plugin_that_does_not_import():
+    tests = conformance(broken.spec(broken.Sound), plugin="no_such_plugin")()
+    with pytest.raises(pytest.fail.Exception, match="ModuleNotFoundError"):
+        tests.test_the_plugin_imports_nothing_heavy()
+
+
+def test_a_backend_that_nobody_registers():
+    with pytest.raises(pytest.fail.Exception, match=r"group hub\.plugins"):
+        conformance("no-such-backend").spec()
+
+
+def test_an_installed_backend_is_found_by_its_name():
+    assert isinstance(conformance("hibari").spec(), BackendSpec)

@@ -42,7 +42,8 @@ def bench(
 ) -> None:
     """Measure how fast a model speaks.
 
-    Time to first audio, real-time factor and throughput. Whoever waits in the model's queue counts as waiting for first audio.
+    Time to first audio, real-time factor and throughput. Whoever waits in the
+    model's queue counts as waiting for first audio.
     """
     from hub.cli.failure import BACKEND
     from hub.contract.speech import AudioFormat, SpeechRequest

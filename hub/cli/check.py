@@ -24,7 +24,8 @@ LOOKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]probl
 def check(session: Session, load: bool, as_json: bool) -> None:
     """Look for problems before users do.
 
-    In the configuration, the plugins, the devices, the interpreters, the model paths and the address. Ends with 1 if there is a problem.
+    In the configuration, the plugins, the devices, the interpreters, the model paths
+    and the address. Ends with 1 if there is a problem.
     """
     findings = _findings(session, load)
     problems = sum(finding.state == "problem" for finding in findings)

@@ -204,7 +204,8 @@ async def of_speech(settings: Settings, plugins: Plugins) -> list[Finding]:
                     async for _ in answer:
                         pass
             except HubError as error:
-                found.append(Finding("speech", model.name, "problem", f"{error.code}: {error.message}"))
+                told = f"{error.code}: {error.message} (--debug shows the worker's log)"
+                found.append(Finding("speech", model.name, "problem", told))
                 continue
             told = f"{answer.seconds:.1f} s of audio at {answer.sample_rate} Hz; loaded in {answer.load:.1f} s"
             found.append(Finding("speech", model.name, "ok", told))

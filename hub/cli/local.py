@@ -34,7 +34,7 @@ class LocalHub:
         """See `Source.speak`."""
         clock = asyncio.get_running_loop().time
         model = self.hub.models.get(request.model)
-        check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # before a load that would be for nothing
+        check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # before a load for nothing
         asked = clock()
         await model.start()
         loaded = clock()

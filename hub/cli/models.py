@@ -57,10 +57,10 @@ def _running(session: Session, url: str, api_key: str | None) -> list[dict[str, 
 
     async def ask() -> Any:
         async with RemoteHub(url, api_key) as hub:
-            return await hub.get("/v1/backends")
+            return await hub.get("/v1/health")
 
-    answer = session.run(ask())
-    return [model["status"] for backend in answer["backends"] for model in backend["models"]]
+    rows: list[dict[str, Any]] = session.run(ask())["models"]
+    return rows
 
 
 def _cell(value: Any) -> str:

@@ -74,7 +74,9 @@ def say(
     )
     sink = _sink(out, container)
     summary = session.run(_say(session, request, sink, url, api_key))
-    summary["path"] = None if out in (None, "-") else out
+    summary["path"] = out if out != "-" else None
+    if summary["seconds"] is None and out is not None and Path(out).is_file():
+        summary["seconds"] = _seconds_of(Path(out))
     if as_json:
         echo_json(summary, err=out == "-")
     elif summary["path"]:
@@ -168,6 +170,19 @@ def open_source(session: Session, url: str | None, api_key: str | None) -> Any:
 
     settings = session.settings()
     return LocalHub(Hub.build(settings, session.plugins(settings)))
+
+
+def _seconds_of(file: Path) -> float | None:
+    """How long the audio of a compressed file is, by its packets."""
+    import av
+
+    try:
+        with av.open(str(file)) as opened:
+            stream = opened.streams.audio[0]
+            length = sum((packet.duration or 0) * (packet.time_base or 0) for packet in opened.demux(stream))
+            return round(float(length), 3)
+    except (av.FFmpegError, IndexError):
+        return None
 
 
 def summary_of(answer: Answer, took: float) -> dict[str, Any]:

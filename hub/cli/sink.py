@@ -145,7 +145,10 @@ class PlayerSink:
         return self
 
     async def write(self, data: bytes) -> None:
-        """Hand over to the player; waits while it has enough. Raises Failed if the player is gone."""
+        """Hand over to the player; waits while it has enough.
+
+        Raises Failed if the player failed, BrokenPipeError if it was closed.
+        """
         if self._file is not None:
             with self._file.open("ab") as file:
                 file.write(data)
@@ -157,6 +160,7 @@ class PlayerSink:
             await stdin.drain()
         except (BrokenPipeError, ConnectionResetError):
             await self._wait()
+            raise BrokenPipeError from None
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         if self._file is not None:
@@ -176,6 +180,8 @@ class PlayerSink:
             await self._process.communicate()
 
     async def _wait(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         try:
             _, words = await self._process.communicate()
         except asyncio.CancelledError:

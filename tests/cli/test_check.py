@@ -1,0 +1,114 @@
+"""`ttshub check`: one bad thing at a time."""
+
+import json
+import socket
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def check(invoke, tmp_path):
+    """Run it on a hub.toml: (exit code, {(what, name): (state, finding)})."""
+
+    def call(text, *args):
+        (tmp_path / "hub.toml").write_text(text)
+        done = invoke("check", "--json", *args)
+        report = json.loads(done.stdout)
+        found = {(one["what"], one["name"]): (one["state"], one["finding"]) for one in report["findings"]}
+        problems = [place for place, (state, _) in found.items() if state == "problem"]
+        assert bool(report["problems"]) == bool(problems)
+        assert done.exit_code == bool(problems)
+        return found, problems
+
+    return call
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+def test_all_is_well(check):
+    found, problems = check(f'[models.a]\nbackend = "tone"\n[server]\nport = {free_port()}\n')
+    assert problems == []
+    assert found["settings", ""] == ("ok", "hub.toml")
+    assert found["plugin", "tone"][0] == "ok"
+    assert found["device", "cpu"][0] == "ok"
+    assert found["model", "a"][0] == "ok"
+
+
+MODEL_PROBLEMS = {
+    "device": ('device = "gpu"', "'gpu' is none of"),
+    "no such GPU": ('device = "cuda:99"', "cuda:99"),
+    "path": ('path = "./nowhere"', "there is no"),
+    "interpreter": ('python = "./none/bin/python"', "there is no interpreter"),
+    "not an interpreter": ('python = "false"', "cannot import hub.testing.tone:Tone"),
+    "environment": ('env = { PYTHONPATH = "" , PYTHONHOME = "/nowhere" }', "cannot import"),
+}
+
+
+@pytest.mark.parametrize(("line", "words"), MODEL_PROBLEMS.values(), ids=MODEL_PROBLEMS)
+def test_a_model_that_will_not_work(check, line, words):
+    found, problems = check(f'[models.a]\nbackend = "tone"\n{line}\n[server]\nport = 0\n')
+    assert problems == [("model", "a")]
+    assert words in found["model", "a"][1]
+
+
+def test_an_interpreter_of_another_contract(check, tmp_path):
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho contract 99\n")
+    other.chmod(0o755)
+    found, problems = check('[models.a]\nbackend = "tone"\npython = "python"\n[server]\nport = 0\n')
+    assert problems == [("model", "a")]
+    assert "contract 99" in found["model", "a"][1]
+
+
+def test_another_interpreter_that_works(check):
+    _, problems = check(f'[models.a]\nbackend = "tone"\npython = "{sys.executable}"\n[server]\nport = 0\n')
+    assert problems == []
+
+
+def test_settings_that_cannot_be_read(check):
+    found, problems = check("[server]\nprot = 1\n")
+    assert problems == [("settings", "")]
+    assert "Did you mean 'port'?" in found["settings", ""][1]
+    assert found["plugin", "tone"][0] == "ok"
+
+
+def test_an_unknown_backend(check):
+    found, problems = check('[models.a]\nbackend = "nobody"\n[server]\nport = 0\n')
+    assert problems == [("model", "")]
+    assert "nobody" in found["model", ""][1]
+
+
+def test_a_taken_port(check):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        _, problems = check(f'[models.a]\nbackend = "tone"\n[server]\nport = {port}\n')
+    assert problems == [("server", f"127.0.0.1:{port}")]
+
+
+def test_a_public_address_without_keys(check):
+    text = '[models.a]\nbackend = "tone"\n[server]\nhost = "0.0.0.0"\nport = 0\n'
+    found, problems = check(text)
+    assert problems == [("server", "0.0.0.0:0")]
+    assert "allow_public" in found["server", "0.0.0.0:0"][1]
+    assert check(text + "allow_public = true\n")[1] == []
+
+
+def test_load_speaks(check):
+    bad = '[models.bad]\nbackend = "tone"\noptions = { fail_load = true }\n'
+    found, problems = check(f'[models.good]\nbackend = "tone"\n{bad}[server]\nport = 0\n', "--load")
+    assert "s of audio at 24000 Hz" in found["speech", "good"][1]
+    assert problems == [("speech", "bad")]
+    assert found["speech", "bad"][1].startswith("worker_start_failed: ")
+    assert "--debug shows" in found["speech", "bad"][1]
+
+
+def test_the_table(invoke, tmp_path):
+    (tmp_path / "hub.toml").write_text('[models.a]\nbackend = "tone"\ndevice = "[red]"\n[server]\nport = 0\n')
+    done = invoke("check")
+    assert done.exit_code == 1
+    assert "device '[red]' is none of" in done.stdout
+    assert done.stdout.rstrip().endswith("1 problem")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -65,11 +66,12 @@ class LibavEncoder:
         self.extension = codec.extension
         self.sample_rate = sample_rate
         self._sample_format = codec.sample_format
+        self._container: OutputContainer | None = None
         # whole: libav seeks back in a file to put lengths into the header
         self._sink: _Pipe | io.BytesIO = io.BytesIO() if whole else _Pipe()
         muxing = codec.whole_muxing if whole else codec.stream_muxing
         coding = codec.whole_coding if whole else codec.stream_coding
-        self._container: OutputContainer | None = av.open(self._sink, "w", format=codec.muxer, options=muxing)
+        self._container = av.open(self._sink, "w", format=codec.muxer, options=muxing)
         self._stream = cast(AudioStream, self._container.add_stream(codec.encoder, rate=sample_rate, options=coding))
         context = self._stream.codec_context
         context.layout = "mono"
@@ -116,6 +118,12 @@ class LibavEncoder:
         container, self._container = self._container, None
         if container is not None:
             container.close()
+
+    def __del__(self) -> None:
+        # libav writes its trailer when it is freed; by then the garbage collector may have taken what it writes to
+        # (a crash of the process with PyAV before 17.1)
+        with suppress(Exception):
+            self.close()
 
 
 _FLUSH = {"flush_packets": "1"}  # every packet leaves libav's own buffer at once

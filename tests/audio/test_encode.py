@@ -362,6 +362,16 @@ def test_a_closed_encoder_says_so(container):
         encoder.finish()
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("container", COMPRESSED)
+def test_an_encoder_that_nobody_closed_is_freed_safely(container, whole):
+    for _ in range(5):
+        encoder = make_encoder(AudioFormat(container=container, sample_rate=16_000), 24_000, whole=whole)
+        encoder.feed(tone(24_000, 0.1))
+        del encoder
+        gc.collect()
+
+
 def resident_bytes():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

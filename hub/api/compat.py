@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute, WebSocketRoute
 from litestar.types import ControllerRouterHandler
 
-from hub.plugin.manager import PluginFailure, Plugins
+from hub.plugin.manager import Plugins
 
 log = logging.getLogger("hub.api")
 
@@ -78,8 +78,7 @@ def _stands(plugins: Plugins, plugin: str, handler: ControllerRouterHandler) -> 
 
 def _report(plugins: Plugins, plugin: str, problem: str) -> None:
     log.warning("plugin %s: %s", plugin, problem)
-    distribution = next((info.distribution for info in plugins.installed if info.name == plugin), "")
-    plugins.failures.append(PluginFailure(plugin=plugin, distribution=distribution, error=problem))
+    plugins.fail(plugin, problem)
 
 
 def _words(clashes: Iterable[Place]) -> str:

@@ -36,13 +36,14 @@ from msgspec import Struct
 from hub.api.auth import OPEN
 from hub.api.errors import ErrorBody
 from hub.api.negotiate import JSON, MSGPACK
+from hub.audio.encode import BUILTIN
 from hub.contract.errors import HubError
 from hub.version import __version__
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 
-AUDIO_TYPES = ("audio/wav", "audio/pcm", "audio/mpeg", "audio/ogg", "audio/aac", "audio/flac")
+AUDIO_TYPES = tuple(spec.media_type.partition(";")[0] for spec in BUILTIN.values())
 """What the built-in containers are sent as."""
 
 

@@ -31,7 +31,7 @@ from hub.api.docs import AudioOperation, errors, example
 from hub.api.errors import error_headers, to_hub_error
 from hub.api.negotiate import HubResponse
 from hub.api.ops import AllCapabilities
-from hub.api.respond import PackedSpeech, PartsResponse, audio_response, open_speech, speech_headers
+from hub.api.respond import PackedSpeech, PartsResponse, audio_response, open_speech, pack, speech_headers
 from hub.contract import errors as fault
 from hub.contract.errors import HubError
 from hub.contract.speech import AudioFormat, Sampling, SpeechRequest
@@ -169,8 +169,8 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         wanted = speech_request(data, model.name, await find_voice(model, data.voice))
         speech = await open_speech(hub, request, wanted)
         if data.stream_format == "audio":
-            return await audio_response(request, speech, wanted.format, stream=True)
-        packed = await PackedSpeech.of(speech, wanted.format)
+            return await audio_response(hub, request, speech, wanted.format, stream=True)
+        packed = await pack(hub, speech, wanted.format, whole=False)
         headers = {**speech_headers(packed), "Cache-Control": "no-store"}
         return PartsResponse(events(packed, len(data.input)), packed, media_type="text/event-stream", headers=headers)
 

@@ -4,15 +4,15 @@ A route of a plugin maps its family's request to a SpeechRequest and ends with
 
     return await speech_response(hub, request, speech_request, stream=True)
 
-which checks the format, waits for the first audio ("priming": whatever goes wrong until then is an error with its
-proper status, and never a 200 that breaks off), and answers. `open_speech` and `audio_response` are its two halves.
+which waits for the first audio ("priming": whatever goes wrong until then is an error with its proper status, and
+never a 200 that breaks off), and answers. `open_speech` and `audio_response` are its two halves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from litestar.response.base import ASGIResponse
 
 from hub.api.departure import until_departure
 from hub.api.request_id import HEADER, request_id
-from hub.audio.encode import check_format, make_encoder
+from hub.audio.encode import BUILTIN, EncoderSpec, make_encoder
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk
 from hub.contract.speech import AudioFormat, SpeechRequest
@@ -48,21 +48,19 @@ class PackedSpeech:
     `whole` says that nothing is sent before the end, so that a header can tell the exact length.
     """
 
-    def __init__(self, speech: Speech, format: AudioFormat, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        speech: Speech,
+        format: AudioFormat,
+        encoders: Mapping[str, EncoderSpec] = BUILTIN,
+        *,
+        whole: bool = False,
+    ) -> None:
         self.speech = speech
-        self.encoder = make_encoder(format, speech.sample_rate, whole=whole)
+        self.encoder = make_encoder(format, speech.sample_rate, whole=whole, encoders=encoders)
         self.seconds = 0.0
         self._cheap = format.container in ("wav", "pcm")
         self._working: asyncio.Future[Any] | None = None
-
-    @classmethod
-    async def of(cls, speech: Speech, format: AudioFormat, *, whole: bool = False) -> PackedSpeech:
-        """Take over `speech`. If its sample rate does not allow `format`, it is closed and InvalidRequest raised."""
-        try:
-            return cls(speech, format, whole=whole)
-        except BaseException:
-            await speech.aclose()
-            raise
 
     async def _run(self, seconds: float, work: Callable[..., T], *arguments: Any) -> T:
         if self._cheap and seconds < INLINE_SECONDS:
@@ -139,24 +137,29 @@ class _SendParts(ASGIResponse):
 
 
 async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest) -> Speech:
-    """`hub.speak` for an HTTP request: the format is checked first, and a caller that leaves stops the wait.
-
-    Raises HubError.
-    """
-    check_format(wanted.format)
+    """`hub.speak` for an HTTP request: a caller that leaves ends the wait. Raises HubError."""
     async with until_departure(request.receive):
         return await hub.speak(wanted, request_id=request_id(request.scope))
 
 
+async def pack(hub: Hub, speech: Speech, format: AudioFormat, *, whole: bool) -> PackedSpeech:
+    """`speech` in a container of the hub; an encoder that cannot be made does not leave the model speaking."""
+    try:
+        return PackedSpeech(speech, format, hub.encoders, whole=whole)
+    except BaseException:
+        await speech.aclose()
+        raise
+
+
 async def audio_response(
-    request: Request[Any, Any, Any], speech: Speech, format: AudioFormat, *, stream: bool
+    hub: Hub, request: Request[Any, Any, Any], speech: Speech, format: AudioFormat, *, stream: bool
 ) -> Response[bytes]:
     """The answer for a primed Speech, which it takes over: whatever happens, the speech gets closed.
 
-    `stream` sends while the audio is generated; else the answer is whole, with its Content-Length and exact headers.
-    Raises HubError: in the stream only for a format that the speech's sample rate does not allow.
+    `stream` sends while the audio is generated; else the answer is whole, with its Content-Length and exact headers,
+    and whatever HubError the speech ends with is raised.
     """
-    packed = await PackedSpeech.of(speech, format, whole=not stream)
+    packed = await pack(hub, speech, format, whole=not stream)
     if stream:
         media_type = packed.encoder.media_type
         return PartsResponse(aiter(packed), packed, media_type=media_type, headers=speech_headers(packed))
@@ -173,7 +176,7 @@ async def speech_response(
 ) -> Response[bytes]:
     """Speak `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError."""
     speech = await open_speech(hub, request, wanted)
-    return await audio_response(request, speech, wanted.format, stream=wanted.stream if stream is None else stream)
+    return await audio_response(hub, request, speech, wanted.format, stream=wanted.stream if stream is None else stream)
 
 
 def speech_headers(packed: PackedSpeech) -> dict[str, str]:

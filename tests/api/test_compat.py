@@ -1,13 +1,17 @@
 import logging
 
+import numpy as np
+import pytest
 from litestar import Request, WebSocket, get, post, websocket
 from litestar.middleware import ASGIMiddleware
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from hub.api.respond import speech_response
+from hub.audio.encode import EncoderSpec
 from hub.contract import AudioFormat, SpeechRequest
 from hub.plugin.spec import hookimpl
+from hub.settings import ModelSettings
 from hub.testing import tone
 
 
@@ -84,8 +88,6 @@ def test_routes_of_a_plugin_are_there_twice(served):
     for path in ("/say", "/compat/family/say"):
         answer = live.client.post(path, json={"what": "family"})
         assert answer.headers["x-voice"] == "low"
-        import numpy as np
-
         assert tone.decode(np.frombuffer(answer.content, "<i2") / 32768, 24_000) == "family"
     assert live.client.post("/say", json={"which": 1}).json()["code"] == "invalid_request"
 
@@ -141,3 +143,54 @@ def test_plugin_routes_are_documented_once(served):
     paths = served(family()).client.get("/openapi.json").json()["paths"]
     assert "/compat/family/say" in paths
     assert "/say" not in paths
+
+
+class Reversed:
+    """Bare samples, backwards in every chunk."""
+
+    media_type, extension = "audio/x-reversed", "rev"
+
+    def __init__(self, format, sample_rate, whole):
+        self.sample_rate = sample_rate
+
+    def feed(self, samples):
+        return samples[::-1].astype("<f4").tobytes()
+
+    def finish(self):
+        return b""
+
+    def close(self):
+        pass
+
+
+class Unmakeable(Reversed):
+    def __init__(self, *arguments):
+        raise OSError("this encoder is missing a part")
+
+
+class encoders:  # noqa: N801
+    __name__ = "encoders"
+
+    @staticmethod
+    @hookimpl
+    def register_encoders():
+        return [
+            EncoderSpec(name="reversed", media_type="audio/x-reversed", extension="rev", factory=Reversed),
+            EncoderSpec(name="unmakeable", media_type="audio/x-none", extension="none", factory=Unmakeable),
+        ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_container_of_a_plugin(served, stream):
+    live = served(encoders())
+    answer = live.speak("a text", format={"container": "reversed"}, options={"chunk_ms": 1000}, stream=stream)
+    assert answer.headers["content-type"] == "audio/x-reversed"
+    assert tone.decode(np.frombuffer(answer.content, "<f4")[::-1], 24_000) == "a text"
+
+
+def test_an_encoder_that_cannot_be_made_frees_the_model(served):
+    live = served(encoders(), models={"tone": ModelSettings(backend="tone", options={"concurrency": 1})})
+    body = {"format": {"container": "unmakeable"}, "options": {"seconds": 3600.0, "paced": True}}
+    answer = live.speak("a text", **body)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert live.speak("a text").status_code == 200

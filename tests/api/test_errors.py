@@ -39,11 +39,8 @@ class faulty:  # noqa: N801
 
 
 @pytest.fixture(scope="module")
-def faults():
-    from conftest import serve
-
-    with serve(faulty()) as running:
-        yield running.client
+def faults(served_once):
+    return served_once(faulty()).client
 
 
 @pytest.mark.parametrize("path", ["/unforeseen", "/unencodable"])

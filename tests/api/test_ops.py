@@ -35,7 +35,7 @@ def test_health(live, method):
 
 
 def test_ready_once_the_model_is_up(live):
-    live.speak()
+    live.speak("a text")
     ready = live.client.get("/v1/ready")
     assert (ready.status_code, ready.json()) == (200, {"ready": True, "waiting_for": []})
 
@@ -48,7 +48,7 @@ def test_not_ready_while_a_model_loads(served):
 
 
 def test_backends_tell_all_capabilities_options_and_models(live):
-    live.speak()
+    live.speak("a text")
     found = live.client.get("/v1/backends").json()
     tone = next(backend for backend in found["backends"] if backend["name"] == "tone")
     assert tone["capabilities"]["cloning"] is True
@@ -65,7 +65,7 @@ def test_a_broken_plugin_is_reported_without_its_paths(served):
     failures = live.client.get("/v1/backends").json()["failures"]
     assert failures[0]["plugin"] == "broken_plugin" or failures[0]["plugin"] == "type"
     assert "cannot import name 'x' from 'y' (y.py)" in failures[0]["error"]
-    assert live.speak().status_code == 200
+    assert live.speak("a text").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 Needs only the standard library and msgspec, so that any interpreter can import it.
 """
 
-from hub.contract.backend import CONTRACT, BackendSpec, Capabilities, ModelConfig, Stop, Synthesizer
+from hub.contract.backend import CONTRACT, BackendSpec, Capabilities, Live, ModelConfig, Stop, Synthesizer
 from hub.contract.event import AudioChunk, Done, Fault, Mark, Span, SpeechEvent
 from hub.contract.observer import Observer, SpeechReport
-from hub.contract.speech import AudioFormat, Reference, Sampling, SpeechRequest, Turn
-from hub.contract.voice import Voice, VoiceDraft
+from hub.contract.scene import Scene
+from hub.contract.speech import AudioFormat, CastVoice, Reference, ResolvedRequest, Sampling, SpeechRequest, Turn
+from hub.contract.task import Task, TaskProgress, TaskState
+from hub.contract.voice import Recording, StoredVoice, Voice, VoiceDraft
 
 __all__ = [
     "CONTRACT",
@@ -15,19 +17,28 @@ __all__ = [
     "AudioFormat",
     "BackendSpec",
     "Capabilities",
+    "CastVoice",
     "Done",
     "Fault",
+    "Live",
     "Mark",
     "ModelConfig",
     "Observer",
+    "Recording",
     "Reference",
+    "ResolvedRequest",
     "Sampling",
+    "Scene",
     "Span",
     "SpeechEvent",
     "SpeechReport",
     "SpeechRequest",
     "Stop",
+    "StoredVoice",
     "Synthesizer",
+    "Task",
+    "TaskProgress",
+    "TaskState",
     "Turn",
     "Voice",
     "VoiceDraft",

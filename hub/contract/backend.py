@@ -19,13 +19,20 @@ class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What a model can do. The hub asks this, never a backend's name.
 
     A request that needs what is not declared here is refused with `unsupported_capability`.
-    `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz.
+    `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz. What a model wants of
+    reference recordings: `needs_transcript`, and the seconds between `min_reference` and `max_reference` (0: any).
+    `phonemes`: it reads /phonemes/ in the text; `mixing`: it can blend voices.
     """
 
     sample_rate: int = 0
     languages: tuple[str, ...] = ()
     preset_voices: bool = False
     cloning: bool = False
+    needs_transcript: bool = False
+    min_reference: float = 0.0
+    max_reference: float = 0.0
+    mixing: bool = False
+    phonemes: bool = False
     cross_lingual: bool = False
     instruct: bool = False
     scene: bool = False
@@ -81,6 +88,18 @@ class Stop(Protocol):
 
     def is_set(self) -> bool:
         """True once nobody wants the rest; return from `speak` as soon as it is."""
+        ...
+
+
+@runtime_checkable
+class Live(Protocol):
+    """Optional, with `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
+
+    def speak_live(self, request: SpeechRequest, pieces: Iterator[str], stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Like `speak`, with the text from `pieces`, which blocks until the next piece is there and ends with the text.
+
+        `request.text` is None. Spans count characters of all pieces joined.
+        """
         ...
 
 

@@ -80,6 +80,11 @@ class SpeechRequest(Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
         tuple[Reference, ...], Meta(max_length=16, description="recordings to speak like, instead of a voice")
     ] = ()
     scene: Annotated[str, Meta(description="scene id")] | None = None
+    gap: Annotated[float, Meta(ge=0.0, le=10.0, description="seconds of silence between turns")] | None = None
+    pronunciations: Annotated[
+        dict[str, str], Meta(description="word -> how to write it instead, or /phonemes/ where the model reads them")
+    ] = {}
+    dictionary: Annotated[str, Meta(description="id of a stored pronunciation dictionary")] | None = None
     instruct: Annotated[str, Meta(description="how to say it, in words")] | None = None
     language: Annotated[str, Meta(description="BCP 47 tag, such as en or zh-CN")] | None = None
     speed: Annotated[float, Meta(ge=0.25, le=4.0, description="1.0 is the model's natural pace")] = 1.0
@@ -93,3 +98,26 @@ class SpeechRequest(Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     options: Annotated[
         dict[str, Any], Meta(description="the backend's own options; their schema is in GET /v1/backends")
     ] = {}
+
+
+class CastVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One voice as a synthesizer gets it: a preset of its own (`voice`), or references with their prepared state.
+
+    `prepared` is what `Synthesizer.make_voice` made of exactly these references; None if the model makes none.
+    """
+
+    voice: str | None = None
+    references: tuple[Reference, ...] = ()
+    prepared: bytes | None = None
+
+
+class ResolvedRequest(SpeechRequest, kw_only=True, omit_defaults=True):
+    """A SpeechRequest as `Synthesizer.speak` gets it: names are replaced by what they stand for.
+
+    A stored voice has become `references` (and `prepared`); `voice` is then None. `cast` holds the voices of a
+    dialogue by speaker tag, in `turns` whose `speaker` is always set; `scene_text` is the scene's description.
+    """
+
+    prepared: bytes | None = None
+    cast: dict[str, CastVoice] = {}
+    scene_text: str | None = None

@@ -1,4 +1,4 @@
-"""Voices: who speaks."""
+"""Voices: who speaks. Presets of models (`Voice`) and recordings that the hub keeps (`StoredVoice`)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,34 @@ class Voice(Struct, kw_only=True, frozen=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     description: str = ""
     default: bool = False
+
+
+class Recording(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One recording of a stored voice. `file` is its name in the voice's folder; `seconds` and Hz are measured."""
+
+    file: str
+    text: str | None = None
+    seconds: float = 0.0
+    sample_rate: int = 0
+
+
+class StoredVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A voice of the library: recordings, what is said in them, and what is known about the speaker.
+
+    `consent` notes who allowed the use; `digest` is a hash of the recordings and transcripts; times are seconds since
+    the epoch.
+    """
+
+    id: str
+    name: str = ""
+    language: str | None = None
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    consent: str = ""
+    recordings: tuple[Recording, ...] = ()
+    digest: str = ""
+    created: float = 0.0
+    updated: float = 0.0
 
 
 class VoiceDraft(Struct, kw_only=True, frozen=True, omit_defaults=True):

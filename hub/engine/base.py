@@ -56,8 +56,11 @@ class Engine(Protocol):
         """
         ...
 
-    def speak(self, request: SpeechRequest, request_id: str = "") -> EventStream:
-        """Begin a stream on a started engine. It ends with exactly one Done or Fault."""
+    def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
+        """Begin a stream on a started engine. It ends with exactly one Done or Fault.
+
+        With `live` the request has no text: it comes through `EventStream.feed`, to `Live.speak_live`.
+        """
         ...
 
     async def call(self, method: str, *args: Any) -> Any:

@@ -62,13 +62,13 @@ class InlineEngine:
             self._pool = ThreadPoolExecutor(concurrency)
         return self._loaded
 
-    def speak(self, request: SpeechRequest, request_id: str = "") -> EventStream:
+    def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream in a thread of the pool."""
         if self._pool is None:
             raise BackendUnavailable(f"model {self._config.name!r} is not loaded")
         loop = asyncio.get_running_loop()
-        running = Running(self._buffer_seconds)
-        stream = EventStream(grant=running.add_credit, cancel=running.stop)
+        running = Running(self._buffer_seconds, live=live)
+        stream = EventStream(grant=running.add_credit, cancel=running.stop, feed=running.feed)
         self._running[running] = stream
 
         def end(event: Done | Fault) -> None:

@@ -262,14 +262,15 @@ class ProcessEngine:
 
     # -- the hub's side ---------------------------------------------------------------------------
 
-    def speak(self, request: SpeechRequest, request_id: str = "") -> EventStream:
+    def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream; raises BackendUnavailable if the engine is not started."""
         child = self._up()
         stream_id = next(self._ids)
-        data = wire.frame(wire.Start(stream_id, wire.raw(request), request_id))
+        data = wire.frame(wire.Start(stream_id, wire.raw(request), request_id, live))
         stream = EventStream(
             grant=lambda seconds: self._tell(child, wire.Credit(stream_id, seconds)),
             cancel=lambda: self._cancel(child, stream_id),
+            feed=(lambda piece: self._tell(child, wire.Text(stream_id, piece))) if live else None,
         )
         self._streams[stream_id] = stream
         child.send(data)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hub.contract.errors import BackendFailed, Cancelled, HubError
@@ -16,9 +17,10 @@ log = logging.getLogger("hub.worker")
 
 
 class Running:
-    """One stream under way: its stop flag and its credit. It is the `Stop` that `speak` gets."""
+    """One stream under way: its stop flag, its credit, and its text if that is live. It is the `Stop` of `speak`."""
 
-    def __init__(self, credit: float) -> None:
+    def __init__(self, credit: float, *, live: bool = False) -> None:
+        self._pieces: queue.SimpleQueue[str | None] | None = queue.SimpleQueue() if live else None
         self._condition = threading.Condition()
         self._credit = credit
         self._stopped = False
@@ -32,6 +34,23 @@ class Running:
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
+        self.feed(None)
+
+    @property
+    def live(self) -> bool:
+        """Whether the text comes in pieces."""
+        return self._pieces is not None
+
+    def feed(self, piece: str | None) -> None:
+        """A piece of live text, or None at its end."""
+        if self._pieces is not None:
+            self._pieces.put(piece)
+
+    def pieces(self) -> Iterator[str]:
+        """The pieces as they come; ends with the text, or when the caller is gone."""
+        assert self._pieces is not None
+        while (piece := self._pieces.get()) is not None and not self._stopped:
+            yield piece
 
     def add_credit(self, seconds: float) -> None:
         """The caller took `seconds` of audio."""
@@ -62,7 +81,10 @@ def pump(
         return cancelled
     report: dict[str, Any] = {}
     try:
-        events = synthesizer.speak(request, running)
+        if running.live:
+            events = synthesizer.speak_live(request, running.pieces(), running)
+        else:
+            events = synthesizer.speak(request, running)
         try:
             for event in events:
                 if isinstance(event, AudioChunk):

@@ -23,9 +23,15 @@ class EventStream:
     consumer reads what is buffered.
     """
 
-    def __init__(self, grant: Callable[[float], None], cancel: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        grant: Callable[[float], None],
+        cancel: Callable[[], None],
+        feed: Callable[[str | None], None] | None = None,
+    ) -> None:
         self._grant = grant
         self._cancel = cancel
+        self._feed = feed
         self._events: deque[SpeechEvent] = deque()
         self._wake = asyncio.Event()
         self._owed = 0.0
@@ -50,6 +56,11 @@ class EventStream:
             self.buffered += event.seconds
         self._events.append(event)
         self._wake.set()
+
+    def feed(self, piece: str | None) -> None:
+        """A piece of the text of a live stream, or None at its end. After the stream has ended it is dropped."""
+        if self._feed is not None and not self.ended.is_set():
+            self._feed(piece)
 
     @property
     def waiting(self) -> bool:

@@ -1,6 +1,6 @@
 """The frames between the hub and a worker: 4 bytes of length (little-endian), then msgpack.
 
-Hub to worker: Load, then any number of Start, Call, Cancel and Credit. Worker to hub: Ready or Refused, then any
+Hub to worker: Load, then any number of Start, Text, Call, Cancel and Credit. Worker to hub: Ready or Refused, then any
 number of Event and Answer. Streams and calls are told apart by `id`. End-of-file is the death signal both ways.
 
 A request travels as `msgspec.Raw` inside Start and is decoded in a second step, so that a request which the worker
@@ -36,11 +36,19 @@ class Load(Struct, tag="load", omit_defaults=True):
 
 
 class Start(Struct, tag="start", omit_defaults=True):
-    """Begin a stream. `request` is a SpeechRequest."""
+    """Begin a stream. `request` is a ResolvedRequest; `live`: its text comes in Text frames."""
 
     id: int
     request: msgspec.Raw
     request_id: str = ""
+    live: bool = False
+
+
+class Text(Struct, tag="text", omit_defaults=True):
+    """A piece of the text of live stream `id`; None is its end."""
+
+    id: int
+    piece: str | None = None
 
 
 class Call(Struct, tag="call", omit_defaults=True):
@@ -94,7 +102,7 @@ class Answer(Struct, tag="answer", omit_defaults=True):
     fault: Fault | None = None
 
 
-ToWorker = Load | Start | Call | Cancel | Credit
+ToWorker = Load | Start | Text | Call | Cancel | Credit
 ToHub = Ready | Refused | Event | Answer
 
 to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -26,7 +26,7 @@ import msgspec
 from hub.contract.backend import CONTRACT, Capabilities
 from hub.contract.errors import HubError, InvalidRequest, WorkerStartFailed
 from hub.contract.event import AudioChunk, Done, Fault, Mark
-from hub.contract.speech import SpeechRequest
+from hub.contract.speech import ResolvedRequest
 from hub.contract.voice import VoiceDraft
 from hub.engine import wire
 from hub.engine.pump import Running, fault_of, pump
@@ -37,7 +37,7 @@ CLOSE_TIMEOUT = 5.0
 CALLABLE: dict[str, tuple[type, ...]] = {"voices": (), "make_voice": (VoiceDraft,)}
 """The methods that a Call may name, with their argument types."""
 
-_request_decoder = msgspec.msgpack.Decoder(SpeechRequest)
+_request_decoder = msgspec.msgpack.Decoder(ResolvedRequest)
 
 
 class Worker:
@@ -125,8 +125,11 @@ class Worker:
         elif isinstance(message, wire.Cancel):
             if (stream := self._streams.get(message.id)) is not None:
                 stream.stop()
+        elif isinstance(message, wire.Text):
+            if (stream := self._streams.get(message.id)) is not None:
+                stream.feed(message.piece)
         elif isinstance(message, wire.Start):
-            stream = self._streams[message.id] = Running(self._buffer_seconds)
+            stream = self._streams[message.id] = Running(self._buffer_seconds, live=message.live)
             self._pool.submit(self._speak, message, stream)
         elif isinstance(message, wire.Call):
             # A thread of its own: a voice can be prepared while every place for speaking is taken.

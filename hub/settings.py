@@ -112,15 +112,34 @@ class PluginSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     disabled: tuple[str, ...] = ()
 
 
+class ReferenceSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[references]`: what the hub may open because a caller names it. Nothing, unless it is said here."""
+
+    roots: tuple[str, ...] = ()
+    """Folders whose files a voice upload may name by `path`."""
+    urls: bool = False
+    """Whether a voice upload may name recordings by `url` (http and https)."""
+    private_addresses: bool = False
+    """Whether such a URL may lead to loopback, private and other addresses that are not of the public internet."""
+    url_timeout: Seconds = 20.0
+    """Seconds until a recording must be there, redirects included."""
+
+
 class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Everything. `default_model` answers requests that name none; default: the first configured model."""
+    """Everything. `default_model` answers requests that name none; default: the first configured model.
+
+    `data` is the folder where the hub keeps voices, scenes, tasks and caches; default: `tts-hub` below
+    `XDG_DATA_HOME` or `~/.local/share`.
+    """
 
     default_model: str = ""
+    data: str = ""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     cors: CorsSettings = CorsSettings()
     limits: LimitSettings = LimitSettings()
+    references: ReferenceSettings = ReferenceSettings()
     worker: WorkerSettings = WorkerSettings()
     plugins: PluginSettings = PluginSettings()
     models: dict[str, ModelSettings] = {}

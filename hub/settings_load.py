@@ -86,6 +86,14 @@ def _read_file(tree: Tree, file: Path) -> None:
 
 def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     """Make a file's paths relative to the file. What names no existing thing may be a hub id, and stays."""
+    if isinstance(values.get("data"), str) and values["data"]:
+        values["data"] = os.path.abspath(folder / Path(values["data"]).expanduser())
+    references = values.get("references")
+    if isinstance(references, dict) and isinstance(references.get("roots"), list):
+        references["roots"] = [
+            os.path.abspath(folder / Path(root).expanduser()) if isinstance(root, str) else root
+            for root in references["roots"]
+        ]
     models = values.get("models")
     for model in models.values() if isinstance(models, dict) else ():
         if isinstance(model, dict):

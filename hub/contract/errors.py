@@ -23,6 +23,7 @@
     ├── InternalError             500  internal_error
     │   └── BackendFailed         500  backend_failed
     ├── EmptyAudio                502  empty_audio
+    ├── StorageFailed             507  storage_failed
     └── Unavailable               503  unavailable
         ├── DeadlineExceeded      503  deadline_exceeded
         ├── BackendCrashed        503  backend_crashed
@@ -188,6 +189,12 @@ class EmptyAudio(HubError):
     """The model gave no usable audio: nothing, under 50 ms, only silence, or NaN or infinite samples."""
 
     code, status = "empty_audio", 502
+
+
+class StorageFailed(HubError):
+    """The data folder cannot be written or read: the disk is full, read-only, or not the hub's to use."""
+
+    code, status = "storage_failed", 507
 
 
 class Unavailable(HubError):

@@ -391,7 +391,8 @@ def test_encoders_closed_midway_leave_nothing_behind(container):
         return resident_bytes(), len(os.listdir("/proc/self/fd"))
 
     abandon(60)
-    memory, descriptors = abandon(60)
-    memory_after, descriptors_after = abandon(300)
-    assert descriptors_after == descriptors
-    assert memory_after - memory < 300 * 8000  # an encoder that stayed would hold tens of kilobytes
+    rounds = [abandon(60) for _ in range(6)]
+    memory, descriptors = zip(*rounds, strict=True)
+    assert len(set(descriptors)) == 1
+    # what leaks, leaks every time; the allocator takes and gives back a few megabytes now and then
+    assert min(np.diff(memory)) < 60 * 4000

@@ -1,8 +1,8 @@
 """Reading the documentation, and doing what it says.
 
-A fenced block with a title is a file (```python title="speak.py"), a `console` block is a session: lines that begin with
-`$ ` are commands, the lines after them what they print, where `...` stands for anything. A block marked `no-run` is only
-to be read. A command that prints nothing on the page may print what it likes.
+A fenced block with a title is a file (```python title="speak.py"), a `console` block is a session: lines that begin
+with `$ ` are commands, the lines after them what they print, where `...` stands for anything. A block marked `no-run` is
+only to be read. A command that prints nothing on the page may print what it likes.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ class Shell:
         path.write_text(block.text.replace(USUAL_URL, self.url), encoding="utf-8")
 
     def _run(self, command: Command, name: str) -> None:
-        if command.text.startswith("ttshub serve"):
+        place = f"{name}:{command.line}: {command.text}"
+        if "ttshub serve" in command.text:
             printed = self._serve(command.text)
         else:
             done = subprocess.run(
@@ -160,12 +161,12 @@ class Shell:
         printed = printed.replace(self.url, USUAL_URL)
         if command.prints:
             same = doctest.OutputChecker().check_output(command.prints, printed, _MATCH)
-            assert same, f"{name}:{command.line}: {command.text}\nshould print:\n{command.prints}\nprinted:\n{printed}"
+            assert same, f"{place}\nshould print:\n{command.prints}\nprinted:\n{printed[:4000]}"
 
     def _serve(self, text: str) -> str:
         self.close()
         self._server = subprocess.Popen(
-            ["bash", "-c", f"exec {text} --port 0"],
+            ["bash", "-c", f"{text} --port 0"],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ PAGE = "docs/writing-a-backend.md"
 
 
 def make_environment(folder):
-    """A virtual environment that also sees the packages of this one, the hub among them; as quick as copying nothing."""
+    """A virtual environment that also sees the packages of this one, the hub among them."""
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
     here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}

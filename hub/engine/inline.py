@@ -68,7 +68,7 @@ class InlineEngine:
             raise BackendUnavailable(f"model {self._config.name!r} is not loaded")
         loop = asyncio.get_running_loop()
         running = Running(self._buffer_seconds)
-        stream = EventStream(grant=running.add_credit, cancel=running.stop)
+        stream = EventStream(grant=running.add_credit, cancel=running.stop, ahead=self._buffer_seconds)
         self._running[running] = stream
 
         def end(event: Done | Fault) -> None:

@@ -270,6 +270,7 @@ class ProcessEngine:
         stream = EventStream(
             grant=lambda seconds: self._tell(child, wire.Credit(stream_id, seconds)),
             cancel=lambda: self._cancel(child, stream_id),
+            ahead=self._settings.buffer_seconds,
         )
         self._streams[stream_id] = stream
         child.send(data)

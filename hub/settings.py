@@ -125,6 +125,15 @@ class ReferenceSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields
     """Seconds until a recording must be there, redirects included."""
 
 
+class CompatSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[compat.PLUGIN]`: where a plugin's own routes are served, besides under `/compat/PLUGIN/`."""
+
+    root: bool = True
+    """Also at the family's original paths."""
+    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    """Also alone, at their original paths, on a port of their own (the family's usual one)."""
+
+
 class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Everything. `default_model` answers requests that name none; default: the first configured model.
 
@@ -142,4 +151,5 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     references: ReferenceSettings = ReferenceSettings()
     worker: WorkerSettings = WorkerSettings()
     plugins: PluginSettings = PluginSettings()
+    compat: dict[str, CompatSettings] = {}
     models: dict[str, ModelSettings] = {}

@@ -1,4 +1,4 @@
-"""create_app(): the hub as a Litestar app."""
+"""create_apps(): the hub as a Litestar app, and beside it the apps of plugins that have a port of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from litestar import Litestar, Request
 from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
+from litestar.types import ControllerRouterHandler
 
 from hub.api import compat, docs, errors, openai, ops, speech
 from hub.api.auth import ApiKeys, gate
@@ -20,11 +21,27 @@ from hub.service.metrics import Metrics
 
 def create_app(hub: Hub) -> Litestar:
     """All routes of the hub and of its plugins. The app's lifespan starts and stops `hub`."""
+    return create_apps(hub)[0]
+
+
+def create_apps(hub: Hub) -> tuple[Litestar, dict[int, Litestar]]:
+    """`create_app`'s app, and by port those of `[compat.PLUGIN] port`, which live in its lifespan."""
+    routes = compat.sound_routes(hub, hub.plugins)
+    keys = ApiKeys(hub.settings.auth)
+    ports = {
+        wanted.port: _plugin_app(hub, keys, routes.get(plugin, []))
+        for plugin, wanted in hub.settings.compat.items()
+        if wanted.port is not None
+    }
+    return _hub_app(hub, keys, routes), ports
+
+
+def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
     settings = hub.settings
     metrics = Metrics(hub.models)
     hub.observers.append(metrics)
     schema = docs.CompleteSchema()
-    keys = ApiKeys(settings.auth)
+    rootless = {plugin for plugin, wanted in settings.compat.items() if not wanted.root}
     own = [*speech.routes(hub), *openai.routes(hub), *ops.routes(hub, metrics), *docs.routes(schema)]
 
     @asynccontextmanager
@@ -40,7 +57,7 @@ def create_app(hub: Hub) -> Litestar:
         return config
 
     return Litestar(
-        route_handlers=[*own, *compat.mount(hub, hub.plugins, own)],
+        route_handlers=[*own, *compat.mount(routes, hub.plugins, own, rootless)],
         lifespan=[lifespan],
         on_app_init=[configure],
         middleware=[gate(keys)] if keys else [],
@@ -50,6 +67,21 @@ def create_app(hub: Hub) -> Litestar:
         request_max_body_size=settings.limits.body_bytes,
         cors_config=_cors(settings.cors.origins),
         openapi_config=docs.openapi_config(schema, keys=bool(keys)),
+        logging_config=None,
+    )
+
+
+def _plugin_app(hub: Hub, keys: ApiKeys, handlers: list[ControllerRouterHandler]) -> Litestar:
+    """One plugin's routes alone, at their original paths."""
+    return Litestar(
+        route_handlers=handlers,
+        middleware=[gate(keys)] if keys else [],
+        request_class=HubRequest,
+        response_class=HubResponse,
+        exception_handlers={Exception: errors.error_response},
+        request_max_body_size=hub.settings.limits.body_bytes,
+        cors_config=_cors(hub.settings.cors.origins),
+        openapi_config=None,
         logging_config=None,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from typing import Any
 
@@ -21,17 +21,31 @@ Place = tuple[str, str]
 """(method, path with its parameters' names left out): what only one handler can answer."""
 
 
-def mount(hub: Any, plugins: Plugins, own: Sequence[ControllerRouterHandler]) -> list[ControllerRouterHandler]:
-    """The routes of all plugins, beside the hub's `own`. Those under /compat are documented, their twins are not.
+Routes = dict[str, list[ControllerRouterHandler]]
+"""Plugin -> its handlers."""
 
-    A route that cannot stand, or not at its original path, is reported in `plugins.failures`; the others do.
+
+def sound_routes(hub: Any, plugins: Plugins) -> Routes:
+    """The routes that plugins register. One that cannot be built is reported in `plugins.failures`."""
+    return {
+        plugin: [handler for handler in handlers if _stands(plugins, plugin, handler)]
+        for plugin, handlers in plugins.routes(hub)
+    }
+
+
+def mount(
+    routes: Routes, plugins: Plugins, own: Sequence[ControllerRouterHandler], rootless: Collection[str] = ()
+) -> list[ControllerRouterHandler]:
+    """The `routes` of plugins, beside the hub's `own`. Those under /compat are documented, their twins are not.
+
+    Plugins in `rootless` are only under /compat. A route whose original path is taken is reported in
+    `plugins.failures`; the others stand.
     """
     taken = places(own)
     mounted: list[ControllerRouterHandler] = []
-    for plugin, handlers in plugins.routes(hub):
-        sound = [handler for handler in handlers if _stands(plugins, plugin, handler)]
-        mounted.append(Router(f"/compat/{plugin}", route_handlers=sound, tags=[plugin]))
-        for handler in sound:
+    for plugin, handlers in routes.items():
+        mounted.append(Router(f"/compat/{plugin}", route_handlers=handlers, tags=[plugin]))
+        for handler in handlers if plugin not in rootless else ():
             wanted = places([handler])
             if not isinstance(handler, Router):  # a handler joins others at its path; a router brings its own OPTIONS
                 wanted = {place for place in wanted if place[0] != "OPTIONS"}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from litestar.response.base import ASGIResponse
 
 from hub.api.departure import until_departure
 from hub.api.request_id import HEADER, request_id
-from hub.audio.encode import BUILTIN, EncoderSpec, make_encoder
+from hub.audio.encode import make_encoder
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk
 from hub.contract.speech import AudioFormat, SpeechRequest
@@ -48,16 +48,10 @@ class PackedSpeech:
     `whole` says that nothing is sent before the end, so that a header can tell the exact length.
     """
 
-    def __init__(
-        self,
-        speech: Speech,
-        format: AudioFormat,
-        encoders: Mapping[str, EncoderSpec] = BUILTIN,
-        *,
-        whole: bool = False,
-    ) -> None:
+    def __init__(self, hub: Hub, speech: Speech, format: AudioFormat, *, whole: bool = False) -> None:
         self.speech = speech
-        self.encoder = make_encoder(format, speech.sample_rate, whole=whole, encoders=encoders)
+        self.encoder = make_encoder(format, speech.sample_rate, whole=whole, encoders=hub.encoders)
+        self.stall_timeout = hub.settings.worker.stall_timeout
         self.seconds = 0.0
         self._cheap = format.container in ("wav", "pcm")
         self._working: asyncio.Future[Any] | None = None
@@ -118,22 +112,28 @@ class _SendParts(ASGIResponse):
             async with until_departure(receive):
                 await self.start_response(send)
                 async for part in self._parts:
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except Cancelled:
-            log.info("request %s: the caller left after %.1f s of audio", self._request_id, self._source.seconds)
+                    await self._send(send, {"type": "http.response.body", "body": part, "more_body": True})
+                await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
+        except Cancelled as error:
+            self._log(logging.INFO, error.message)
         except HubError as error:
-            log.warning(
-                "request %s: cut off after %.1f s of audio: %s: %s",
-                self._request_id,
-                self._source.seconds,
-                error.code,
-                error.message,
-            )
+            self._log(logging.WARNING, f"{error.code}: {error.message}")
         except Exception:  # the answer has begun: nobody above could send an error any more
-            log.exception("request %s: cut off after %.1f s of audio", self._request_id, self._source.seconds)
+            self._log(logging.ERROR, "the hub failed", exc_info=True)
         finally:
             await self._source.aclose()
+
+    async def _send(self, send: Any, message: dict[str, Any]) -> None:
+        """Raises Cancelled if the caller reads nothing for `worker.stall_timeout`."""
+        try:
+            async with asyncio.timeout(self._source.stall_timeout):
+                await send(message)
+        except TimeoutError:
+            raise Cancelled("the caller reads nothing (worker.stall_timeout)") from None
+
+    def _log(self, level: int, reason: str, **more: Any) -> None:
+        seconds = self._source.seconds
+        log.log(level, "request %s: cut off after %.1f s of audio: %s", self._request_id, seconds, reason, **more)
 
 
 async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest) -> Speech:
@@ -145,7 +145,7 @@ async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechR
 async def pack(hub: Hub, speech: Speech, format: AudioFormat, *, whole: bool) -> PackedSpeech:
     """`speech` in a container of the hub; an encoder that cannot be made does not leave the model speaking."""
     try:
-        return PackedSpeech(speech, format, hub.encoders, whole=whole)
+        return PackedSpeech(hub, speech, format, whole=whole)
     except BaseException:
         await speech.aclose()
         raise

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
-from hub.api.app import create_app
+from hub.api.app import create_apps
 from hub.api.auth import check_bind
 from hub.plugin.manager import Plugins
 from hub.service.hub import Hub
@@ -29,15 +30,37 @@ def run(
 ) -> bool:
     """Serve until SIGTERM or SIGINT: then accept nobody new, let streams finish for `GRACE` seconds, stop the workers.
 
-    `sockets` are bound already (default: the settings' address); `on_listening` is called once requests are answered.
-    Returns whether it ever came to that. Raises SettingsError, before anything is started, for settings that cannot
-    be used.
+    `sockets` are bound already (default: the settings' address and the plugins' own ports); `on_listening` is called
+    once requests are answered. Returns whether it ever came to that. Raises SettingsError, before anything is started,
+    for settings that cannot be used.
     """
     check_bind(settings)
     hub = Hub.build(settings, plugins)
-    server = _Server(server_config(create_app(hub), settings), partial(on_listening, hub))
+    app, by_port = create_apps(hub)
+    server = _Server(server_config(_by_port(app, by_port), settings), partial(on_listening, hub))
+    if sockets is None and by_port:
+        sockets = [socket.create_server(address, backlog=2048) for address in addresses(settings)]
     server.run(sockets)
     return server.started
+
+
+def addresses(settings: Settings) -> list[tuple[str, int]]:
+    """(host, port) of the hub, then of each plugin that has a port of its own."""
+    ports = [settings.server.port, *(wanted.port for wanted in settings.compat.values() if wanted.port is not None)]
+    return [(settings.server.host, port) for port in ports]
+
+
+def _by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
+    """One server, several listening sockets: each of `others` answers at its port, `app` everywhere else."""
+    if not others:
+        return app
+
+    async def choose(scope: Any, receive: Any, send: Any) -> None:
+        server = scope.get("server")  # absent for the lifespan
+        chosen = others.get(server[1], app) if server else app
+        await chosen(scope, receive, send)
+
+    return choose
 
 
 class _Server(uvicorn.Server):
@@ -51,7 +74,7 @@ class _Server(uvicorn.Server):
             self._on_listening()
 
 
-def server_config(app: Litestar, settings: Settings) -> uvicorn.Config:
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves `app`."""
     logging.getLogger("uvicorn.error").addFilter(_known_cuts)
     return uvicorn.Config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hub.audio.compressed import AAC, FLAC, MP3, OPUS
 from hub.audio.container import Encoder, EncoderFactory, EncoderSpec, Samples
@@ -19,21 +19,10 @@ __all__ = [
     "check_format",
     "encode_whole",
     "make_encoder",
-    "with_encoders",
 ]
 
 BUILTIN: Mapping[str, EncoderSpec] = {spec.name: spec for spec in (WAV, PCM, MP3, OPUS, AAC, FLAC)}
 """The containers that every hub offers, by name."""
-
-
-def with_encoders(more: Iterable[EncoderSpec]) -> dict[str, EncoderSpec]:
-    """The built-in containers and what plugins registered; raises ValueError for a name that is already taken."""
-    specs = dict(BUILTIN)
-    for spec in more:
-        if spec.name in specs:
-            raise ValueError(f"there is already an encoder named {spec.name!r}")
-        specs[spec.name] = spec
-    return specs
 
 
 def check_format(format: AudioFormat, encoders: Mapping[str, EncoderSpec] = BUILTIN) -> EncoderSpec:

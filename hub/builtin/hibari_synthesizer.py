@@ -21,7 +21,7 @@ from hub.builtin.hibari import HibariOptions
 from hub.builtin.hibari_text import check_readable, pieces, spelled
 from hub.contract.backend import ModelConfig, Stop
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
-from hub.contract.event import AudioChunk, Mark
+from hub.contract.event import AudioChunk, Mark, Span
 from hub.contract.speech import SpeechRequest
 from hub.contract.voice import Voice, VoiceDraft
 from hub.text.sentences import split_sentences
@@ -112,25 +112,35 @@ class HibariSynthesizer:
         spoken, step = 0, 0
         for sentence, start, end in split_sentences(text):
             begin = spoken
-            spans = list(pieces(text, start, end, PIECE if step else FIRST_PIECE, PIECE))
-            for span in spans:
-                for phonemes in self._phonemes(speaker, text[slice(*span)], options.inline_phonemes):
+            first_piece = PIECE if spoken else FIRST_PIECE
+            for phonemes, span, is_first, is_last in self._steps(speaker, text, start, end, first_piece, options):
+                if stop.is_set():
+                    return
+                noise = np.random.default_rng(None if request.seed is None else [request.seed, step])
+                wave: Wave = speaker.from_ids(speaker.ids(phonemes), request.speed, noise)
+                wave = _shorten_pauses(wave, before=not is_first, after=not is_last)
+                for part in np.array_split(wave, math.ceil(len(wave) / CHUNK)):
                     if stop.is_set():
                         return
-                    noise = np.random.default_rng(None if request.seed is None else [request.seed, step])
-                    wave: Wave = speaker.from_ids(speaker.ids(phonemes), request.speed, noise)
-                    wave = _shorten_pauses(wave, before=span != spans[0], after=span != spans[-1])
-                    for part in np.array_split(wave, math.ceil(len(wave) / CHUNK)):
-                        if stop.is_set():
-                            return
-                        yield AudioChunk.of(part, SAMPLE_RATE, span)
-                    step += 1
-                    spoken += len(wave)
+                    yield AudioChunk.of(part, SAMPLE_RATE, span)
+                step += 1
+                spoken += len(wave)
             if spoken > begin:
                 times = begin / SAMPLE_RATE, spoken / SAMPLE_RATE
                 yield Mark(kind="sentence", start=times[0], end=times[1], text=sentence, span=(start, end))
         if not spoken:
             raise UnspeakableText("the text has no word to speak, only punctuation or symbols; add some words")
+
+    def _steps(
+        self, speaker: Any, text: str, start: int, end: int, first_piece: int, options: HibariOptions
+    ) -> Iterator[tuple[str, Span, bool, bool]]:
+        """What the model gets of one sentence: phonemes, their span, whether they begin it, whether they end it."""
+        is_first = True
+        for span in pieces(text, start, end, first_piece, PIECE):
+            parts = self._phonemes(speaker, text[slice(*span)], options.inline_phonemes)
+            for number, phonemes in enumerate(parts, 1):
+                yield phonemes, span, is_first, span[1] == end and number == len(parts)
+                is_first = False
 
     def _speaker(self, voice: str) -> Any:
         with self._lock:

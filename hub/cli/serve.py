@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from hub.cli.failure import Failed
 from hub.cli.session import Session, session_options
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from hub.plugin.manager import Plugins
     from hub.service.hub import Hub
     from hub.settings import ServerSettings, Settings
+
+log = logging.getLogger("hub.cli")
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -55,6 +58,10 @@ def serve(
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     plugins = session.plugins(settings)
     sockets = bind(settings.server)
+    for plugin, wanted in settings.compat.items():
+        if wanted.port is not None:
+            sockets += bind(replace(settings.server, port=wanted.port))
+            log.info("plugin %s also answers at port %d", plugin, wanted.port)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again at its end: no error here
         signal.signal(number, lambda *_: None)
     if not _run(settings, plugins, sockets):

@@ -68,7 +68,9 @@ class InlineEngine:
             raise BackendUnavailable(f"model {self._config.name!r} is not loaded")
         loop = asyncio.get_running_loop()
         running = Running(self._buffer_seconds, live=live)
-        stream = EventStream(grant=running.add_credit, cancel=running.stop, feed=running.feed)
+        stream = EventStream(
+            grant=running.add_credit, cancel=running.stop, feed=running.feed, ahead=self._buffer_seconds
+        )
         self._running[running] = stream
 
         def end(event: Done | Fault) -> None:

@@ -271,6 +271,7 @@ class ProcessEngine:
             grant=lambda seconds: self._tell(child, wire.Credit(stream_id, seconds)),
             cancel=lambda: self._cancel(child, stream_id),
             feed=(lambda piece: self._tell(child, wire.Text(stream_id, piece))) if live else None,
+            ahead=self._settings.buffer_seconds,
         )
         self._streams[stream_id] = stream
         child.send(data)

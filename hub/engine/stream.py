@@ -11,7 +11,8 @@ from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Fault, SpeechEvent
 
 GRANT_STEP = 1.0
-"""Credits go back in steps of this many seconds of audio, to keep small chunks from costing a frame each."""
+"""Credits go back in steps of this many seconds of audio, to keep small chunks from costing a frame each. A step must
+be less than what the engine may be ahead, or it waits for a step that never fills."""
 
 
 class EventStream:
@@ -20,7 +21,7 @@ class EventStream:
     The engine `put`s; the consumer iterates, and closes it when it leaves early. Audio taken by the consumer
     is paid back to the engine with `grant(seconds)`; `cancel()` asks the engine to stop. `ended` is set when the
     engine is through with the stream, which frees the engine's place for the next one, however slowly the
-    consumer reads what is buffered.
+    consumer reads what is buffered. `ahead` is the seconds of audio that the engine sends without credit.
     """
 
     def __init__(
@@ -28,8 +29,11 @@ class EventStream:
         grant: Callable[[float], None],
         cancel: Callable[[], None],
         feed: Callable[[str | None], None] | None = None,
+        *,
+        ahead: float = 60.0,
     ) -> None:
         self._grant = grant
+        self._step = min(GRANT_STEP, ahead / 2)
         self._cancel = cancel
         self._feed = feed
         self._events: deque[SpeechEvent] = deque()
@@ -89,7 +93,7 @@ class EventStream:
     def _pay(self, seconds: float) -> None:
         self.buffered -= seconds
         self._owed += seconds
-        if self._owed >= GRANT_STEP and not self.ended.is_set():
+        if self._owed >= self._step and not self.ended.is_set():
             self._grant(self._owed)
             self._owed = 0.0
 

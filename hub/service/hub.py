@@ -13,7 +13,7 @@ from hub.contract.speech import SpeechRequest
 from hub.plugin.manager import Plugins
 from hub.service.models import Model, Models
 from hub.service.speech import Speech, speak
-from hub.settings import Settings
+from hub.settings import Settings, SettingsError
 
 log = logging.getLogger("hub")
 
@@ -24,6 +24,7 @@ class Hub:
     def __init__(self, settings: Settings, plugins: Plugins) -> None:
         self.settings = settings
         self.plugins = plugins
+        _check_compat(settings, plugins)
         self.observers: list[Observer] = plugins.observers()
         self.text_filters = plugins.text_filters()
         self.encoders = _encoders(plugins)
@@ -91,3 +92,16 @@ def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
         else:
             encoders[encoder.name] = encoder
     return encoders
+
+
+def _check_compat(settings: Settings, plugins: Plugins) -> None:
+    """Raises SettingsError for a `[compat.NAME]` whose plugin is not installed, or a port that is given twice."""
+    installed = [plugin.name for plugin in plugins.installed]
+    ports = {settings.server.port: "server.port"}
+    for name, wanted in settings.compat.items():
+        if name not in installed:
+            raise SettingsError(f"compat.{name}: there is no plugin {name!r}; installed: {', '.join(installed)}")
+        if wanted.port is not None and (other := ports.setdefault(wanted.port, f"compat.{name}.port")) != (
+            f"compat.{name}.port"
+        ):
+            raise SettingsError(f"compat.{name}.port: {wanted.port} is {other} already; choose another")

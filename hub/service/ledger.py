@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hub.contract.observer import SpeechReport
 from hub.contract.speech import SpeechRequest
 from hub.service.caller import current_caller
-from hub.service.models import Model
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
@@ -17,25 +16,30 @@ if TYPE_CHECKING:
 class Ledger:
     """Counts one request from its arrival, and reports it once."""
 
-    def __init__(self, hub: Hub, model: Model, request: SpeechRequest, request_id: str) -> None:
+    def __init__(self, hub: Hub, request: SpeechRequest, request_id: str) -> None:
         self._hub = hub
-        self._model = model
         self._caller = current_caller.get()
         self._chars = sum(len(turn.text) for turn in request.turns) + len(request.text or "")
         self._began: float | None = None
+        self._worked: float | None = None
         self._first_audio: float | None = None
         self._deadline = 0.0  # loop time at which a player that started at the first chunk runs dry
         self._audio = 0.0
         self._underruns = 0
         self._closed = False
         self.request_id = request_id
-        self.model = model.name
+        self.model = ""
+        self.backend = ""
         self.voice = ""
         self.arrived = asyncio.get_running_loop().time()
 
     def work_began(self) -> None:
         """The model has the request."""
         self._began = asyncio.get_running_loop().time()
+
+    def work_ended(self) -> None:
+        """The model is through with the request; its caller may still be reading."""
+        self._worked = asyncio.get_running_loop().time()
 
     def count(self, seconds: float, *, waited: bool) -> None:
         """A chunk of audio came; `waited`: its consumer was ready for it before it came."""
@@ -60,13 +64,14 @@ class Ledger:
             SpeechReport(
                 request_id=self.request_id,
                 model=self.model,
-                backend=self._model.spec.name,
+                backend=self.backend,
                 voice=self.voice,
                 caller=self._caller.name if self._caller else "",
                 outcome=outcome,
                 chars=self._chars,
                 audio=self._audio,
                 queued=(self._began or now) - self.arrived,
+                work=(self._worked or now) - (self._began or now),
                 first_audio=self._first_audio - self.arrived if self._first_audio is not None else None,
                 total=now - self.arrived,
                 underruns=self._underruns,

@@ -72,7 +72,7 @@ class Metrics:
         registry.register(_ModelGauges(models))
 
     def speech_ended(self, report: SpeechReport) -> None:
-        """Count a finished request."""
+        """Count a finished request; one for a model that there is not counts as model "other"."""
         model = self._label(report.model)
         outcome = report.outcome if report.outcome in self._outcomes else "other"
         self.requests.labels(model, outcome).inc()
@@ -83,7 +83,7 @@ class Metrics:
         if report.first_audio is not None:
             self.first_audio.labels(model).observe(report.first_audio)
         if report.outcome == "ok" and report.audio > 0:
-            self.real_time_factor.labels(model).observe((report.total - report.queued) / report.audio)
+            self.real_time_factor.labels(model).observe(report.work / report.audio)
 
     def worker_crashed(self, model: str, reason: str) -> None:
         """Count a crash."""

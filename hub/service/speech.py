@@ -17,7 +17,6 @@ from hub.contract.speech import Reference, SpeechRequest
 from hub.engine.base import Loaded
 from hub.engine.stream import EventStream
 from hub.service.checks import check_capabilities, check_request, check_text, check_voice
-from hub.service.lanes import Slot
 from hub.service.ledger import Ledger
 from hub.service.models import Model
 from hub.text.speakable import clean
@@ -34,9 +33,10 @@ SILENCE = 1e-4
 
 async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
     """See `Hub.speak`. The order: checks, lane, model, checks that need the model, stream, first audio."""
-    model = hub.models.get(request.model)
-    ledger = Ledger(hub, model, request, request_id)
+    ledger = Ledger(hub, request, request_id)
     try:
+        model = hub.models.get(request.model)
+        ledger.model, ledger.backend = model.name, model.spec.name
         until = ledger.arrived + model.settings.deadline
         check_request(request, model.spec, hub.settings.limits, hub.encoders)
         if model.engine.loaded is not None:
@@ -52,7 +52,13 @@ async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
         except BaseException:
             slot.leave()
             raise
-        return await _first_audio(Speech(ledger, stream), stream, slot, until)
+
+        def through() -> None:
+            slot.leave()
+            ledger.work_ended()
+
+        stream.on_end = through
+        return await _first_audio(Speech(ledger, stream), stream, until)
     except BaseException as error:
         ledger.close(error.code if isinstance(error, HubError) else "cancelled")
         raise
@@ -89,8 +95,7 @@ def _check_loaded(request: SpeechRequest, model: Model, loaded: Loaded) -> str:
     return check_voice(request, model.name, loaded.voices, model.default_voice)
 
 
-async def _first_audio(speech: Speech, stream: EventStream, slot: Slot, until: float) -> Speech:
-    stream.on_end = slot.leave
+async def _first_audio(speech: Speech, stream: EventStream, until: float) -> Speech:
     try:
         async with asyncio.timeout_at(until):
             await speech.prime()

@@ -246,7 +246,7 @@ class BackendConformance:
 
     def test_requests_at_once_do_not_mix(self, driver: Driver) -> None:
         loaded = driver.start()
-        texts = [f"{number}. {self.text}" for number in range(1, max(3, min(loaded.concurrency, 4)) + 1)]
+        texts = [_turned(self.long_text, number) for number in range(max(3, min(loaded.concurrency, 4)))]
         requests = [self.request(text) for text in texts]
         alone = [self._speak(driver, request) for request in requests]
         together = [_heard(answer) for answer in driver.speak_together(requests)]
@@ -389,6 +389,14 @@ def _heard(answer: Answer) -> Answer:
     problem = answer.problem
     _must(not problem, f"an ordinary request {problem}")
     return answer
+
+
+def _turned(text: str, count: int) -> str:
+    """`text` from another word on, or in a script without spaces from another character on."""
+    separator = " " if " " in text else ""
+    words = text.split() if separator else list(text)
+    start = 3 * count % len(words)
+    return separator.join(words[start:] + words[:start])
 
 
 def _status(code: str) -> int:

@@ -12,14 +12,18 @@ from msgspec import Struct
 
 from hub.contract.backend import BackendSpec, ModelConfig
 from hub.contract.errors import from_fault
-from hub.contract.event import AudioChunk, Done, Fault, Mark
+from hub.contract.event import AudioChunk, Done, Fault, Mark, SpeechEvent
 from hub.contract.speech import SpeechRequest
 from hub.engine.base import Loaded
 from hub.engine.process import ProcessEngine
+from hub.engine.stream import EventStream
 from hub.settings import WorkerSettings
 
 SHORTEST, SILENCE, LOUDEST = 0.05, 1e-4, 1.001
 """Seconds and peak amplitudes between which audio counts as audio."""
+
+BUFFER = 2.0
+"""Seconds of audio that a stream runs ahead of its reader."""
 
 _Result = TypeVar("_Result")
 
@@ -87,7 +91,7 @@ class Driver:
             capabilities=spec.capabilities,
             python=python,
             env=env,
-            settings=WorkerSettings(start_timeout=patience),
+            settings=WorkerSettings(start_timeout=patience, buffer_seconds=BUFFER),
         )
 
     def start(self) -> Loaded:
@@ -99,11 +103,17 @@ class Driver:
         return self.speak_together([request])[0]
 
     def speak_together(self, requests: Sequence[SpeechRequest]) -> list[Answer]:
-        """All requests at once; answers in the order of the requests."""
+        """All requests at once; answers in the order of the requests.
+
+        As many as the model speaks at once have all begun before any of them may go further than BUFFER.
+        """
 
         async def together() -> list[Answer]:
-            await self.engine.start()
-            return await asyncio.gather(*(self._speak(request) for request in requests))
+            loaded = await self.engine.start()
+            streams = [self.engine.speak(request) for request in requests]
+            first = await asyncio.gather(*map(anext, streams[: loaded.concurrency]))
+            begun: list[SpeechEvent | None] = [*first, *[None] * (len(streams) - len(first))]
+            return await asyncio.gather(*map(_rest, begun, streams))
 
         return self._run(together())
 
@@ -127,21 +137,23 @@ class Driver:
         finally:
             self._runner.close()
 
-    async def _speak(self, request: SpeechRequest) -> Answer:
-        chunks: list[AudioChunk] = []
-        marks: list[Mark] = []
-        async for event in self.engine.speak(request):
-            if isinstance(event, AudioChunk):
-                chunks.append(event)
-            elif isinstance(event, Mark):
-                marks.append(event)
-            else:
-                return Answer(chunks=chunks, marks=marks, ending=event)
-        raise AssertionError("an EventStream ended without Done or Fault")
-
     def _run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         async def in_time() -> _Result:
             async with asyncio.timeout(self._patience):
                 return await work
 
         return self._runner.run(in_time())
+
+
+async def _rest(first: SpeechEvent | None, stream: EventStream) -> Answer:
+    """The answer of `stream`, of which `first` has been read already."""
+    chunks: list[AudioChunk] = []
+    marks: list[Mark] = []
+    event = await anext(stream) if first is None else first
+    while not isinstance(event, Done | Fault):
+        if isinstance(event, AudioChunk):
+            chunks.append(event)
+        else:
+            marks.append(event)
+        event = await anext(stream)
+    return Answer(chunks=chunks, marks=marks, ending=event)

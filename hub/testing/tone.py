@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import os
 import re
 import signal
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -46,7 +46,7 @@ PITCHES = {"low": 110, "mid": 165, "high": 220}
 """Voice id -> pitch of the hum in Hz, whole numbers, so that one second of hum can be repeated without a seam."""
 
 CLONED_PITCHES = range(250, 450, 5)
-"""Where the hum of cloned voices lies, in Hz."""
+"""Where the hum of cloned voices lies, in Hz: the longer and the louder the references, the higher, round and round."""
 
 Wave = npt.NDArray[np.float32]
 _Options = TypeVar("_Options", bound=Struct)
@@ -202,16 +202,18 @@ def _pitch(request: SpeechRequest) -> int:
 
 
 def _cloned_pitch(references: tuple[Reference, ...]) -> int:
-    """A pitch that depends on every sample of the references: another recording, another hum."""
+    """A pitch that follows from how long (in tenths of a second) and how loud (in dB) the references are together."""
     import soundfile
 
-    digest = 0
+    place = 0
     for reference in references:
         with soundfile.SoundFile(io.BytesIO(reference.audio)) as file:
             if (file.format, file.subtype, file.channels) != ("WAV", "FLOAT", 1):
                 raise RuntimeError(f"a reference came as {file.format} {file.subtype}, {file.channels} channels")
-            digest = zlib.crc32(file.read(dtype="float32").tobytes(), digest ^ file.samplerate)
-    return CLONED_PITCHES[digest % len(CLONED_PITCHES)]
+            samples = file.read(dtype="float32")
+            loudness = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+            place += round(10 * len(samples) / file.samplerate) + round(20 * math.log10(max(loudness, 1e-5)))
+    return CLONED_PITCHES[place % len(CLONED_PITCHES)]
 
 
 def _symbol_length(speed: float) -> int:

@@ -1,7 +1,12 @@
+import io
 import logging
+import re
+import socket
 
+import httpx
 import numpy as np
 import pytest
+import soundfile
 from litestar import Request, WebSocket, get, post, websocket
 from litestar.middleware import ASGIMiddleware
 from litestar.params import FromPath, JSONBody
@@ -10,9 +15,12 @@ from msgspec import Struct
 from hub.api.respond import speech_response
 from hub.audio.encode import EncoderSpec
 from hub.contract import AudioFormat, SpeechRequest
+from hub.plugin.manager import Plugins
 from hub.plugin.spec import hookimpl
-from hub.settings import ModelSettings
+from hub.service.hub import Hub
+from hub.settings import CompatSettings, ModelSettings, Settings, SettingsError
 from hub.testing import tone
+from hub.testing.fixtures import hub_process
 
 
 class Say(Struct):
@@ -194,3 +202,69 @@ def test_an_encoder_that_cannot_be_made_frees_the_model(served):
     answer = live.speak("a text", **body)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert live.speak("a text").status_code == 200
+
+
+def test_a_plugin_can_be_kept_from_the_root(served):
+    live = served(family(), compat={"family": CompatSettings(root=False)})
+    assert live.client.post("/say", json={"what": "family"}).status_code == 404
+    assert live.client.post("/compat/family/say", json={"what": "family"}).status_code == 200
+
+
+PLUGIN = """
+from litestar import Request, get, post
+from hub import SpeechRequest, hookimpl
+from hub.api.respond import speech_response
+from hub.testing.tone import register_backends
+
+@hookimpl
+def register_routes(hub):
+    @get("/v1/health", sync_to_thread=False)
+    def health() -> dict[str, str]:
+        return {"who": "family"}
+
+    @post("/say", status_code=200)
+    async def say(request: Request) -> object:
+        return await speech_response(hub, request, SpeechRequest(text="from the family's port"))
+
+    return [health, say]
+"""
+
+
+def test_a_plugin_has_a_port_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "family_plugin.py").write_text(PLUGIN)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = f"""
+[models.tone]
+backend = "tone"
+[compat.family]
+port = {port}
+[[auth.keys]]
+name = "a"
+key = "a-long-key"
+"""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with hub_process(config, plugins={"family": "family_plugin"}, ready=False) as process:
+        alone = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": "a-long-key"}, timeout=30)
+        with alone:
+            assert alone.get("/v1/health").json() == {"who": "family"}
+            assert alone.get("/v1/models").status_code == 404
+            answer = alone.post("/say")
+            samples, rate = soundfile.read(io.BytesIO(answer.content))
+            assert tone.decode(samples, rate) == "from the family's port"
+            assert alone.post("/say", headers={"x-api-key": "wrong"}).json()["code"] == "unauthorized"
+        assert process.client.get("/v1/health").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("compat", "words"),
+    [
+        ({"nobody": CompatSettings()}, "there is no plugin 'nobody'"),
+        ({"family": CompatSettings(port=8900)}, "server.port already"),
+        ({"family": CompatSettings(port=9), "tone": CompatSettings(port=9)}, "compat.family.port already"),
+    ],
+)
+def test_compat_settings_that_cannot_be_are_refused(compat, words):
+    plugins = Plugins.discover(extra=[tone, family()])
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        Hub.build(Settings(compat=compat), plugins)

@@ -2,6 +2,7 @@ import io
 import logging
 import re
 import socket
+import threading
 import wave
 
 import httpx
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub.settings import LimitSettings, ModelSettings
+from hub.settings import LimitSettings, ModelSettings, WorkerSettings
 from hub.testing import tone
 
 ONE_AT_A_TIME = {"tone": ModelSettings(backend="tone", options={"concurrency": 1})}
@@ -89,14 +90,33 @@ def test_msgpack_in_is_json_in(live):
         assert answer.content == live.speak("packed", seed=3).content
 
 
-def test_a_caller_that_leaves_a_stream_frees_the_model(served, raw):
+@pytest.mark.parametrize("container", ["wav", "mp3"])
+def test_a_caller_that_leaves_a_stream_frees_the_model(served, raw, container):
     live = served(models=ONE_AT_A_TIME)
-    connection, answer = raw(live, "/v1/speech", {"text": "endless", "stream": True, "options": ENDLESS})
+    body = {"text": "endless", "stream": True, "options": ENDLESS, "format": {"container": container}}
+    connection, answer = raw(live, "/v1/speech", body)
     assert answer.readline().startswith(b"HTTP/1.1 200")
     answer.close()
     connection.close()
     assert live.reports.ended.get(timeout=30).outcome == "cancelled"
     assert live.speak("next").status_code == 200  # the only place is free again
+
+
+def test_a_caller_that_reads_nothing_is_cut_off(served, raw, caplog):
+    live = served(worker=WorkerSettings(stall_timeout=0.3, buffer_seconds=1.0), models=ONE_AT_A_TIME)
+    caplog.set_level(logging.INFO, "hub.api")
+    cut = threading.Event()
+
+    def watch(record):
+        if "stall_timeout" in record.getMessage():
+            cut.set()
+        return True
+
+    caplog.handler.addFilter(watch)
+    raw(live, "/v1/speech", {"text": "endless", "stream": True, "options": {"seconds": 3600.0}})
+    assert live.reports.ended.get(timeout=30).outcome == "cancelled"
+    assert cut.wait(30)
+    assert live.speak("next").status_code == 200
 
 
 def test_a_caller_that_leaves_before_the_first_audio_frees_the_model(served, raw):

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.audio.encode import BUILTIN, EncoderSpec, check_format, encode_whole, make_encoder, with_encoders
+from hub.audio.encode import BUILTIN, EncoderSpec, check_format, encode_whole, make_encoder
 from hub.audio.pcm import to_s16
 from hub.contract import AudioFormat
 from hub.contract.errors import InvalidRequest
@@ -313,11 +313,9 @@ def test_a_plugin_can_add_a_container():
         factory=BUILTIN["pcm"].factory,
         sample_rates=(8000,),
     )
-    encoders = with_encoders([mine])
+    encoders = {**BUILTIN, mine.name: mine}
     assert len(encode_whole(AudioFormat(container="raw8k"), 24_000, tone(24_000), encoders)) == 16_000
     assert check_format(AudioFormat(container="raw8k"), encoders) is mine
-    with pytest.raises(ValueError, match="already an encoder named 'wav'"):
-        with_encoders([BUILTIN["wav"]])
 
 
 @pytest.mark.parametrize("container", BUILTIN)
@@ -391,7 +389,8 @@ def test_encoders_closed_midway_leave_nothing_behind(container):
         return resident_bytes(), len(os.listdir("/proc/self/fd"))
 
     abandon(60)
-    memory, descriptors = abandon(60)
-    memory_after, descriptors_after = abandon(300)
-    assert descriptors_after == descriptors
-    assert memory_after - memory < 300 * 8000  # an encoder that stayed would hold tens of kilobytes
+    rounds = [abandon(60) for _ in range(6)]
+    memory, descriptors = zip(*rounds, strict=True)
+    assert len(set(descriptors)) == 1
+    # what leaks, leaks every time; the allocator takes and gives back a few megabytes now and then
+    assert min(np.diff(memory)) < 60 * 4000

@@ -86,6 +86,13 @@ async def test_a_reader_that_stops_reading_holds_the_model_after_the_buffer(engi
     assert total == pytest.approx(60)
 
 
+async def test_a_buffer_of_any_size_lets_a_stream_through(engines):
+    engine = engines(worker={"buffer_seconds": 0.2})
+    await engine.start()
+    events = await collect(engine.speak(request_for(seconds=5)))
+    assert sum(event.seconds for event in events if isinstance(event, AudioChunk)) == pytest.approx(5)
+
+
 async def test_closing_a_stream_frees_its_place_within_a_chunk(engines):
     engine = engines(options={"concurrency": 1})
     await engine.start()

@@ -137,17 +137,22 @@ def wav(samples, rate=16_000, subtype="FLOAT"):
     return file.getvalue()
 
 
-def test_each_recording_gives_a_pitch_of_its_own(synthesizer):
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (8, 16_000)).astype(np.float32)
-    references = [Reference(audio=wav(one)) for one in noise]
-    pitches = [
-        pitch_of(samples_of(play(synthesizer, "Who is this?", references=(reference,))), SAMPLE_RATE)
-        for reference in references
-    ]
-    assert len(set(pitches)) >= 6  # of 40 there are; all 8 only most of the time
-    assert set(pitches) <= set(tone.CLONED_PITCHES)
-    prepared = [int(synthesizer.make_voice(VoiceDraft(references=(reference,)))) for reference in references]
-    assert prepared == pitches
+def hum_of(synthesizer, *recordings):
+    references = tuple(Reference(audio=recording) for recording in recordings)
+    pitch = pitch_of(samples_of(play(synthesizer, "Who is this?", references=references)), SAMPLE_RATE)
+    assert int(synthesizer.make_voice(VoiceDraft(references=references))) == pitch
+    return pitch
+
+
+def test_a_recording_gives_a_pitch_by_its_length_and_loudness(synthesizer):
+    second = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32)
+    plain = hum_of(synthesizer, wav(second))
+    assert plain in tone.CLONED_PITCHES
+    assert hum_of(synthesizer, wav(second + 1e-5)) == plain  # what an encoder changes is not heard
+    assert hum_of(synthesizer, wav(soxr.resample(second, 16_000, 48_000, "VHQ"), 48_000)) == plain
+    assert (hum_of(synthesizer, wav(np.tile(second, 2))) - plain) % 200 == 50
+    assert (hum_of(synthesizer, wav(second / 2)) - plain) % 200 == 200 - 30
+    assert hum_of(synthesizer, wav(second), wav(np.tile(second, 2))) not in (plain, plain + 50)
 
 
 @pytest.mark.parametrize("shape", [(1600,), (1600, 2)])

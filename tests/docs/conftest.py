@@ -1,0 +1,12 @@
+"""A shell that follows a page."""
+
+import pytest
+from pages import Shell
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """In an empty folder, with this environment's commands."""
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()

@@ -78,6 +78,7 @@ class ToneLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     fail_load: bool = False
     crash_load: bool = False
     concurrency: Annotated[int, Meta(ge=1)] = 16
+    live_text: Annotated[bool, Meta(description="read text as it arrives (`speak_live`)")] = False
 
 
 class Tone:
@@ -99,6 +100,7 @@ class Tone:
         if options.crash_load:
             _kill_this_process()
         self.concurrency = options.concurrency
+        self.capabilities = msgspec.structs.replace(self.capabilities, live_text=options.live_text)
         _symbols(SYMBOL)
 
     def voices(self) -> list[Voice]:
@@ -122,12 +124,27 @@ class Tone:
         text = request.text or ""
         if not text:
             raise EmptyText("there is no text to play")
-        bed = _bed(_pitch(request), request.seed)
         if options.seconds is not None:
             score = _hum(options.seconds, options.chunk_ms)
         else:
             score = _score(text, request.speed, options.chunk_ms)
         marks = _word_marks(text, request.speed) if options.marks and options.seconds is None else []
+        return self._play(request, options, score, marks, stop)
+
+    def speak_live(self, request: SpeechRequest, pieces: Iterator[str], stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Yield the chunks of each piece as it comes."""
+        options = _convert(request.options, ToneOptions)
+        return self._play(request, options, _live_score(pieces, request.speed, options.chunk_ms), [], stop)
+
+    def _play(
+        self,
+        request: SpeechRequest,
+        options: ToneOptions,
+        score: Iterator[tuple[Wave, Span | None]],
+        marks: list[Mark],
+        stop: Stop,
+    ) -> Iterator[AudioChunk | Mark]:
+        bed = _bed(_pitch(request), request.seed)
         started, position = time.monotonic(), 0
         for index, (wave, span) in enumerate(score):
             _wait(options, started, position)
@@ -237,13 +254,24 @@ def _bed(pitch: int, seed: int | None) -> Wave:
     return np.tile((hum + dither).astype(np.float32), 3)
 
 
-def _score(text: str, speed: float, chunk_ms: int) -> Iterator[tuple[Wave, Span | None]]:
-    """Symbols by the chunk, with the span of text they play. The first two symbols tell the length of the others."""
+def _live_score(pieces: Iterator[str], speed: float, chunk_ms: int) -> Iterator[tuple[Wave, Span | None]]:
+    chars = 0
+    for piece in pieces:
+        yield from _score(piece, speed, chunk_ms, chars)
+        chars += len(piece)
+
+
+def _score(text: str, speed: float, chunk_ms: int, chars: int = 0) -> Iterator[tuple[Wave, Span | None]]:
+    """Symbols by the chunk, with the span of text they play, which has `chars` before it.
+
+    The first two symbols of all tell the length of the others.
+    """
     length = _symbol_length(speed)
     symbols, data = _symbols(length), np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
     header = _symbols(SYMBOL)[np.frombuffer(length.to_bytes(2, "big"), dtype=np.uint8)].ravel()
     per_chunk = max(1, round(chunk_ms * SAMPLE_RATE / 1000 / length))
-    chars = 0
+    if chars:
+        header = header[:0]
     for start in range(0, len(data), per_chunk):
         part = data[start : start + per_chunk]
         wave = symbols[part].ravel()

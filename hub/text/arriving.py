@@ -1,0 +1,47 @@
+"""Sentences of a text that arrives in pieces, each as soon as nothing that may still come can change it."""
+
+from __future__ import annotations
+
+from hub.text.sentences import Sentence, split_sentences
+from hub.text.speakable import is_speakable
+
+LONGEST = 600
+"""Characters after which a sentence without an end is cut, at a clause or a space: somebody waits to hear it."""
+
+
+class ArrivingSentences:
+    """Finds the sentences of `split_sentences`, whatever the pieces.
+
+    A sentence is complete when the next one has begun to say something: the full stop of "Dr." or of "3." is then told
+    from an end. `flush` is for whoever knows better. Places count characters of all pieces joined.
+    """
+
+    def __init__(self, longest: int = LONGEST) -> None:
+        self._longest = longest
+        self._pending = ""
+        self._offset = 0  # of what is pending, in the whole text
+
+    @property
+    def length(self) -> int:
+        """Characters that came so far."""
+        return self._offset + len(self._pending)
+
+    def feed(self, piece: str) -> list[Sentence]:
+        """Add a piece; returns the sentences that are complete now, in order."""
+        self._pending += piece
+        found = split_sentences(self._pending, self._longest)
+        if len(found) < 2 or not is_speakable(found[-1].text):
+            return []
+        return self._take(found[:-1], found[-1].start)
+
+    def flush(self) -> list[Sentence]:
+        """What is there, complete or not. What has nothing to say stays, and goes with the sentence after it."""
+        if not is_speakable(self._pending):
+            return []
+        return self._take(split_sentences(self._pending, self._longest), len(self._pending))
+
+    def _take(self, found: list[Sentence], end: int) -> list[Sentence]:
+        taken = [Sentence(text, start + self._offset, stop + self._offset) for text, start, stop in found]
+        self._pending = self._pending[end:]
+        self._offset += end
+        return taken

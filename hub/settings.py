@@ -64,6 +64,8 @@ class LimitSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     text_chars: Annotated[int, Meta(ge=1)] = 100_000
     body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     reference_seconds: Seconds = 120.0
+    prepared_bytes: Annotated[int, Meta(ge=0)] = 1024 * 1024 * 1024
+    """How much of what models prepare of stored voices is kept on disk."""
 
 
 class WorkerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -12,12 +12,11 @@ from hub.contract.errors import (
     EmptyText,
     InvalidRequest,
     TooLarge,
-    UnknownVoice,
     UnspeakableText,
     UnsupportedCapability,
 )
 from hub.contract.speech import Sampling, SpeechRequest
-from hub.contract.voice import Voice
+from hub.service.voice_fit import speaks
 from hub.settings import LimitSettings
 from hub.text.speakable import is_speakable
 
@@ -74,32 +73,13 @@ def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) ->
             raise UnsupportedCapability(
                 f"model {model!r} has no {capability}: {remedy}", model=model, capability=capability
             )
-    if request.language is not None and can.languages and not _speaks(request.language, can.languages):
+    if request.language is not None and can.languages and not speaks(request.language, can.languages):
         raise UnsupportedCapability(
             f"model {model!r} does not speak {request.language[:50]!r}; it speaks: {', '.join(can.languages)}",
             model=model,
             capability="languages",
             languages=list(can.languages),
         )
-
-
-def check_voice(request: SpeechRequest, model: str, voices: Iterable[Voice], default: str) -> str:
-    """The id of the voice that will speak: the one asked for, else the model's default; "" for references.
-
-    Raises UnknownVoice, naming those there are. Another voice than the one asked for is never chosen.
-    """
-    if request.references:
-        return ""
-    known = [voice.id for voice in voices]
-    if request.voice is None:
-        return default
-    if request.voice not in known:
-        raise UnknownVoice(
-            f"model {model!r} has no voice {request.voice[:100]!r}; it has: {', '.join(known) or 'none'}",
-            model=model,
-            voices=known,
-        )
-    return request.voice
 
 
 def check_request(
@@ -111,8 +91,3 @@ def check_request(
     check_options(request, spec)
     if request.references and request.voice is not None:
         raise InvalidRequest("give either `voice` or `references`, not both")
-
-
-def _speaks(language: str, languages: tuple[str, ...]) -> bool:
-    """Whether the primary subtags meet: zh-CN is spoken by a model of zh."""
-    return language.lower().split("-")[0] in {known.lower().split("-")[0] for known in languages}

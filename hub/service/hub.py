@@ -13,6 +13,7 @@ from hub.contract.speech import SpeechRequest
 from hub.plugin.manager import Plugins
 from hub.service.models import Model, Models
 from hub.service.speech import Speech, speak
+from hub.service.voices import VoiceLibrary
 from hub.settings import Settings, SettingsError
 
 log = logging.getLogger("hub")
@@ -29,6 +30,7 @@ class Hub:
         self.text_filters = plugins.text_filters()
         self.encoders = _encoders(plugins)
         self.models = Models.build(settings, plugins, self.worker_crashed)
+        self.voices = VoiceLibrary.build(settings, plugins)
         self._starts: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -39,7 +41,11 @@ class Hub:
         return cls(settings, plugins)
 
     async def start(self) -> None:
-        """Begin to load the models marked `preload`; returns at once. Requests wait for their model."""
+        """Begin to load the models marked `preload`, and do not wait for them. Requests wait for their model."""
+        try:
+            await asyncio.to_thread(self.voices.recover)
+        except HubError as error:
+            log.error("%s", error.message)
         for model in self.models:
             if model.settings.preload:
                 task = asyncio.create_task(self._preload(model), name=f"preload {model.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,12 +14,12 @@ from msgspec.structs import replace
 from hub.audio.decode import DecodeLimits, decode, to_wav_f32
 from hub.contract.errors import BackendFailed, DeadlineExceeded, EmptyAudio, HubError, from_fault
 from hub.contract.event import AudioChunk, Done, Fault, Mark
-from hub.contract.speech import Reference, SpeechRequest
-from hub.engine.base import Loaded
+from hub.contract.speech import Reference, ResolvedRequest, SpeechRequest
 from hub.engine.stream import EventStream
-from hub.service.checks import check_capabilities, check_request, check_text, check_voice
+from hub.service.checks import check_capabilities, check_request, check_text
 from hub.service.ledger import Ledger
 from hub.service.models import Model
+from hub.service.resolve import check_voices, resolve, speaking_voice, with_scene
 from hub.text.speakable import clean
 
 if TYPE_CHECKING:
@@ -35,20 +36,24 @@ async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
     """See `Hub.speak`. The order: checks, lane, model, checks that need the model, stream, first audio."""
     ledger = Ledger(hub, request, request_id)
     try:
+        request = with_scene(request, None)
         model = hub.models.get(request.model)
         ledger.model, ledger.backend = model.name, model.spec.name
         until = ledger.arrived + model.settings.deadline
         check_request(request, model.spec, hub.settings.limits, hub.encoders)
         if model.engine.loaded is not None:
-            _check_loaded(request, model, model.engine.loaded)
+            check_capabilities(request, model.name, model.engine.loaded.capabilities)
+            await check_voices(hub, model, model.engine.loaded, request)
         request = await _prepare(hub, model, request)
         check_text(request, hub.settings.limits)  # again: cleaning and filters may have left nothing
         slot = await model.lane.enter(until)
         try:
             loaded = await model.start(until)
-            ledger.voice = _check_loaded(request, model, loaded)
+            check_capabilities(request, model.name, loaded.capabilities)
             ledger.work_began()
-            stream = model.engine.speak(replace(request, voice=ledger.voice or None), request_id)
+            resolved = await _in_time(resolve(hub, model, loaded, request), model, until)
+            ledger.voice = speaking_voice(request, model)
+            stream = model.engine.speak(resolved, request_id)
         except BaseException:
             slot.leave()
             raise
@@ -64,7 +69,7 @@ async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
         raise
 
 
-async def _prepare(hub: Hub, model: Model, request: SpeechRequest) -> SpeechRequest:
+async def _prepare(hub: Hub, model: Model, request: ResolvedRequest) -> ResolvedRequest:
     """The request as its model will get it: cleaned and filtered text, decoded references."""
 
     def rewrite(text: str) -> str:
@@ -90,9 +95,15 @@ async def _decode_references(references: tuple[Reference, ...], seconds: float) 
     return tuple([await asyncio.to_thread(decoded, reference) for reference in references])
 
 
-def _check_loaded(request: SpeechRequest, model: Model, loaded: Loaded) -> str:
-    check_capabilities(request, model.name, loaded.capabilities)
-    return check_voice(request, model.name, loaded.voices, model.default_voice)
+async def _in_time(resolving: Awaitable[ResolvedRequest], model: Model, until: float) -> ResolvedRequest:
+    try:
+        async with asyncio.timeout_at(until):
+            return await resolving
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"model {model.name!r} is still preparing the voice; try again later, or raise its `deadline`",
+            retry_after=5.0,
+        ) from None
 
 
 async def _first_audio(speech: Speech, stream: EventStream, until: float) -> Speech:

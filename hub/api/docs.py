@@ -69,9 +69,10 @@ def errors(*kinds: type[HubError], body: type = ErrorBody) -> dict[int, Response
 
 @dataclass
 class AudioOperation(Operation):
-    """An operation that answers audio. Subclasses set `examples` of the request's body, and further answers."""
+    """An operation that answers audio. Subclasses set `examples` of the request's body, and other answers."""
 
     examples: ClassVar[Sequence[Example]] = ()
+    audio_types: ClassVar[Sequence[str]] = AUDIO_TYPES
     other_content: ClassVar[Mapping[str, OpenAPIMediaType]] = {}
 
     def __post_init__(self) -> None:
@@ -83,7 +84,7 @@ class AudioOperation(Operation):
             body.content[JSON].examples = {str(example.summary): example for example in self.examples}
         self.responses["200"] = OpenAPIResponse(
             description="Audio in the container that was asked for",
-            content={**dict.fromkeys(AUDIO_TYPES, binary), **self.other_content},
+            content={**dict.fromkeys(self.audio_types, binary), **self.other_content},
             headers={
                 "X-Sample-Rate": OpenAPIHeader(schema=Schema(type=OpenAPIType.INTEGER), description="Hz"),
                 "X-Request-Id": OpenAPIHeader(schema=text, description="yours, if you sent one"),

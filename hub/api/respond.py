@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -24,11 +25,12 @@ from hub.api.departure import until_departure
 from hub.api.request_id import HEADER, request_id
 from hub.audio.encode import make_encoder
 from hub.contract.errors import Cancelled, HubError
-from hub.contract.event import AudioChunk
+from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, SpeechRequest
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
+    from hub.service.marks import Speaking
     from hub.service.speech import Speech
 
 log = logging.getLogger("hub.api")
@@ -43,12 +45,12 @@ T = TypeVar("T")
 
 
 class PackedSpeech:
-    """A Speech on its way into a container: iterate the bytes, then always `aclose`, which stops the model.
+    """A speech on its way into a container: iterate the bytes, then always `aclose`, which stops the model.
 
     `whole` says that nothing is sent before the end, so that a header can tell the exact length.
     """
 
-    def __init__(self, hub: Hub, speech: Speech, format: AudioFormat, *, whole: bool = False) -> None:
+    def __init__(self, hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool = False) -> None:
         self.speech = speech
         self.encoder = make_encoder(format, speech.sample_rate, whole=whole, encoders=hub.encoders)
         self.stall_timeout = hub.settings.worker.stall_timeout
@@ -63,15 +65,28 @@ class PackedSpeech:
         return await asyncio.shield(self._working)
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self.events()) as events:
+            async for event in events:
+                if isinstance(event, bytes):
+                    yield event
+
+    async def events(self) -> AsyncGenerator[bytes | Mark | Done, None]:
+        """The bytes, the marks between them, and after all bytes the Done."""
         encoder = self.encoder
+        done = Done()
         async for event in self.speech:
             if isinstance(event, AudioChunk):
                 seconds = event.seconds
                 self.seconds += seconds
                 if part := await self._run(seconds, encoder.feed, np.frombuffer(event.pcm, "<f4")):
                     yield part
+            elif isinstance(event, Mark):
+                yield event
+            else:
+                done = event
         if part := await self._run(self.seconds, encoder.finish):
             yield part
+        yield done
 
     async def aclose(self) -> None:
         """Stop the model and free the encoder."""
@@ -142,7 +157,7 @@ async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechR
         return await hub.speak(wanted, request_id=request_id(request.scope))
 
 
-async def pack(hub: Hub, speech: Speech, format: AudioFormat, *, whole: bool) -> PackedSpeech:
+async def pack(hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool) -> PackedSpeech:
     """`speech` in a container of the hub; an encoder that cannot be made does not leave the model speaking."""
     try:
         return PackedSpeech(hub, speech, format, whole=whole)

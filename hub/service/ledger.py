@@ -41,6 +41,12 @@ class Ledger:
         """The model is through with the request; its caller may still be reading."""
         self._worked = asyncio.get_running_loop().time()
 
+    def read(self, chars: int) -> None:
+        """More of a live text came. Until now the player may have run dry for want of text, not of work."""
+        self._chars += chars
+        if self._first_audio is not None:
+            self._deadline = max(self._deadline, asyncio.get_running_loop().time())
+
     def count(self, seconds: float, *, waited: bool) -> None:
         """A chunk of audio came; `waited`: its consumer was ready for it before it came."""
         now = asyncio.get_running_loop().time()

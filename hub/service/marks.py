@@ -12,8 +12,10 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from hub.contract.event import AudioChunk, Done, Mark, Span
+from hub.contract.speech import SpeechRequest
 from hub.text.arriving import ArrivingSentences
 from hub.text.sentences import Sentence
+from hub.text.speakable import clean
 
 _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_WIDE}](?:[^\w\s]|[ーゝゞ々])*|[^\s{_WIDE}]+")
@@ -185,6 +187,12 @@ class MarkedSpeech:
     async def aclose(self) -> None:
         """The caller leaves."""
         await self._speech.aclose()
+
+
+def spoken_text(request: SpeechRequest) -> str:
+    """What spans and marks count in: the cleaned text, or the cleaned texts of the turns, a line each."""
+    texts = [turn.text for turn in request.turns] if request.turns else [request.text or ""]
+    return "\n".join(map(clean, texts))
 
 
 def word_marks(mark: Mark) -> list[Mark]:

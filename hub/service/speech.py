@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -35,38 +36,63 @@ SILENCE = 1e-4
 async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
     """See `Hub.speak`. The order: checks, lane, model, checks that need the model, stream, first audio."""
     ledger = Ledger(hub, request, request_id)
+    with _reported(ledger):
+        speech, until = await _begin(hub, request, ledger)
+        return await _first_audio(speech, until)
+
+
+async def speak_live(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
+    """The same for a model with `live_text`: the text is to be fed to the Speech, which is then to be primed.
+
+    `request.text` is not spoken: it stands for the text in the checks.
+    """
+    ledger = Ledger(hub, replace(request, text=None), request_id)
+    with _reported(ledger):
+        speech, _ = await _begin(hub, request, ledger, live=True)
+        return speech
+
+
+@contextmanager
+def _reported(ledger: Ledger) -> Iterator[None]:
     try:
-        request = with_scene(request, None)
-        model = hub.models.get(request.model)
-        ledger.model, ledger.backend = model.name, model.spec.name
-        until = ledger.arrived + model.settings.deadline
-        check_request(request, model.spec, hub.settings.limits, hub.encoders)
-        if model.engine.loaded is not None:
-            check_capabilities(request, model.name, model.engine.loaded.capabilities)
-            await check_voices(hub, model, model.engine.loaded, request)
-        request = await _prepare(hub, model, request)
-        check_text(request, hub.settings.limits)  # again: cleaning and filters may have left nothing
-        slot = await model.lane.enter(until)
-        try:
-            loaded = await model.start(until)
-            check_capabilities(request, model.name, loaded.capabilities)
-            ledger.work_began()
-            resolved = await _in_time(resolve(hub, model, loaded, request), model, until)
-            ledger.voice = speaking_voice(request, model)
-            stream = model.engine.speak(resolved, request_id)
-        except BaseException:
-            slot.leave()
-            raise
-
-        def through() -> None:
-            slot.leave()
-            ledger.work_ended()
-
-        stream.on_end = through
-        return await _first_audio(Speech(ledger, stream), stream, until)
+        yield
     except BaseException as error:
         ledger.close(error.code if isinstance(error, HubError) else "cancelled")
         raise
+
+
+async def _begin(hub: Hub, request: SpeechRequest, ledger: Ledger, *, live: bool = False) -> tuple[Speech, float]:
+    """All up to the stream; also the loop time until which the first audio must come."""
+    request = with_scene(request, None)
+    model = hub.models.get(request.model)
+    ledger.model, ledger.backend = model.name, model.spec.name
+    until = ledger.arrived + model.settings.deadline
+    check_request(request, model.spec, hub.settings.limits, hub.encoders)
+    if model.engine.loaded is not None:
+        check_capabilities(request, model.name, model.engine.loaded.capabilities)
+        await check_voices(hub, model, model.engine.loaded, request)
+    request = await _prepare(hub, model, request)
+    check_text(request, hub.settings.limits)  # again: cleaning and filters may have left nothing
+    slot = await model.lane.enter(until)
+    try:
+        loaded = await model.start(until)
+        check_capabilities(request, model.name, loaded.capabilities)
+        ledger.work_began()
+        resolved = await _in_time(resolve(hub, model, loaded, request), model, until)
+        ledger.voice = speaking_voice(request, model)
+        if live:
+            resolved = replace(resolved, text=None)
+        stream = model.engine.speak(resolved, ledger.request_id, live=live)
+    except BaseException:
+        slot.leave()
+        raise
+
+    def through() -> None:
+        slot.leave()
+        ledger.work_ended()
+
+    stream.on_end = through
+    return Speech(ledger, stream), until
 
 
 async def _prepare(hub: Hub, model: Model, request: ResolvedRequest) -> ResolvedRequest:
@@ -106,18 +132,14 @@ async def _in_time(resolving: Awaitable[ResolvedRequest], model: Model, until: f
         ) from None
 
 
-async def _first_audio(speech: Speech, stream: EventStream, until: float) -> Speech:
+async def _first_audio(speech: Speech, until: float) -> Speech:
     try:
         async with asyncio.timeout_at(until):
             await speech.prime()
     except TimeoutError:
-        stream.close()
         raise DeadlineExceeded(
             f"model {speech.model!r} gave no audio in time; try again later, or raise its `deadline`"
         ) from None
-    except BaseException:
-        stream.close()
-        raise
     return speech
 
 
@@ -157,11 +179,27 @@ class Speech:
 
     async def prime(self) -> None:
         """Read ahead to audio that is long enough and not silent. Raises EmptyAudio or the stream's fault."""
-        while not self._proven:
-            event = await self._next()
-            if isinstance(event, Done):
-                raise EmptyAudio(_emptiness(self._seconds, self._ledger.model), seconds=round(self._seconds, 4))
-            self._primed.append(event)
+        try:
+            while not self._proven:
+                event = await self._next()
+                if isinstance(event, Done):
+                    raise EmptyAudio(_emptiness(self._seconds, self._ledger.model), seconds=round(self._seconds, 4))
+                self._primed.append(event)
+        except BaseException as error:
+            self._stream.close()
+            if isinstance(error, HubError):
+                self._ledger.close(error.code)
+            raise
+
+    def feed(self, piece: str | None) -> None:
+        """A piece of the text of a live speech, or None at its end."""
+        if piece is not None:
+            self._ledger.read(len(piece))
+        self._stream.feed(piece)
+
+    async def generated(self) -> None:
+        """Wait until the model is through, however much is still to be read here."""
+        await self._stream.ended.wait()
 
     def __aiter__(self) -> Self:
         return self
@@ -170,10 +208,13 @@ class Speech:
         if self._primed:
             return self._primed.popleft()
         try:
-            return await self._next()
+            event = await self._next()
         except HubError as error:
             self._ledger.close(error.code)
             raise
+        if isinstance(event, Done):
+            self._ledger.close("ok")
+        return event
 
     async def _next(self) -> AudioChunk | Mark | Done:
         waited = self._stream.waiting
@@ -181,8 +222,6 @@ class Speech:
         if isinstance(event, AudioChunk):
             self._check(event)
             self._ledger.count(event.seconds, waited=waited)
-        elif isinstance(event, Done):
-            self._ledger.close("ok")
         elif isinstance(event, Fault):
             raise from_fault(event)
         return event

@@ -1,0 +1,145 @@
+"""POST /v1/speech/events: speech as server-sent events, with marks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.openapi.spec import OpenAPIMediaType, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import FromQuery, JSONBody
+from litestar.types import ControllerRouterHandler
+
+from hub.api.docs import AudioOperation, errors, example
+from hub.api.messages import Audio, Ended, Failed, Marked, ServerMessage, Started
+from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers
+from hub.contract import errors as fault
+from hub.contract.errors import Cancelled, HubError
+from hub.contract.event import Mark
+from hub.contract.speech import SpeechRequest
+from hub.service.marks import MarkedSpeech, spoken_text
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+
+log = logging.getLogger("hub.api")
+
+PING_PERIOD = 15.0
+"""Seconds of silence after which a comment is sent, so that nobody between takes the connection for dead."""
+
+EVENT = Schema(
+    type=OpenAPIType.OBJECT,
+    description="`event` is started, audio (base64), mark, done or fault; `data` is JSON with the same `type`",
+    properties={"event": Schema(type=OpenAPIType.STRING), "data": Schema(type=OpenAPIType.STRING)},
+    required=["event", "data"],
+)
+
+
+class EventsOperation(AudioOperation):
+    """How the route is documented."""
+
+    examples = (
+        example("Events", text="Hello from the hub."),
+        example("Bare samples", text="Hello from the hub.", format={"container": "pcm"}),
+    )
+    audio_types = ()
+    other_content = {"text/event-stream": OpenAPIMediaType(schema=EVENT)}
+
+
+def routes(hub: Hub) -> list[ControllerRouterHandler]:
+    """The handlers."""
+
+    @post(
+        "/v1/speech/events",
+        status_code=200,
+        operation_class=EventsOperation,
+        operation_id="speakEvents",
+        summary="Speak, as server-sent events with marks",
+        tags=["speech"],
+        responses=errors(
+            fault.InvalidRequest,
+            fault.EmptyText,
+            fault.UnspeakableText,
+            fault.UnsupportedCapability,
+            fault.UnknownModel,
+            fault.UnknownVoice,
+            fault.TooLarge,
+            fault.UnsupportedMediaType,
+            fault.Busy,
+            fault.BackendFailed,
+            fault.EmptyAudio,
+            fault.DeadlineExceeded,
+            fault.BackendCrashed,
+        ),
+    )
+    async def speak_events(
+        data: JSONBody[SpeechRequest],
+        request: Request,  # type: ignore[type-arg]
+        words: FromQuery[bool] = False,
+    ) -> Response:  # type: ignore[type-arg]
+        """Answers `started`, then `audio` and `mark` as they are made, then `done` or `fault`.
+
+        An error before the first audio has its own status, as in POST /v1/speech. With `words` there is a mark for
+        each word, `estimated` where the model gives none. Leaving stops the model.
+        """
+        speech = await open_speech(hub, request, data)
+        marked = MarkedSpeech(speech, spoken_text(data), words=words)
+        packed = await pack(hub, marked, data.format, whole=False)
+        headers = {**speech_headers(packed), "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        parts = with_pings(events(packed), PING_PERIOD)
+        return PartsResponse(parts, packed, media_type="text/event-stream", headers=headers)
+
+    return [speak_events]
+
+
+async def events(packed: PackedSpeech) -> AsyncGenerator[bytes, None]:
+    """The events of a speech, down to its `done` or `fault`."""
+    speech, encoder = packed.speech, packed.encoder
+    yield _event(
+        Started(model=speech.model, voice=speech.voice, media_type=encoder.media_type, sample_rate=encoder.sample_rate)
+    )
+    try:
+        async for event in packed.events():
+            if isinstance(event, bytes):
+                yield _event(Audio(size=len(event), audio=event))
+            elif isinstance(event, Mark):
+                yield _event(Marked.of(event))
+            else:
+                yield _event(Ended(seconds=round(packed.seconds, 4), report=event.report))
+    except Cancelled:
+        raise
+    except HubError as error:
+        log.warning("request %s: fault after %.1f s of audio: %s", speech.request_id, packed.seconds, error.code)
+        yield _event(Failed.of(error))
+
+
+def _event(message: ServerMessage) -> bytes:
+    name = message.__struct_config__.tag
+    return b"event: %b\ndata: %b\n\n" % (str(name).encode(), msgspec.json.encode(message))
+
+
+async def with_pings(parts: AsyncGenerator[bytes, None], period: float) -> AsyncGenerator[bytes, None]:
+    """`parts`, and a comment whenever `period` seconds pass without one."""
+    coming: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(parts, None))
+            await asyncio.wait([coming], timeout=period)
+            if not coming.done():
+                yield b": ping\n\n"
+                continue
+            part, coming = coming.result(), None
+            if part is None:
+                return
+            yield part
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with suppress(asyncio.CancelledError, HubError):
+                await coming
+        await parts.aclose()

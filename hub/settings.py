@@ -108,6 +108,23 @@ class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     """Environment variables of the worker process."""
 
 
+class TaskSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How long jobs are done."""
+
+    concurrency: Annotated[int, Meta(ge=1)] = 4
+    """Tasks worked on at once."""
+    places: Annotated[int, Meta(ge=1)] = 2
+    """Segments that all tasks together may speak at once with one model; one place is left to requests if there is."""
+    queue: Annotated[int, Meta(ge=1)] = 1000
+    """Tasks that may be unfinished; one more is answered 429."""
+    keep_hours: Annotated[float, Meta(gt=0)] = 168.0
+    """How long a finished task and its result are kept."""
+    text_chars: Annotated[int, Meta(ge=1)] = 10_000_000
+    """Characters of one task."""
+    segment_chars: Annotated[int, Meta(ge=40, le=4000)] = 240
+    """Long texts are spoken in segments of whole sentences, up to so many characters."""
+
+
 class PluginSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Which installed plugins are left out."""
 
@@ -140,11 +157,13 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Everything. `default_model` answers requests that name none; default: the first configured model.
 
     `data` is the folder where the hub keeps voices, scenes, tasks and caches; default: `tts-hub` below
-    `XDG_DATA_HOME` or `~/.local/share`.
+    `XDG_DATA_HOME` or `~/.local/share`. `database` is the URL of the tasks' database, such as
+    `postgresql://user@host/name`; default: a SQLite file in `data`.
     """
 
     default_model: str = ""
     data: str = ""
+    database: str = ""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
@@ -152,6 +171,7 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     references: ReferenceSettings = ReferenceSettings()
     worker: WorkerSettings = WorkerSettings()
+    tasks: TaskSettings = TaskSettings()
     plugins: PluginSettings = PluginSettings()
     compat: dict[str, CompatSettings] = {}
     models: dict[str, ModelSettings] = {}

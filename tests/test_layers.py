@@ -33,8 +33,8 @@ ALLOWED_THIRD_PARTY = {
     "settings": {"msgspec"},
     "plugin": {"msgspec", "pluggy", "click", "litestar"},
     "audio": {"msgspec", "numpy", "soundfile", "soxr", "av"},
-    "text": {"msgspec"},
-    "service": {"msgspec", "numpy", "prometheus_client"},
+    "text": {"msgspec", "markdown_it"},
+    "service": {"msgspec", "numpy", "prometheus_client", "sqlalchemy"},
 }
 
 

@@ -24,6 +24,7 @@ from hub.plugin import spec as hookspecs
 if TYPE_CHECKING:
     from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
+    from hub.plugin.tasks import TaskKind
     from hub.settings import Settings
 
 GROUP = "hub.plugins"
@@ -171,6 +172,10 @@ class Plugins:
         """Text filters in the order in which they run."""
         filters: list[TextFilter] = [text_filter for _, text_filter in self._each_object("register_text_filters")]
         return sorted(filters, key=lambda text_filter: text_filter.order)
+
+    def task_kinds(self, settings: Settings) -> list[tuple[str, TaskKind]]:
+        """(plugin, kind) for each further kind of task."""
+        return list(self._each_object("register_task_kinds", settings=settings))
 
     def observers(self) -> list[Observer]:
         """Everybody who wants to be told."""

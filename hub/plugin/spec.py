@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook'
 
     from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
+    from hub.plugin.tasks import TaskKind
     from hub.settings import Settings
 
 PROJECT = "hub"
@@ -64,6 +65,11 @@ def register_commands(cli: click.Group) -> None:
 @hookspec
 def register_observers() -> list[Observer]:  # type: ignore[empty-body]
     """Objects that are told of each finished request and of each worker crash."""
+
+
+@hookspec
+def register_task_kinds(settings: Settings) -> list[TaskKind]:  # type: ignore[empty-body]
+    """Kinds of long jobs that survive restarts; `POST /v1/tasks/<name>` takes them. `speech` is the hub's own."""
 
 
 @hookspec

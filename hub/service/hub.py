@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 
 from hub.audio.encode import BUILTIN, EncoderSpec
@@ -11,8 +12,13 @@ from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.speech import SpeechRequest
 from hub.plugin.manager import Plugins
+from hub.plugin.tasks import TaskKind
+from hub.service.folder import data_folder
 from hub.service.models import Model, Models
 from hub.service.speech import Speech, speak
+from hub.service.speech_job import SpeechTasks
+from hub.service.store import check_url
+from hub.service.tasks import Tasks
 from hub.service.voices import VoiceLibrary
 from hub.settings import Settings, SettingsError
 
@@ -31,6 +37,12 @@ class Hub:
         self.encoders = _encoders(plugins)
         self.models = Models.build(settings, plugins, self.worker_crashed)
         self.voices = VoiceLibrary.build(settings, plugins)
+        self.tasks = Tasks(
+            self,
+            _task_kinds(plugins, settings),
+            folder=data_folder(settings) / "tasks",
+            database=check_url(settings.database),
+        )
         self._starts: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -51,6 +63,7 @@ class Hub:
                 task = asyncio.create_task(self._preload(model), name=f"preload {model.name}")
                 self._starts.add(task)
                 task.add_done_callback(self._starts.discard)
+        await self.tasks.start()
 
     async def _preload(self, model: Model) -> None:
         try:
@@ -59,7 +72,8 @@ class Hub:
             log.error("model %s was not preloaded: %s", model.name, error.message)
 
     async def stop(self) -> None:
-        """End every worker. Streams under way end with a fault."""
+        """End every worker. Streams under way end with a fault, tasks go on at the next start."""
+        await self.tasks.stop()
         for task in list(self._starts):
             task.cancel()
         await asyncio.gather(*(model.engine.stop() for model in self.models))
@@ -111,3 +125,14 @@ def _check_compat(settings: Settings, plugins: Plugins) -> None:
             f"compat.{name}.port"
         ):
             raise SettingsError(f"compat.{name}.port: {wanted.port} is {other} already; choose another")
+
+
+def _task_kinds(plugins: Plugins, settings: Settings) -> Mapping[str, TaskKind]:
+    """The kind `speech` and the plugins' own; one that cannot be used is reported as its plugin's failure."""
+    kinds: dict[str, TaskKind] = {"speech": SpeechTasks(settings.tasks)}
+    for plugin, kind in plugins.task_kinds(settings):
+        if kind.name in kinds or not re.fullmatch(r"[a-z0-9-]+", kind.name):
+            plugins.fail(plugin, f"register_task_kinds: {kind.name!r} is taken, or not lower case letters, digits, -")
+        else:
+            kinds[kind.name] = kind
+    return kinds

@@ -34,6 +34,7 @@ class Lane:
         self.queue = queue
         self._concurrency = concurrency
         self._queued: deque[asyncio.Future[None]] = deque()
+        self._background: deque[asyncio.Future[None]] = deque()  # work that can wait, see `lull`
         self._pace = FIRST_GUESS  # seconds a request holds its slot, a moving average
         self.running = 0
 
@@ -90,6 +91,21 @@ class Lane:
             raise
         return Slot(self, loop.time())
 
+    async def lull(self, patience: float) -> None:
+        """Wait until a place is free and nobody queues for it, at most `patience` seconds.
+
+        For work in the background, before it enters: it lets requests go first, and is not starved by them either.
+        """
+        if self.running < self._concurrency and not self._queued:
+            return
+        quiet: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._background.append(quiet)
+        try:
+            await asyncio.wait([quiet], timeout=patience)
+        finally:
+            if quiet in self._background:
+                self._background.remove(quiet)
+
     def _left(self, seconds: float) -> None:
         self._pace += 0.2 * (seconds - self._pace)
         self._free()
@@ -104,3 +120,5 @@ class Lane:
             if not turn.done():
                 self.running += 1
                 turn.set_result(None)
+        if self._background and self.running < self._concurrency:
+            self._background.popleft().set_result(None)

@@ -1,0 +1,236 @@
+"""SpeechTasks: the task kind `speech`. Speaks a job segment by segment, journals each, and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from hub.contract.errors import Busy, HubError, InternalError, StorageFailed, Unavailable, from_fault
+from hub.contract.event import AudioChunk, Fault, Mark
+from hub.contract.speech import SpeechRequest
+from hub.plugin.tasks import Job, TaskWork
+from hub.service.assemble import Placed, Spoken, assemble
+from hub.service.folder import storing, write_file
+from hub.service.marks import MarkedSpeech, spoken_text
+from hub.service.speech_task import JobItem, Segment, SpeechJob, SpeechTask, plan
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub.service.models import Model
+    from hub.settings import TaskSettings
+
+ATTEMPTS = 4
+"""How often a segment is tried whose model crashes, does not come up, or gives nothing in time."""
+
+PATIENCE = 30.0
+"""Seconds that a segment lets requests go first; then it queues as they do."""
+
+T = TypeVar("T")
+
+
+class SpeechTasks:
+    """A `TaskKind`."""
+
+    name = "speech"
+    body = SpeechTask
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self._settings = settings
+        self._places = Places(settings.places)
+
+    def accept(self, hub: Hub, body: SpeechTask) -> Job:
+        """Check and plan. Raises HubError."""
+        job = plan(hub, body)
+        return Job(data=msgspec.msgpack.encode(job), steps=sum(1 for _ in job.segments()))
+
+    async def run(self, work: TaskWork) -> dict[str, Any]:
+        """Speak what is not spoken yet, then write the files. Raises a HubError if nothing went well."""
+        job = msgspec.msgpack.decode(work.job, type=SpeechJob)
+        segments = list(job.segments())
+        run = _Run(work, self._places, await _journal(work), segments)
+        left = iter([segment for segment in segments if segment.number not in run.spoken])
+        async with _crew() as group:
+            for _ in range(self._settings.places):
+                group.create_task(run.speak_all(left))
+        items = [await run.write(job, item, index) for index, item in enumerate(job.items)]
+        return _summary(items)
+
+
+class _Run:
+    """One run of one task."""
+
+    def __init__(self, work: TaskWork, places: Places, spoken: dict[int, Spoken], segments: Sequence[Segment]) -> None:
+        self.work = work
+        self.spoken = spoken
+        self._segments = segments
+        self._places = places
+        self._lost = {segments[number].item for number, record in spoken.items() if record.error is not None}
+
+    async def speak_all(self, left: Iterator[Segment]) -> None:
+        """Speak segments until none is left."""
+        for segment in left:
+            if segment.item not in self._lost:
+                await self._speak(segment)
+
+    async def _speak(self, segment: Segment) -> None:
+        try:
+            model = self.work.hub.models.get(segment.request.model)
+            async with self._places.at(model):
+                pcm, record = await self._attempt(segment, model)
+            await in_thread(lambda _: _storing(lambda: write_file(_file(self.work, segment.number), pcm)))
+        except StorageFailed:
+            raise
+        except HubError as error:
+            self._lost.add(segment.item)
+            record = Spoken(error=msgspec.to_builtins(error.to_fault()))
+        await self.work.finish_step(segment.number, msgspec.msgpack.encode(record), audio=record.seconds)
+        self.spoken[segment.number] = record
+
+    async def _attempt(self, segment: Segment, model: Model) -> tuple[bytes, Spoken]:
+        """Speak one segment, waiting while the model is busy, and trying again when it breaks down."""
+        failures = 0
+        while True:
+            await model.lane.lull(PATIENCE)
+            try:
+                answer = await speak_segment(self.work.hub, segment, model, f"{self.work.id}-{segment.number}")
+            except (Busy, Unavailable) as error:
+                failures += not isinstance(error, Busy)
+                if failures >= ATTEMPTS:
+                    raise
+                self.work.waits(error)
+                usual = 0.5 if isinstance(error, Busy) else 0.5 * 2**failures
+                await asyncio.sleep(min(error.retry_after or usual, 30.0))
+            else:
+                self.work.waits(None)
+                return answer
+
+    async def write(self, job: SpeechJob, item: JobItem, index: int) -> dict[str, Any]:
+        """The files of one item, and what the result says of it."""
+        own = [segment for segment in self._segments if segment.item == index]
+        shown: dict[str, Any] = {"item": index + 1, "title": item.title}
+        error = next((record.error for one in own if (record := self.spoken.get(one.number)) and record.error), None)
+        if error is not None:
+            return {**shown, "error": error}
+        placed = [
+            Placed(self.spoken[one.number], _file(self.work, one.number), one.span, one.request.text or "")
+            for one in own
+        ]
+        request = item.request or job.request
+        spec = self.work.hub.encoders.get(request.format.container)
+        if spec is None:
+            raise InternalError(f"the container {request.format.container!r} is not available any more")
+        target = self.work.folder / f"{index + 1:04}.{spec.extension}"
+        done = await in_thread(
+            lambda stopped: _storing(lambda: assemble(placed, request.format, target, self.work.hub.encoders, stopped))
+        )
+        voice = placed[0].spoken.voice
+        shown |= {"file": target.name, "voice": voice, **msgspec.to_builtins(done)}
+        return shown
+
+
+async def speak_segment(hub: Hub, segment: Segment, model: Model, request_id: str) -> tuple[bytes, Spoken]:
+    """Speak one segment to its end; returns its samples as 32-bit float, and its record. Raises HubError."""
+    request: SpeechRequest = segment.request
+    if segment.drawn and not (await model.start()).capabilities.seed:
+        request = replace(request, seed=None)
+    speech = MarkedSpeech(await hub.speak(request, request_id=request_id), spoken_text(request))
+    parts: list[bytes] = []
+    marks: list[Mark] = []
+    try:
+        async for event in speech:
+            if isinstance(event, AudioChunk):
+                parts.append(event.pcm)
+            elif isinstance(event, Mark):
+                marks.append(event)
+    finally:
+        await speech.aclose()
+    pcm = b"".join(parts)
+    record = Spoken(samples=len(pcm) // 4, sample_rate=speech.sample_rate, voice=speech.voice, marks=marks)
+    return pcm, record
+
+
+class Places:
+    """How many segments may be with each model at once: so many, and one fewer than the model can speak at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+        self._freed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def at(self, model: Model) -> AsyncIterator[None]:
+        """Hold a place."""
+        name = model.name
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._taken[name] < min(self._most, max(1, model.lane.concurrency - 1)))
+            self._taken[name] += 1
+        try:
+            yield
+        finally:
+            self._taken[name] -= 1
+            async with self._freed:
+                self._freed.notify_all()
+
+
+@asynccontextmanager
+async def _crew() -> AsyncIterator[asyncio.TaskGroup]:
+    """A TaskGroup of which the first error is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
+    """`work(stopped)` in a thread. A caller that is cancelled waits for its end: nothing writes behind its back."""
+    stop = threading.Event()
+    future = asyncio.get_running_loop().run_in_executor(None, work, stop.is_set)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([future])
+        future.exception()
+        raise
+
+
+async def _journal(work: TaskWork) -> dict[int, Spoken]:
+    """What is done already: the records whose samples are really there."""
+    records = {number: msgspec.msgpack.decode(data, type=Spoken) for number, data in (await work.done()).items()}
+
+    def whole(number: int, record: Spoken) -> bool:
+        with suppress(OSError):
+            return record.error is not None or _file(work, number).stat().st_size == record.samples * 4
+        return False
+
+    return {number: record for number, record in records.items() if whole(number, record)}
+
+
+def _file(work: TaskWork, number: int) -> Path:
+    return work.scratch / f"{number:06}.f32"
+
+
+def _storing(work: Callable[[], T]) -> T:
+    with storing("the task's audio"):
+        return work()
+
+
+def _summary(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """`Task.result`. Raises the first error if nothing went well."""
+    lost = [item for item in items if "error" in item]
+    if len(lost) == len(items):
+        raise from_fault(msgspec.convert(lost[0]["error"], Fault))
+    return {
+        "seconds": round(sum(item.get("seconds", 0.0) for item in items), 3),
+        "failed": len(lost),
+        "items": items,
+    }

@@ -1,0 +1,127 @@
+"""Rewritten texts, and where each place of one was in the text before."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hub.contract.event import Span
+from hub.text.speakable import clean
+
+
+class Change(NamedTuple):
+    """`after[start:end]` stands for `before[old_start:old_end]`."""
+
+    old_start: int
+    old_end: int
+    start: int
+    end: int
+
+
+class Positions:
+    """The way back from a text to the one it was made of. Between the `changes` (ascending) both are the same."""
+
+    def __init__(self, changes: Iterable[Change] = ()) -> None:
+        self._changes = list(changes)
+        self._starts = [change.start for change in self._changes]
+
+    def __bool__(self) -> bool:
+        """Whether anything changed."""
+        return bool(self._changes)
+
+    def back(self, span: Span) -> Span:
+        """What `span` of the new text stands for; of a changed part always the whole."""
+        start, end = span
+        start = self._place(start, bisect_right(self._starts, start) - 1, end=False)
+        return start, max(start, self._place(end, bisect_left(self._starts, end) - 1, end=True))
+
+    def _place(self, place: int, index: int, *, end: bool) -> int:
+        if index < 0:
+            return place
+        change = self._changes[index]
+        if place > change.end or (place == change.end and not end):
+            return change.old_end + place - change.end
+        return change.old_end if end else change.old_start
+
+
+class Rewritten(NamedTuple):
+    """A text, and the way back from it."""
+
+    text: str
+    positions: Positions
+
+
+def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> Rewritten:
+    """`text` with other words in the place of `text[start:end]`, for each (start, end, words), in ascending order."""
+    parts: list[str] = []
+    changes: list[Change] = []
+    at = length = 0
+    for start, end, words in replacements:
+        parts += [text[at:start], words]
+        length += start - at
+        changes.append(Change(start, end, length, length + len(words)))
+        at, length = end, length + len(words)
+    return Rewritten("".join([*parts, text[at:]]), Positions(changes))
+
+
+def cleaned(text: str) -> Rewritten:
+    """`hub.text.speakable.clean`, with the way back."""
+    after = clean(text)
+    if after == text:
+        return Rewritten(text, Positions())
+    changes: list[Change] = []
+    place = 0
+    for old, char in enumerate(text):
+        kept = after[place : place + 1]
+        if char != kept and not (kept == "\n" and char.isspace()):
+            changes.append(Change(old, old + 1, place, place))
+        else:
+            place += 1
+    return Rewritten(after, Positions(changes))
+
+
+_WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+_TOKEN = re.compile(rf"[{_WIDE}]|[^\W{_WIDE}]+|\s+|.", re.S)
+
+_WINDOW = 24
+"""Tokens that may be replaced at once and still be told from what follows."""
+
+_AGREED = 3
+"""Tokens in a row that must agree before two texts count as the same again."""
+
+
+def compared(before: str, after: str) -> Rewritten:
+    """`after`, which somebody made of `before`, with the way back as far as a comparison of their words tells it."""
+    if before == after:
+        return Rewritten(after, Positions())
+    old, new = list(_TOKEN.finditer(before)), list(_TOKEN.finditer(after))
+    old_words, new_words = [token[0] for token in old], [token[0] for token in new]
+    old_places = [*(token.start() for token in old), len(before)]
+    new_places = [*(token.start() for token in new), len(after)]
+    changes: list[Change] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        if i < len(old) and j < len(new) and old_words[i] == new_words[j]:
+            i, j = i + 1, j + 1
+            continue
+        left, right = _next_agreement(old_words, new_words, i, j)
+        changes.append(Change(old_places[i], old_places[left], new_places[j], new_places[right]))
+        i, j = left, right
+    return Rewritten(after, Positions(changes))
+
+
+def _next_agreement(old: list[str], new: list[str], i: int, j: int) -> tuple[int, int]:
+    """The nearest places from where both go on the same; else where their common ends begin."""
+    for skipped in range(1, 2 * _WINDOW):
+        for left in range(max(0, skipped - _WINDOW), min(skipped, _WINDOW) + 1):
+            a, b = i + left, j + skipped - left
+            if a > len(old) or b > len(new):
+                continue
+            if old[a : a + _AGREED] == new[b : b + _AGREED] and (a < len(old) or b == len(new)):
+                return a, b
+    same = 0
+    while same < min(len(old) - i, len(new) - j) and old[-1 - same] == new[-1 - same]:
+        same += 1
+    return len(old) - same, len(new) - same

@@ -11,7 +11,7 @@ from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler
 
-from hub.api import compat, docs, errors, openai, ops, speech
+from hub.api import compat, docs, errors, openai, ops, speech, tasks
 from hub.api.auth import ApiKeys, gate
 from hub.api.negotiate import HubRequest, HubResponse
 from hub.api.respond import EXPOSED_HEADERS
@@ -40,9 +40,16 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
     settings = hub.settings
     metrics = Metrics(hub.models)
     hub.observers.append(metrics)
+    hub.tasks.caller_of = keys.named
     schema = docs.CompleteSchema()
     rootless = {plugin for plugin, wanted in settings.compat.items() if not wanted.root}
-    own = [*speech.routes(hub), *openai.routes(hub), *ops.routes(hub, metrics), *docs.routes(schema)]
+    own = [
+        *speech.routes(hub),
+        *openai.routes(hub),
+        *tasks.routes(hub),
+        *ops.routes(hub, metrics),
+        *docs.routes(schema),
+    ]
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:

@@ -88,6 +88,10 @@ class ApiKeys:
     def __bool__(self) -> bool:
         return bool(self._holders)
 
+    def named(self, name: str) -> KeyHolder | None:
+        """The key of this name, for work that goes on when its request is over."""
+        return next((holder for holder in self._holders if holder.name == name), None)
+
     def holder(self, headers: list[tuple[bytes, bytes]]) -> KeyHolder:
         """Whose key is in `Authorization: Bearer` or `x-api-key`. Raises Unauthorized.
 

@@ -174,6 +174,7 @@ def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
         tags=[
             Tag(name="speech", description="Speaking"),
             Tag(name="openai", description="OpenAI's API, for its clients"),
+            Tag(name="tasks", description="Long jobs that survive restarts"),
             Tag(name="operations", description="What the hub has and how it is"),
         ],
         render_plugins=[DocsPage(), json],

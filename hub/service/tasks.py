@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,7 +170,7 @@ class Tasks:
         await self._halt(id)
         await self._forget(store, id)
 
-    async def watch(self, id: str) -> AsyncIterator[Task]:
+    async def watch(self, id: str) -> AsyncGenerator[Task, None]:
         """The task now, and again whenever it has changed, until it has ended or the hub stops. Raises NotFound."""
         changed = asyncio.Event()
         self._watchers[id].add(changed)

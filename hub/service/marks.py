@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -11,15 +9,12 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
+from hub.audio.subtitles import spoken_length, word_marks
 from hub.contract.event import AudioChunk, Done, Mark, Span
 from hub.contract.speech import SpeechRequest
 from hub.text.arriving import ArrivingSentences
 from hub.text.sentences import Sentence
 from hub.text.speakable import clean
-
-_WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_WIDE}](?:[^\w\s]|[ーゝゞ々])*|[^\s{_WIDE}]+")
-"""What is spoken in one go: between spaces, and in scripts without spaces one character with its punctuation."""
 
 
 class Speaking(Protocol):
@@ -128,8 +123,8 @@ class Marker:
             return stretch.start, after
         if character >= stop or not self._text[place:stop].strip():
             return stretch.end, not after
-        whole = _weight(self._text[begin:stop]) or 1.0
-        share = _weight(self._text[begin:place]) / whole
+        whole = spoken_length(self._text[begin:stop]) or 1.0
+        share = spoken_length(self._text[begin:place]) / whole
         return stretch.start + share * (stretch.end - stretch.start), False
 
 
@@ -193,33 +188,3 @@ def spoken_text(request: SpeechRequest) -> str:
     """What spans and marks count in: the cleaned text, or the cleaned texts of the turns, a line each."""
     texts = [turn.text for turn in request.turns] if request.turns else [request.text or ""]
     return "\n".join(map(clean, texts))
-
-
-def word_marks(mark: Mark) -> list[Mark]:
-    """A mark for each word of a longer mark's text, its time in proportion to its length: estimated."""
-    words = list(_WORD.finditer(mark.text))
-    whole = sum(_weight(word[0]) for word in words)
-    if not whole:
-        return []
-    pace, at = (mark.end - mark.start) / whole, mark.start
-    offset = mark.span[0] if mark.span else 0
-    marks = []
-    for word in words:
-        end = at + pace * _weight(word[0])
-        span = (offset + word.start(), offset + word.end()) if mark.span else None
-        marks.append(Mark("word", at, end, word[0], span, True))
-        at = end
-    return marks
-
-
-def _weight(text: str) -> float:
-    """About how long a text takes to say, in letters: an ideograph or a digit is more than one."""
-    return sum(map(_letters, text))
-
-
-def _letters(character: str) -> float:
-    if not character.isalnum():
-        return 0.5
-    if unicodedata.east_asian_width(character) in "WF":
-        return 3.0
-    return 2.0 if character.isdigit() else 1.0

@@ -1,0 +1,280 @@
+"""Marks to subtitles: SRT and WebVTT.
+
+A cue is a sentence, or a part of one where it is longer than two lines or seven seconds. A line has 42 columns, or 16
+ideographs. A cue begins and ends with its words; one too short to be read stays longer where nothing follows at once.
+Cues never overlap.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from hub.contract.event import Mark
+
+LINES = 2
+COLUMNS, WIDE_COLUMNS = 42, 32
+"""Of a line: of letters, and of text that is mostly ideographs, which take two columns each."""
+
+LONGEST = 7.0
+"""Seconds of a cue, unless one word lasts longer."""
+
+SHORTEST = 1.0
+READING = 20.0
+"""A cue is shown for a second and for as long as its columns take to read at this pace a second, if there is time."""
+
+PAUSE = 0.7
+"""Seconds of silence between words that end a cue, where marks tell only words."""
+
+_WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+_OPEN = "「『（【〈《〔［｛“‘"
+_WORD = re.compile(rf"[{_OPEN}]*[{_WIDE}](?:[^\w\s{_OPEN}]|[ーゝゞ々])*|[^\s{_WIDE}]+")
+"""What is said in one go: between spaces, and in scripts without spaces one character with its punctuation."""
+
+_CLAUSE_END = re.compile(r"[,;:.!?…—、，；：。！？)」』）”]['\"’”]*$")
+_SENTENCE_END = re.compile(r"[.!?…。！？]['\"’”)」』）]*$")
+_BREAK = re.compile(
+    rf"\s+|(?<=[^\s{_OPEN}])(?=[{_OPEN}]?(?![ーゝゞ々っゃゅょッャュョ])[\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])"
+)
+_SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+
+
+class Cue(NamedTuple):
+    """`lines` are shown from `start` to `end`, in seconds."""
+
+    start: float
+    end: float
+    lines: tuple[str, ...]
+
+
+def subtitles(marks: Iterable[Mark], format: str) -> str:
+    """A whole file, `srt` or `vtt`, for the marks of one speech. Raises ValueError for another format."""
+    if format not in ("srt", "vtt"):
+        raise ValueError(f"there is no subtitle format {format!r}; choose srt or vtt")
+    cues = make_cues(marks)
+    return to_srt(cues) if format == "srt" else to_vtt(cues)
+
+
+def make_cues(marks: Iterable[Mark]) -> list[Cue]:
+    """The cues for a speech's marks: sentences, where there are none segments, where there are none words.
+
+    Words that are marked place the parts of a sentence in time; else they are spread over it.
+    """
+    marks = sorted(marks, key=lambda mark: (mark.start, mark.end))
+    words = [mark for mark in marks if mark.kind == "word" and mark.text.strip()]
+    wholes = [mark for mark in marks if mark.kind == "sentence"] or [mark for mark in marks if mark.kind == "segment"]
+    cues = []
+    for whole in wholes or _phrases(words):
+        inside = [word for word in words if whole.start - 1e-3 <= word.start and word.end <= whole.end + 1e-3]
+        placed = _placed(whole, inside) or _placed(whole, word_marks(whole))
+        cues += [_cue(whole, part) for part in _split(whole.text, [piece for word in placed for piece in _chop(word)])]
+    return _readable(cues)
+
+
+def to_srt(cues: Iterable[Cue]) -> str:
+    """SubRip. What readers would take for a tag or for a line of times is kept apart by an invisible character."""
+    blocks = [
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n" + "".join(map(_srt_line, cue.lines))
+        for number, cue in enumerate(cues, 1)
+    ]
+    return "\n".join(blocks)
+
+
+def to_vtt(cues: Iterable[Cue]) -> str:
+    """WebVTT."""
+    blocks = [
+        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n" + "".join(map(_vtt_line, cue.lines)) for cue in cues
+    ]
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+def word_marks(mark: Mark) -> list[Mark]:
+    """A mark for each word of a longer mark's text, its time in proportion to its length: estimated."""
+    words = list(_WORD.finditer(mark.text))
+    whole = sum(spoken_length(word[0]) for word in words)
+    if not whole:
+        return []
+    pace, at = (mark.end - mark.start) / whole, mark.start
+    offset = mark.span[0] if mark.span else 0
+    marks = []
+    for word in words:
+        end = mark.end if word is words[-1] else at + pace * spoken_length(word[0])
+        span = (offset + word.start(), offset + word.end()) if mark.span else None
+        marks.append(Mark("word", at, end, word[0], span, True))
+        at = end
+    return marks
+
+
+def spoken_length(text: str) -> float:
+    """About how long a text takes to say, in letters: an ideograph or a digit is more than one."""
+    return sum(map(_letters, text))
+
+
+def _letters(character: str) -> float:
+    if not character.isalnum():
+        return 0.5
+    if unicodedata.east_asian_width(character) in "WF":
+        return 3.0
+    return 2.0 if character.isdigit() else 1.0
+
+
+class _Piece(NamedTuple):
+    """`text[begin:stop]` of the whole is said from `start` to `end`."""
+
+    start: float
+    end: float
+    begin: int
+    stop: int
+    text: str
+
+
+def _phrases(words: Sequence[Mark]) -> list[Mark]:
+    """Marks of words, joined to the end of a sentence or to a pause."""
+    phrases: list[Mark] = []
+    open_phrase = False
+    for word in words:
+        last = phrases[-1] if open_phrase else None
+        if last is None or word.start - last.end > PAUSE:
+            phrases.append(Mark("segment", word.start, word.end, word.text))
+        else:
+            text = last.text + ("" if _is_wide(last.text[-1]) and _is_wide(word.text[0]) else " ") + word.text
+            phrases[-1] = Mark("segment", last.start, max(last.end, word.end), text)
+        open_phrase = _SENTENCE_END.search(word.text) is None
+    return phrases
+
+
+def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Piece]:
+    """The words with their places in the text of the whole; nothing if the text is not made of them."""
+    pieces: list[_Piece] = []
+    at = 0
+    for word in words:
+        found = whole.text.find(word.text.strip(), at)
+        if found < 0:
+            return []
+        at = found + len(word.text.strip())
+        pieces.append(_Piece(word.start, word.end, found, at, whole.text[found:at]))
+    if pieces:  # what no word is marked for goes with its neighbour
+        pieces[0] = pieces[0]._replace(begin=0, text=whole.text[: pieces[0].stop])
+        for index, (this, after) in enumerate(pairwise(pieces)):
+            pieces[index] = this._replace(stop=after.begin, text=whole.text[this.begin : after.begin])
+        pieces[-1] = pieces[-1]._replace(stop=len(whole.text), text=whole.text[pieces[-1].begin :])
+    return pieces
+
+
+def _chop(piece: _Piece) -> list[_Piece]:
+    """A word that is longer than a line, in parts that are not."""
+    limit = _line(piece.text)
+    if _columns(piece.text.strip()) <= limit:
+        return [piece]
+    cuts, width = [0], 0
+    for index, character in enumerate(piece.text):
+        step = _columns(character)
+        if width + step > limit and step:
+            cuts.append(index)
+            width = 0
+        width += step
+    cuts.append(len(piece.text))
+    pace = (piece.end - piece.start) / len(piece.text)
+    return [
+        _Piece(
+            piece.start + pace * begin,
+            piece.start + pace * stop,
+            piece.begin + begin,
+            piece.begin + stop,
+            piece.text[begin:stop],
+        )
+        for begin, stop in pairwise(cuts)
+    ]
+
+
+def _split(text: str, pieces: list[_Piece]) -> list[list[_Piece]]:
+    """The pieces in groups that each make a cue: halves of halves, rather at the end of a clause."""
+    if len(pieces) < 2 or (
+        pieces[-1].end - pieces[0].start <= LONGEST and _wrap(text[pieces[0].begin : pieces[-1].stop])
+    ):
+        return [pieces] if pieces else []
+    widths = [_columns(piece.text) for piece in pieces]
+    whole, left, best, cut = sum(widths), 0, float("inf"), 1
+    for index in range(1, len(pieces)):
+        left += widths[index - 1]
+        cost = abs(2 * left - whole) / max(whole, 1)
+        if _CLAUSE_END.search(pieces[index - 1].text.rstrip()) is None:
+            cost += 0.35
+        if cost < best:
+            best, cut = cost, index
+    return _split(text, pieces[:cut]) + _split(text, pieces[cut:])
+
+
+def _cue(whole: Mark, pieces: list[_Piece]) -> Cue:
+    text = whole.text[pieces[0].begin : pieces[-1].stop]
+    return Cue(pieces[0].start, pieces[-1].end, _wrap(text) or (_plain(text),))
+
+
+def _wrap(text: str) -> tuple[str, ...]:
+    """`text` in one line, or in two of about the same width, rather broken at a clause; nothing if it does not fit."""
+    text = _plain(text)
+    limit = _line(text)
+    if _columns(text) <= limit:
+        return (text,)
+    best = float("inf")
+    lines: tuple[str, ...] = ()
+    if _columns(text) <= LINES * limit + 1:
+        for found in _BREAK.finditer(text):
+            upper, lower = text[: found.start()], text[found.end() :]
+            above, below = _columns(upper), _columns(lower)
+            cost = abs(above - below) + (0 if _CLAUSE_END.search(upper) else limit / 4)
+            if upper and lower and max(above, below) <= limit and cost < best:
+                best, lines = cost, (upper, lower)
+    return lines
+
+
+def _readable(cues: list[Cue]) -> list[Cue]:
+    """In order, none before the one before it has gone, and each long enough to be read if there is time."""
+    readable: list[Cue] = []
+    for index, cue in enumerate(cues):
+        start = max(cue.start, readable[-1].end if readable else 0.0)
+        end = max(cue.end, start + 0.001)
+        if index + 1 < len(cues):
+            wanted = start + max(SHORTEST, sum(map(_columns, cue.lines)) / READING)
+            end = max(end, min(wanted, cues[index + 1].start))
+        readable.append(Cue(start, end, cue.lines))
+    return readable
+
+
+def _plain(text: str) -> str:
+    """On one line, without controls."""
+    return _SPACES.sub(" ", text).strip()
+
+
+def _line(text: str) -> int:
+    wide = sum(map(_is_wide, text))
+    return WIDE_COLUMNS if 2 * wide > len(text.strip()) else COLUMNS
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+def _columns(text: str) -> int:
+    """How wide a text is; marks on other characters take no room."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if _is_wide(c) else 0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 1 for c in text)
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
+
+
+def _srt_line(line: str) -> str:
+    line = line.replace("-->", "--\u2060>").replace("{\\", "{\u2060\\")
+    return re.sub(r"<(?=[/a-zA-Z])", "<\u2060", line) + "\n"
+
+
+def _vtt_line(line: str) -> str:
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") + "\n"

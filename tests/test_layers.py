@@ -34,7 +34,7 @@ ALLOWED_THIRD_PARTY = {
     "plugin": {"msgspec", "pluggy", "click", "litestar"},
     "audio": {"msgspec", "numpy", "soundfile", "soxr", "av"},
     "text": {"msgspec", "markdown_it"},
-    "service": {"msgspec", "numpy", "prometheus_client", "sqlalchemy"},
+    "service": {"httpx", "msgspec", "numpy", "prometheus_client", "sqlalchemy"},
 }
 
 

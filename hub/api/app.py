@@ -15,6 +15,7 @@ from hub.api import compat, docs, errors, openai, ops, speech, tasks
 from hub.api.auth import ApiKeys, gate
 from hub.api.negotiate import HubRequest, HubResponse
 from hub.api.respond import EXPOSED_HEADERS
+from hub.api.voices import routes as voice_routes
 from hub.service.hub import Hub
 from hub.service.metrics import Metrics
 
@@ -47,6 +48,7 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
         *speech.routes(hub),
         *openai.routes(hub),
         *tasks.routes(hub),
+        *voice_routes(hub),
         *ops.routes(hub, metrics),
         *docs.routes(schema),
     ]

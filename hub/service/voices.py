@@ -111,6 +111,15 @@ class VoiceLibrary:
         except Damaged as damage:
             raise _unknown(id, VoiceProblem(id=id, problem=str(damage))) from None
 
+    def recording(self, id: str, number: int) -> tuple[str, bytes]:
+        """The name and the content of a recording's file, as it is stored. Raises UnknownVoice, InvalidRequest."""
+        voice = self.get(id)
+        if not 0 <= number < len(voice.recordings):
+            raise InvalidRequest(f"voice {voice.id!r} has {len(voice.recordings)} recordings, counted from 0")
+        name = voice.recordings[number].file
+        with storing(f"voice {voice.id!r}"):
+            return name, (self._place(voice.id)[1] / name).read_bytes()
+
     async def references(self, id: str) -> tuple[Reference, ...]:
         """The recordings of a voice as synthesizers get them. Raises UnknownVoice."""
         return (await asyncio.to_thread(self.open, id)).references

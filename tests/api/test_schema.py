@@ -31,6 +31,13 @@ OPERATIONS = {
     ("POST", "/v1/health"): 5,
     ("GET", "/v1/ready"): 5,
     ("GET", "/v1/backends"): 5,
+    ("GET", "/v1/voices"): 10,
+    ("POST", "/v1/voices"): 60,
+    ("GET", "/v1/voices/{voice}"): 20,
+    ("PATCH", "/v1/voices/{voice}"): 40,
+    ("DELETE", "/v1/voices/{voice}"): 10,
+    ("GET", "/v1/voices/{voice}/audio"): 20,
+    ("POST", "/v1/voices/{voice}/preview"): 30,
 }
 """How many requests each operation gets, in each mode."""
 

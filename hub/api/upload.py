@@ -1,0 +1,103 @@
+"""Voice uploads as multipart forms, beside JSON and msgpack: one route takes all three."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar.datastructures import UploadFile
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+
+from hub.api.negotiate import JSON, HubRequest
+from hub.api.problems import invalid_body
+from hub.contract.errors import InvalidRequest
+from hub.service.upload import RecordingUpload, VoiceUpload
+from hub.service.voice_folder import MOST_RECORDINGS
+
+MULTIPART = "multipart/form-data"
+
+_PLAIN = ("id", "name", "language", "description", "consent")
+_FIELDS = (*_PLAIN, "tags", "audio", "text")
+
+
+class UploadRequest(HubRequest):
+    """A request whose body is a VoiceUpload: JSON, msgpack, or a form."""
+
+    __slots__ = ()
+
+    async def json(self) -> Any:
+        """The VoiceUpload. Raises InvalidRequest."""
+        if self.content_type[0].lower() != MULTIPART:
+            return await super().json()
+        try:
+            form = await self.form()
+        except (UnicodeError, LookupError, ValueError) as error:  # a charset that lies, or is none
+            raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
+        try:
+            return await _upload([(name, value) for name in form for value in form.getall(name)])
+        finally:
+            await form.close()
+
+
+async def _upload(fields: list[tuple[str, Any]]) -> VoiceUpload:
+    """`audio` and `text` may be repeated, and belong together in their order; so may `tags`, or separate by commas."""
+    values: dict[str, list[Any]] = {}
+    for name, value in fields:
+        if name not in _FIELDS:
+            raise InvalidRequest(
+                f"unknown field {name[:100]!r}; allowed here: {', '.join(_FIELDS)}", fields=[name[:100]]
+            )
+        if isinstance(value, UploadFile) != (name == "audio"):
+            kind = "a file" if name == "audio" else "a plain field"
+            raise InvalidRequest(f"{name}: must be {kind} of the form", fields=[name])
+        values.setdefault(name, []).append(value)
+    if not values.get("id") or not values.get("audio"):
+        missing = "id" if not values.get("id") else "audio"
+        raise InvalidRequest(f"the field {missing!r} is missing; a voice needs `id` and `audio`", fields=[missing])
+    if repeated := [name for name in _PLAIN if len(values.get(name, ())) > 1]:
+        raise InvalidRequest(f"{repeated[0]}: is there more than once", fields=repeated)
+    audio, texts = values["audio"], values.get("text", [])
+    if len(audio) > MOST_RECORDINGS or len(texts) > len(audio):
+        raise InvalidRequest(
+            f"there are {len(audio)} `audio` files and {len(texts)} `text` fields: give one text for each file, "
+            f"and at most {MOST_RECORDINGS} files",
+            fields=["audio", "text"],
+        )
+    texts += [None] * (len(audio) - len(texts))
+    recordings = [RecordingUpload(audio=await file.read(), text=text) for file, text in zip(audio, texts, strict=True)]
+    found = VoiceUpload(
+        recordings=tuple(recordings),
+        tags=tuple(tag.strip() for tags in values.get("tags", ()) for tag in tags.split(",") if tag.strip()),
+        **{name: values[name][0] for name in _PLAIN if values.get(name)},
+    )
+    try:
+        return msgspec.convert(found, VoiceUpload, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise invalid_body(error, VoiceUpload) from error
+
+
+@dataclass
+class UploadOperation(Operation):
+    """Documents the form beside the JSON body."""
+
+    def __post_init__(self) -> None:
+        body = self.request_body
+        assert isinstance(body, RequestBody)
+        text = Schema(type=OpenAPIType.STRING)
+        texts = Schema(type=OpenAPIType.ARRAY, items=text)
+        file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        body.content[MULTIPART] = OpenAPIMediaType(
+            schema=Schema(
+                type=OpenAPIType.OBJECT,
+                required=["id", "audio"],
+                properties={
+                    **dict.fromkeys(_PLAIN, text),
+                    "tags": texts,
+                    "audio": Schema(type=OpenAPIType.ARRAY, items=file, min_items=1, max_items=MOST_RECORDINGS),
+                    "text": texts,
+                },
+            )
+        )
+        assert JSON in body.content

@@ -1,0 +1,129 @@
+"""Recordings that a caller names instead of sending: by path, by URL. Off, unless the settings say otherwise.
+
+An address is checked after its name was resolved, the connection goes to that very address (a second look-up could
+give another one), and every redirect is checked like the first request. No proxy is used, and no cookie or key sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from pathlib import Path
+
+import httpx
+
+from hub.contract.errors import Forbidden, InvalidRequest, TooLarge
+from hub.settings import ReferenceSettings
+
+REDIRECTS = 5
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def read_path(path: str, settings: ReferenceSettings, limit: int) -> bytes:
+    """The file at `path`, absolute or below one of `settings.roots`, in which it must lie, links followed.
+
+    Raises Forbidden for anything else, whether it is there or not; TooLarge over `limit` bytes.
+    """
+    for root in settings.roots:
+        try:
+            base = Path(root).resolve(strict=True)
+            file = (base / path).resolve(strict=True)
+            if file.is_relative_to(base) and file.is_file():
+                with open(file, "rb") as opened:
+                    return _bounded(opened.read(limit + 1), limit)
+        except (OSError, ValueError, RuntimeError):  # not there; a null byte; links in a circle
+            continue
+    raise Forbidden(
+        "there is no such file that a caller may name; send the recording itself, or see `references.roots`"
+    )
+
+
+async def fetch(url: str, settings: ReferenceSettings, limit: int) -> bytes:
+    """What is at `url`. Raises Forbidden if that is not allowed, InvalidRequest, or TooLarge over `limit` bytes."""
+    if not settings.urls:
+        raise Forbidden("this hub fetches no recordings; send the recording itself, or see `references.urls`")
+    try:
+        async with asyncio.timeout(settings.url_timeout), httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            target = _checked_url(url)
+            for _ in range(REDIRECTS + 1):
+                answer = await _get(client, target, settings, limit)
+                if isinstance(answer, bytes):
+                    return answer
+                target = answer
+    except TimeoutError:
+        raise InvalidRequest(f"the recording at the URL did not come within {settings.url_timeout:g} s") from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
+        raise InvalidRequest("the URL could not be fetched: nothing there answers as it should") from None
+    raise InvalidRequest(f"the URL leads on more than {REDIRECTS} times")
+
+
+async def _get(client: httpx.AsyncClient, url: httpx.URL, settings: ReferenceSettings, limit: int) -> bytes | httpx.URL:
+    """The body, or where a redirect leads. The TLS certificate is that of the name, wherever we connect."""
+    address = await _resolve(url, settings)
+    request = client.build_request(
+        "GET",
+        url.copy_with(host=str(address)),
+        headers={"Host": url.netloc.decode("ascii"), "Accept": "audio/*, */*;q=0.1", "Accept-Encoding": "identity"},
+        extensions={"sni_hostname": url.raw_host.decode("ascii")},
+    )
+    response = await client.send(request, stream=True, follow_redirects=False)
+    try:
+        if response.is_redirect:
+            return _checked_url(str(url.join(response.headers.get("location", ""))))
+        if response.status_code != 200:
+            raise InvalidRequest(f"the URL could not be fetched: it answers {response.status_code}")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise InvalidRequest("the URL could not be fetched: what it sends is packed")
+        body = bytearray()
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > limit:
+                break
+        return _bounded(bytes(body), limit)
+    finally:
+        await response.aclose()
+
+
+def _checked_url(text: str) -> httpx.URL:
+    url = httpx.URL(text)
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise InvalidRequest("a recording's URL must begin with http:// or https://, and hold no password")
+    return url
+
+
+async def _resolve(url: httpx.URL, settings: ReferenceSettings) -> Address:
+    """The address that `url` leads to. Raises Forbidden if any of its addresses is not of the public internet."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = await asyncio.get_running_loop().getaddrinfo(
+        url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    if not addresses:
+        raise OSError("the name has no address")
+    if not settings.private_addresses and not all(map(is_public, addresses)):
+        raise Forbidden("the URL leads to a private address; see `references.private_addresses`")
+    return addresses[0]
+
+
+def is_public(address: Address) -> bool:
+    """Whether `address` is of the public internet, and so is the IPv4 address that an IPv6 one may carry."""
+    if isinstance(address, ipaddress.IPv6Address):
+        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64 or int(address) >> 32 == 0:
+            carried.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if not all(is_public(one) for one in carried if one is not None):
+            return False
+        if address.ipv4_mapped is not None:
+            return True
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _bounded(data: bytes, limit: int) -> bytes:
+    if len(data) > limit:
+        raise TooLarge(f"the recording has more than {limit} bytes; use a shorter one", limit=limit)
+    return data

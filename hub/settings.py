@@ -11,6 +11,11 @@ from msgspec import Meta, Struct
 
 Seconds = Annotated[float, Meta(gt=0)]
 
+SIZE = r"^(?P<number>\d+(?:\.\d+)?) *(?P<unit>[Bb]|[KMGTkmgt][Ii]?[Bb])$"
+"""How bytes are written: `8 GiB`, `500 MB`."""
+
+Size = Annotated[str, Meta(pattern=SIZE)]
+
 
 class SettingsError(Exception):
     """The settings cannot be used. `problems` holds one readable line each; no line holds a secret."""
@@ -103,9 +108,20 @@ class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     deadline: Seconds = 120.0
     """Seconds from a request's arrival to its first audio; then 503."""
     preload: bool = True
+    idle_unload: Seconds | None = None
+    """Seconds without a request after which the model is unloaded; the next request loads it again. Default: never."""
+    memory: Size | None = None
+    """What the model needs of its device, such as `6 GiB`; default: what was measured, before that its files' size."""
     options: dict[str, Any] = {}
     env: dict[str, str] = {}
     """Environment variables of the worker process."""
+
+
+class DeviceSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[devices.NAME]`, such as `[devices.cpu]` or `[devices."cuda:0"]`: what the models on it may use."""
+
+    memory: Size | None = None
+    """What all loaded models may need together, such as `20 GiB`; idle models make room. Default: no bound."""
 
 
 class TaskSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -174,4 +190,5 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     tasks: TaskSettings = TaskSettings()
     plugins: PluginSettings = PluginSettings()
     compat: dict[str, CompatSettings] = {}
+    devices: dict[str, DeviceSettings] = {}
     models: dict[str, ModelSettings] = {}

@@ -178,6 +178,8 @@ def describe(kind: inspect.Type) -> str:
             return "a whole number" + _bounds(number)
         case inspect.FloatType() as number:
             return "a number" + _bounds(number)
+        case inspect.StrType(pattern=str()):
+            return "a size such as 8 GiB or 500 MB"
         case inspect.StrType(min_length=int(length)):
             return f"a text of at least {length} characters"
         case inspect.StrType():

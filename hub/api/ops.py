@@ -32,7 +32,7 @@ class Health(Struct, kw_only=True):
     status: str = "ok"
     version: str
     uptime: Annotated[float, Meta(description="seconds since the start")]
-    ready: Annotated[bool, Meta(description="every model marked `preload` is up")]
+    ready: Annotated[bool, Meta(description="every model marked `preload` is up, or was unloaded on purpose")]
     models: list[ModelStatus]
 
 
@@ -107,9 +107,7 @@ def routes(hub: Hub, metrics: Metrics) -> list[ControllerRouterHandler]:
     )
     def ready() -> Response[Readiness]:
         """503 until every model marked `preload` is up."""
-        waiting = [
-            model.name for model in hub.models if model.settings.preload and model.engine.status.state != "ready"
-        ]
+        waiting = [model.name for model in hub.models if model.missed]
         return HubResponse(Readiness(ready=not waiting, waiting_for=waiting), status_code=503 if waiting else 200)
 
     @get(

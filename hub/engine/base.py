@@ -25,7 +25,10 @@ class Loaded(Struct, kw_only=True, frozen=True):
 
 
 class EngineStatus(Struct, kw_only=True, frozen=True):
-    """A snapshot for `/v1/backends`, `/v1/health` and the logs. Times are seconds since the epoch."""
+    """A snapshot for `/v1/backends`, `/v1/health` and the logs. Times are seconds since the epoch.
+
+    `active` counts streams and calls; `retry_after` is how long (seconds) a broken engine refuses to start.
+    """
 
     state: EngineState
     pid: int | None = None
@@ -33,6 +36,7 @@ class EngineStatus(Struct, kw_only=True, frozen=True):
     active: int = 0
     crashes: int = 0
     last_error: str = ""
+    retry_after: float = 0.0
 
 
 class Engine(Protocol):

@@ -54,6 +54,7 @@ class ProcessEngine:
         env: Mapping[str, str] | None = None,
         concurrency: int | None = None,
         on_crash: Callable[[str], None] | None = None,
+        on_change: Callable[[], None] | None = None,
     ) -> None:
         self._config = config
         self._synthesizer = synthesizer
@@ -63,6 +64,7 @@ class ProcessEngine:
         self._env = dict(env or {})
         self._concurrency = concurrency
         self._on_crash = on_crash
+        self._on_change = on_change or (lambda: None)  # told when a start, a stream, a call or the worker has ended
         self._state: EngineState = "stopped"
         self._child: Child | None = None
         self._starting: asyncio.Task[Loaded] | None = None
@@ -85,9 +87,10 @@ class ProcessEngine:
             state=self._state,
             pid=self._child.pid if self._child else None,
             started_at=self._started_at if self._state == "ready" else None,
-            active=len(self._streams),
+            active=len(self._streams) + len(self._calls),
             crashes=self._crashes,
             last_error=self._last_error,
+            retry_after=max(0.0, self._not_before - time.monotonic()) if self._state == "broken" else 0.0,
         )
 
     @property
@@ -122,6 +125,7 @@ class ProcessEngine:
             self._starting = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("model %s did not start: %s", self._config.name, error)
+        self._on_change()
 
     async def _bring_up(self) -> Loaded:
         loop = asyncio.get_running_loop()
@@ -230,6 +234,7 @@ class ProcessEngine:
             self._cancelled.pop(message.id, None)
             if isinstance(message.event, Done):
                 self._crashes_in_row = 0
+            self._on_change()
         stream.put(message.event)
 
     def _exited(self, child: Child, reason: str, ready: asyncio.Future[wire.Ready]) -> None:
@@ -250,6 +255,7 @@ class ProcessEngine:
             self._on_crash(reason)
         if self._state == "backing_off":
             self._begin_start()
+        self._on_change()
 
     def _fail_all(self, error: HubError) -> None:
         streams, self._streams, self._cancelled = self._streams, {}, {}
@@ -331,6 +337,7 @@ class ProcessEngine:
             return msgspec.msgpack.decode(await future)
         finally:
             self._calls.pop(call_id, None)
+            self._on_change()
 
     async def stop(self) -> None:
         """End the worker: gently, then by force. The engine can be started again."""

@@ -67,7 +67,7 @@ class Hub:
 
     async def _preload(self, model: Model) -> None:
         try:
-            await model.start()
+            await model.start(why="preload", evict=False)
         except HubError as error:
             log.error("model %s was not preloaded: %s", model.name, error.message)
 
@@ -76,12 +76,12 @@ class Hub:
         await self.tasks.stop()
         for task in list(self._starts):
             task.cancel()
-        await asyncio.gather(*(model.engine.stop() for model in self.models))
+        await self.models.residency.close()
 
     @property
     def ready(self) -> bool:
-        """Every model marked `preload` is up."""
-        return all(model.engine.status.state == "ready" for model in self.models if model.settings.preload)
+        """Every model marked `preload` is up, or was unloaded on purpose."""
+        return not any(model.missed for model in self.models)
 
     async def speak(self, request: SpeechRequest, *, request_id: str = "") -> Speech:
         """Speak; returns as soon as the first audio has come and been checked. Raises HubError."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from hub.contract.errors import Busy, DeadlineExceeded
 
@@ -36,7 +38,9 @@ class Lane:
         self._queued: deque[asyncio.Future[None]] = deque()
         self._background: deque[asyncio.Future[None]] = deque()  # work that can wait, see `lull`
         self._pace = FIRST_GUESS  # seconds a request holds its slot, a moving average
+        self._pauses = 0
         self.running = 0
+        self.on_idle: Callable[[], None] | None = None  # called when the last request has left
 
     @property
     def waiting(self) -> int:
@@ -53,6 +57,16 @@ class Lane:
         self._concurrency = value
         self._let_in()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let nobody in for the duration: requests wait in the queue."""
+        self._pauses += 1
+        try:
+            yield
+        finally:
+            self._pauses -= 1
+            self._let_in()
+
     def retry_after(self) -> float:
         """Seconds after which one more request should find a place: the queue's length at the lane's own pace."""
         return max(1.0, math.ceil((self.waiting + 1) / self._concurrency * self._pace))
@@ -64,7 +78,7 @@ class Lane:
         while it waits gives its place up.
         """
         loop = asyncio.get_running_loop()
-        if self.running < self._concurrency and not self._queued:
+        if self.running < self._concurrency and not self._queued and not self._pauses:
             self.running += 1
             return Slot(self, loop.time())
         if self.waiting >= self.queue:
@@ -113,9 +127,11 @@ class Lane:
     def _free(self) -> None:
         self.running -= 1
         self._let_in()
+        if not self.running and self.on_idle is not None:
+            self.on_idle()
 
     def _let_in(self) -> None:
-        while self._queued and self.running < self._concurrency:
+        while self._queued and self.running < self._concurrency and not self._pauses:
             turn = self._queued.popleft()
             if not turn.done():
                 self.running += 1

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import msgspec
 from msgspec import Struct
 
 from hub.contract.backend import BackendSpec, Capabilities, ModelConfig
-from hub.contract.errors import BackendUnavailable, DeadlineExceeded, UnknownModel
+from hub.contract.errors import BackendUnavailable, UnknownModel
 from hub.contract.voice import Voice
 from hub.engine.base import Engine, EngineStatus, Loaded
 from hub.engine.process import ProcessEngine
 from hub.plugin.manager import Plugins
+from hub.service.decisions import Decision
 from hub.service.lanes import Lane
+from hub.service.memory import parse_size, place
+from hub.service.residency import Residency
+from hub.service.seat import NeedSource
 from hub.settings import ModelSettings, Settings, SettingsError
 
 log = logging.getLogger("hub.models")
@@ -24,7 +28,7 @@ CrashListener = Callable[[str, str], None]
 
 
 class ModelStatus(Struct, kw_only=True, frozen=True):
-    """One model, for `/v1/backends` and `/v1/health`."""
+    """One model, for `/v1/backends` and `/v1/health`. `memory`: what it holds of `device`, in bytes, where known."""
 
     name: str
     backend: str
@@ -34,17 +38,40 @@ class ModelStatus(Struct, kw_only=True, frozen=True):
     concurrency: int
     crashes: int
     default: bool = False
+    device: str = ""
+    memory: int | None = None
+
+
+class ModelMemory(Struct, kw_only=True, frozen=True):
+    """A model's share of a device. Sizes are bytes.
+
+    `need` is what has to be free before it is loaded, known from `source`; `held` what it was last measured to hold,
+    None where it is not loaded or that cannot be told; `counted` what it counts for; `loaded` what all models of the
+    device count for together, against `budget` (None: no bound).
+    """
+
+    device: str
+    need: int
+    source: NeedSource
+    held: int | None
+    counted: int
+    loaded: int
+    budget: int | None
 
 
 class Model:
     """A configured instance of a backend."""
 
-    def __init__(self, name: str, spec: BackendSpec, settings: ModelSettings, engine: Engine) -> None:
+    def __init__(
+        self, name: str, spec: BackendSpec, settings: ModelSettings, engine: Engine, residency: Residency
+    ) -> None:
         self.name = name
         self.spec = spec
         self.settings = settings
         self.engine = engine
         self.lane = Lane(name, queue=settings.queue, concurrency=1)
+        self._residency = residency
+        self._seat = residency.add(self)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -58,18 +85,36 @@ class Model:
         marked = [voice.id for voice in voices if voice.default]
         return next(iter(marked or [voice.id for voice in voices]), "")
 
-    async def start(self, until: float | None = None) -> Loaded:
-        """Bring the model up, waiting at most until loop time `until`. Raises what `Engine.start` raises."""
-        try:
-            async with asyncio.timeout_at(until):
-                loaded = await self.engine.start()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"model {self.name!r} is still loading; try again later, or raise its `deadline`", retry_after=5.0
-            ) from None
+    @property
+    def missed(self) -> bool:
+        """It is marked `preload` and is not up, and nobody decided so: not yet loaded, failed or crashed."""
+        return self.settings.preload and not self._seat.rested and self.engine.status.state != "ready"
+
+    async def start(self, until: float | None = None, *, why: str = "a request came", evict: bool = True) -> Loaded:
+        """The model, loaded, waiting at most until loop time `until`; see `Residency.load`.
+
+        It stays loaded while a request is in its lane. Who calls the engine without one, and does more than begin one
+        stream or call at once, uses `hold`.
+        """
+        loaded = await self._residency.load(self, until, why, evict=evict)
         if self.lane.concurrency != loaded.concurrency:
             self.lane.concurrency = loaded.concurrency
         return loaded
+
+    @asynccontextmanager
+    async def hold(self, until: float | None = None) -> AsyncIterator[Loaded]:
+        """The model, loaded, and not unloaded before the end of the block, unless by force."""
+        self._seat.holds += 1
+        try:
+            yield await self.start(until)
+        finally:
+            self._seat.holds -= 1
+            self._seat.touch()
+            self._residency.changed()
+
+    async def unload(self, *, until: float | None = None, force: bool = False, why: str = "somebody asked") -> None:
+        """End the worker; see `Residency.unload`."""
+        await self._residency.unload(self, why, until=until, force=force)
 
     async def voices(self) -> tuple[Voice, ...]:
         """The presets of the model; starts it if it has never been up."""
@@ -86,14 +131,39 @@ class Model:
             waiting=self.lane.waiting,
             concurrency=self.lane.concurrency,
             crashes=status.crashes,
+            device=self._seat.device,
+            memory=self._seat.held,
         )
+
+    def memory(self) -> ModelMemory:
+        """What it takes of its device."""
+        seat = self._seat
+        return ModelMemory(
+            device=seat.device,
+            need=seat.need,
+            source=seat.need_source,
+            held=seat.held,
+            counted=seat.counted,
+            loaded=self._residency.total(seat.device),
+            budget=seat.budget,
+        )
+
+    @property
+    def last_used(self) -> float | None:
+        """When a request last came or ended, in seconds since the epoch; None if never."""
+        return self._seat.last_used_at
+
+    def decisions(self) -> list[Decision]:
+        """Why it was loaded, unloaded, and so on: the last ones, oldest first."""
+        return self._residency.decisions.of(self.name)
 
 
 class Models:
     """All models of a hub, by name."""
 
-    def __init__(self, models: dict[str, Model], missing: dict[str, str], default: str) -> None:
+    def __init__(self, models: dict[str, Model], missing: dict[str, str], default: str, residency: Residency) -> None:
         self._models = models
+        self.residency = residency
         self.missing = missing  # model name -> its backend, which no working plugin brings
         self.default = models.get(default)
 
@@ -105,13 +175,15 @@ class Models:
         plugin is broken or disabled does not stop the hub: its models answer `backend_unavailable`.
         """
         configured = dict(settings.models) or _default_models(plugins)
+        _check_memory(settings)
+        residency = Residency(settings.devices)
         models: dict[str, Model] = {}
         missing: dict[str, str] = {}
         for name, model_settings in configured.items():
             spec = plugins.backends.get(model_settings.backend)
             if spec is not None:
-                engine = _engine(name, spec, model_settings, settings, on_crash)
-                models[name] = Model(name, spec, model_settings, engine)
+                engine = _engine(name, spec, model_settings, settings, on_crash, residency)
+                models[name] = Model(name, spec, model_settings, engine, residency)
             elif plugins.failures or settings.plugins.disabled:
                 missing[name] = model_settings.backend
                 log.error("model %s: its backend %s is not available", name, model_settings.backend)
@@ -124,7 +196,7 @@ class Models:
             raise SettingsError(
                 f"default_model: there is no model {settings.default_model!r}; configured: {', '.join(configured)}"
             )
-        return cls(models, missing, settings.default_model or next(iter(models), ""))
+        return cls(models, missing, settings.default_model or next(iter(models), ""), residency)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
@@ -162,9 +234,30 @@ def _default_models(plugins: Plugins) -> dict[str, ModelSettings]:
     }
 
 
+def _check_memory(settings: Settings) -> None:
+    """Raises SettingsError for a model that can never be loaded."""
+    budgets = {place(name): one.memory for name, one in settings.devices.items() if one.memory is not None}
+    for name, model in settings.models.items():
+        budget = budgets.get(place(model.device))
+        if model.memory is not None and budget is not None and parse_size(model.memory) > parse_size(budget):
+            raise SettingsError(
+                f"models.{name}.memory: {model.memory} is over the budget of {place(model.device)}, {budget}; "
+                "raise devices.NAME.memory, or put the model on another device"
+            )
+
+
 def _engine(
-    name: str, spec: BackendSpec, settings: ModelSettings, hub: Settings, on_crash: CrashListener
+    name: str,
+    spec: BackendSpec,
+    settings: ModelSettings,
+    hub: Settings,
+    on_crash: CrashListener,
+    residency: Residency,
 ) -> ProcessEngine:
+    def crashed(reason: str) -> None:
+        residency.crashed(name, reason)
+        on_crash(name, reason)
+
     config = ModelConfig(
         name=name,
         backend=spec.name,
@@ -182,5 +275,6 @@ def _engine(
         python=settings.python,
         env=settings.env,
         concurrency=settings.concurrency,
-        on_crash=lambda reason: on_crash(name, reason),
+        on_crash=crashed,
+        on_change=residency.changed,
     )

@@ -31,6 +31,8 @@ def test_health(live, method):
         "concurrency": body["models"][0]["concurrency"],
         "crashes": 0,
         "default": True,
+        "device": body["models"][0]["device"],
+        "memory": body["models"][0]["memory"],
     }
 
 

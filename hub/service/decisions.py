@@ -1,0 +1,56 @@
+"""Decisions: why a model is loaded or not. A short memory of what residency did, for people who wonder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+log = logging.getLogger("hub.models")
+
+Action = Literal["load", "ready", "failed", "wait", "refuse", "evict", "unload", "crash"]
+"""`wait`: there is no room yet; `refuse`: there was none in time, or there can never be; `crash`: the worker died."""
+
+KEPT = 200
+"""Decisions that are remembered of a hub."""
+
+
+class Decision(Struct, kw_only=True, frozen=True):
+    """One decision about one model.
+
+    `time` is seconds since the epoch; `before` and `after` are the bytes that were counted for all models of `device`.
+    """
+
+    time: float
+    model: str
+    action: Action
+    why: str
+    device: str
+    before: int
+    after: int
+
+
+class Decisions:
+    """The last decisions, oldest first."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Decision] = deque(maxlen=KEPT)
+
+    def __iter__(self) -> Iterator[Decision]:
+        return iter(self._kept)
+
+    def note(self, model: str, action: Action, why: str, device: str, before: int, after: int) -> None:
+        """Remember a decision, and log it."""
+        decision = Decision(
+            time=time.time(), model=model, action=action, why=why, device=device, before=before, after=after
+        )
+        self._kept.append(decision)
+        log.info("model %s: %s (%s)", model, action, why)
+
+    def of(self, model: str) -> list[Decision]:
+        """Those about one model, oldest first."""
+        return [decision for decision in self._kept if decision.model == model]

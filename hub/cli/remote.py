@@ -46,16 +46,37 @@ class RemoteHub:
 
     async def get(self, path: str) -> Any:
         """The JSON at `path`. Raises Unreachable, or the HubError that the hub answers with."""
+        return await self.call("GET", path)
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON that a request is answered with, None if with nothing; `body` is sent as JSON. Raises as `get`."""
+        content = None if body is None else msgspec.json.encode(body)
         try:
-            response = await self._client.get(path)
+            response = await self._client.request(
+                method, path, content=content, headers={"content-type": "application/json"} if content else None
+            )
         except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
             raise self._unreachable(error) from None
         if response.is_error:
             raise self._refusal(response)
+        if response.status_code == 204:
+            return None
         try:
             return response.json()
         except ValueError:
             raise self._stranger(response) from None
+
+    @asynccontextmanager
+    async def open(self, path: str) -> AsyncIterator[httpx.Response]:
+        """An answer to be read while it comes. Raises as `get` does, also when it breaks off within the block."""
+        try:
+            async with self._client.stream("GET", path) as response:
+                if response.is_error:
+                    await response.aread()
+                    raise self._refusal(response)
+                yield response
+        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
+            raise self._unreachable(error) from None
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest, *, whole: bool) -> AsyncIterator[RemoteAnswer]:

@@ -103,11 +103,12 @@ def assemble(
 
 
 def marks_of(segments: Sequence[Placed]) -> Iterator[Mark]:
-    """The marks of an item: one of each segment, which is exact, then those within it."""
+    """The marks of an item, those of its segments in their places; a segment without any is one itself."""
     at = 0.0
     for segment in segments:
         spoken, start = segment.spoken, segment.span[0] if segment.span else 0
-        yield Mark(kind="segment", start=at, end=at + spoken.seconds, text=segment.text, span=segment.span)
+        if not any(mark.kind in ("sentence", "segment") for mark in spoken.marks):
+            yield Mark(kind="segment", start=at, end=at + spoken.seconds, text=segment.text, span=segment.span)
         for mark in spoken.marks:
             yield Mark(
                 kind=mark.kind,

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from hub.audio.subtitles import subtitles
 from hub.contract.errors import Busy, HubError, InternalError, StorageFailed, Unavailable, from_fault
 from hub.contract.event import AudioChunk, Fault, Mark
 from hub.contract.speech import SpeechRequest
 from hub.plugin.tasks import Job, TaskWork
-from hub.service.assemble import Placed, Spoken, assemble
+from hub.service.assemble import Placed, Spoken, assemble, marks_of
 from hub.service.folder import storing, write_file
 from hub.service.marks import MarkedSpeech, spoken_text
 from hub.service.speech_task import JobItem, Segment, SpeechJob, SpeechTask, plan
@@ -120,7 +121,7 @@ class _Run:
         if error is not None:
             return {**shown, "error": error}
         placed = [
-            Placed(self.spoken[one.number], _file(self.work, one.number), one.span, one.request.text or "")
+            Placed(self.spoken[one.number], _file(self.work, one.number), one.span, spoken_text(one.request))
             for one in own
         ]
         request = item.request or job.request
@@ -132,6 +133,9 @@ class _Run:
             lambda stopped: _storing(lambda: assemble(placed, request.format, target, self.work.hub.encoders, stopped))
         )
         voice = placed[0].spoken.voice
+        if job.subtitles:
+            marks = list(marks_of(placed))
+            shown["subtitles"] = await in_thread(lambda _: _storing(lambda: _write_subtitles(target, marks)))
         shown |= {"file": target.name, "voice": voice, **msgspec.to_builtins(done)}
         return shown
 
@@ -217,6 +221,14 @@ async def _journal(work: TaskWork) -> dict[int, Spoken]:
 
 def _file(work: TaskWork, number: int) -> Path:
     return work.scratch / f"{number:06}.f32"
+
+
+def _write_subtitles(audio: Path, marks: list[Mark]) -> list[str]:
+    """Both formats, beside the audio; returns the files' names."""
+    files = [audio.with_suffix(f".{format}") for format in ("srt", "vtt")]
+    for file in files:
+        write_file(file, subtitles(marks, file.suffix[1:]).encode())
+    return [file.name for file in files]
 
 
 def _storing(work: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler
 
-from hub.api import compat, docs, errors, openai, ops, speech, tasks
+from hub.api import compat, docs, elevenlabs, errors, openai, ops, speech, tasks
 from hub.api.auth import ApiKeys, gate
 from hub.api.negotiate import HubRequest, HubResponse
 from hub.api.respond import EXPOSED_HEADERS
@@ -47,6 +47,7 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
     own = [
         *speech.routes(hub),
         *openai.routes(hub),
+        *elevenlabs.routes(hub),
         *tasks.routes(hub),
         *voice_routes(hub),
         *ops.routes(hub, metrics),
@@ -96,9 +97,11 @@ def _plugin_app(hub: Hub, keys: ApiKeys, handlers: list[ControllerRouterHandler]
 
 
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> HubResponse[Any]:
-    """The app's exception handler; below OpenAI's paths even a wrong method or path is told in its shape."""
+    """The app's exception handler; below OpenAI's and ElevenLabs' paths even a wrong path is told in their shape."""
     if request.scope["path"].startswith(openai.PATHS):
         return openai.error_response(request, raised)
+    if request.scope["path"].startswith(elevenlabs.PATHS):
+        return elevenlabs.error_response(request, raised)
     return errors.error_response(request, raised)
 
 

@@ -116,7 +116,7 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> bytes | None:
             scheme, _, key = value.partition(b" ")
             if scheme.lower() == b"bearer" and key.strip():
                 return key.strip()
-        elif name == b"x-api-key" and value.strip():
+        elif name in (b"x-api-key", b"xi-api-key") and value.strip():  # the second is ElevenLabs' clients'
             return value.strip()
     return None
 
@@ -159,7 +159,7 @@ async def _refuse_websocket(receive: Any, send: Any, error: Unauthorized | RateL
 def check_bind(settings: Settings) -> None:
     """Raises SettingsError for a public address without API keys, unless `server.allow_public` says so outright."""
     host = settings.server.host
-    if settings.auth.keys or settings.server.allow_public or _is_loopback(host):
+    if settings.auth.keys or settings.server.allow_public or is_loopback(host):
         return
     raise SettingsError(
         f"server.host: {host!r} can be reached from outside and there are no API keys; add [[auth.keys]], "
@@ -167,7 +167,8 @@ def check_bind(settings: Settings) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
     if host == "localhost":
         return True
     try:

@@ -175,6 +175,7 @@ def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
             Tag(name="speech", description="Speaking"),
             Tag(name="voices", description="Presets of the models, and voices that the hub keeps"),
             Tag(name="openai", description="OpenAI's API, for its clients"),
+            Tag(name="elevenlabs", description="ElevenLabs' API, for its clients"),
             Tag(name="tasks", description="Long jobs that survive restarts"),
             Tag(name="operations", description="What the hub has and how it is"),
         ],

@@ -47,8 +47,11 @@ T = TypeVar("T")
 class PackedSpeech:
     """A speech on its way into a container: iterate the bytes, then always `aclose`, which stops the model.
 
-    `whole` says that nothing is sent before the end, so that a header can tell the exact length.
+    `whole` says that nothing is sent before the end, so that a header can tell the exact length. `listener` is told
+    each event before its bytes.
     """
+
+    listener: Callable[[AudioChunk | Mark | Done], None] | None = None
 
     def __init__(self, hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool = False) -> None:
         self.speech = speech
@@ -75,6 +78,8 @@ class PackedSpeech:
         encoder = self.encoder
         done = Done()
         async for event in self.speech:
+            if self.listener is not None:
+                self.listener(event)
             if isinstance(event, AudioChunk):
                 seconds = event.seconds
                 self.seconds += seconds

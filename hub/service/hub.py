@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from hub.audio.encode import BUILTIN, EncoderSpec
+from hub.audio.telephone import TELEPHONE
 from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.speech import SpeechRequest
@@ -105,7 +106,7 @@ class Hub:
 
 def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
     """The built-in containers and the plugins' own; one whose name is taken is reported as its plugin's failure."""
-    encoders = dict(BUILTIN)
+    encoders = {**BUILTIN, **TELEPHONE}
     for plugin, encoder in plugins.encoders():
         if encoder.name in encoders:
             plugins.fail(plugin, f"register_encoders: there is already a container named {encoder.name!r}")

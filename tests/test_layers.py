@@ -18,7 +18,8 @@ LAYERS = {
     "engine": {"contract", "settings"},
     "service": {"contract", "settings", "text", "audio", "plugin", "engine"},
     "api": {"contract", "settings", "text", "audio", "plugin", "engine", "service"},
-    "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api"},
+    "wyoming": {"contract", "text"},
+    "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api", "wyoming"},
     "builtin": {"contract", "text", "plugin", "settings"},
     "testing": {"contract", "settings", "audio", "text", "plugin", "engine", "service", "api", "builtin"},
 }

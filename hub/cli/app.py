@@ -16,6 +16,7 @@ from hub.cli.plugins import plugins
 from hub.cli.say import say
 from hub.cli.serve import serve
 from hub.cli.session import Session, session_options
+from hub.cli.wyoming import wyoming
 from hub.version import __version__
 
 
@@ -69,7 +70,7 @@ def cli() -> None:
     """
 
 
-for command in (say, serve, models, backends, plugins, check, bench):
+for command in (say, serve, models, backends, plugins, check, bench, wyoming):
     cli.add_command(command)
 
 

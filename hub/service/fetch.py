@@ -108,15 +108,15 @@ async def _resolve(url: httpx.URL, settings: ReferenceSettings) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is of the public internet, and so is the IPv4 address that an IPv6 one may carry."""
+    """Whether `address` is of the public internet, and so is the IPv4 address that an IPv6 one may stand for."""
     if isinstance(address, ipaddress.IPv6Address):
-        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64 or int(address) >> 32 == 0:
-            carried.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+        carried = (address.sixtofour, *(address.teredo or ()))
         if not all(is_public(one) for one in carried if one is not None):
             return False
-        if address.ipv4_mapped is not None:
-            return True
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

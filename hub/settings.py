@@ -73,6 +73,17 @@ class LimitSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     """How much of what models prepare of stored voices is kept on disk."""
 
 
+class LiveSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`WS /v1/speech/live`."""
+
+    idle_timeout: Seconds = 60.0
+    """A websocket that waits for its client, with nothing to speak, is closed after so long."""
+    utterances: Annotated[int, Meta(ge=1)] = 16
+    """Utterances of one websocket that may be there at once; one more is refused."""
+    message_bytes: Annotated[int, Meta(ge=1024)] = 16 * 1024 * 1024
+    """A longer message closes the websocket with code 1009."""
+
+
 class WorkerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How worker processes are run. All times in seconds."""
 
@@ -185,6 +196,7 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     auth: AuthSettings = AuthSettings()
     cors: CorsSettings = CorsSettings()
     limits: LimitSettings = LimitSettings()
+    live: LiveSettings = LiveSettings()
     references: ReferenceSettings = ReferenceSettings()
     worker: WorkerSettings = WorkerSettings()
     tasks: TaskSettings = TaskSettings()

@@ -11,7 +11,8 @@ from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler
 
-from hub.api import compat, docs, elevenlabs, errors, openai, ops, speech, tasks
+from hub.api import compat, docs, elevenlabs, errors, events, openai, ops, speech, subtitles, tasks
+from hub.api import socket as live_socket
 from hub.api.auth import ApiKeys, gate
 from hub.api.negotiate import HubRequest, HubResponse
 from hub.api.respond import EXPOSED_HEADERS
@@ -46,6 +47,9 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
     rootless = {plugin for plugin, wanted in settings.compat.items() if not wanted.root}
     own = [
         *speech.routes(hub),
+        *events.routes(hub),
+        *subtitles.routes(hub),
+        *live_socket.routes(hub),
         *openai.routes(hub),
         *elevenlabs.routes(hub),
         *tasks.routes(hub),

@@ -84,6 +84,8 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         lifespan="on",
         http="httptools",
         ws="websockets-sansio",
+        ws_max_size=settings.live.message_bytes,
+        ws_per_message_deflate=False,  # audio does not get smaller, and a little of it could become very large
         log_config=None,
         access_log=False,
         server_header=False,

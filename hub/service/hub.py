@@ -15,6 +15,8 @@ from hub.contract.speech import SpeechRequest
 from hub.plugin.manager import Plugins
 from hub.plugin.tasks import TaskKind
 from hub.service.folder import data_folder
+from hub.service.live import LiveText, speak_live
+from hub.service.marks import Speaking
 from hub.service.models import Model, Models
 from hub.service.speech import Speech, speak
 from hub.service.speech_job import SpeechTasks
@@ -87,6 +89,15 @@ class Hub:
     async def speak(self, request: SpeechRequest, *, request_id: str = "") -> Speech:
         """Speak; returns as soon as the first audio has come and been checked. Raises HubError."""
         return await speak(self, request, request_id=request_id)
+
+    async def speak_live(
+        self, request: SpeechRequest, text: LiveText, *, request_id: str = "", words: bool = False
+    ) -> Speaking:
+        """Speak `text` while it arrives; `request` has none. Returns with the first audio, as `speak` does.
+
+        There are marks for sentences, and with `words` for words. Raises HubError.
+        """
+        return await speak_live(self, request, text, request_id=request_id, words=words)
 
     def speech_ended(self, report: SpeechReport) -> None:
         """Tell the observers."""

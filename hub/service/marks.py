@@ -73,12 +73,10 @@ class Marker:
         self._seconds = 0.0
         self._needless = False
 
-    def text(self, piece: str, *, last: bool = False) -> None:
-        """More of the text; `last` if nothing follows."""
+    def text(self, piece: str) -> None:
+        """More of the text."""
         self._text += piece
         self._sentences += self._arriving.feed(piece)
-        if last:
-            self._sentences += self._arriving.flush()
 
     def see(self, event: AudioChunk | Mark | Done) -> list[Mark]:
         """The marks to tell before `event`: of sentences whose audio is complete."""
@@ -134,10 +132,10 @@ class MarkedSpeech:
     Word times of models that give none are `estimated`: in proportion, within the sentence.
     """
 
-    def __init__(self, speech: Speaking, text: str, *, words: bool = False) -> None:
+    def __init__(self, speech: Speaking, text: str = "", *, words: bool = False) -> None:
         self._speech = speech
         self._marker = Marker()
-        self._marker.text(text, last=True)
+        self._marker.text(text)
         self._words = words
         self._ready: deque[AudioChunk | Mark | Done] = deque()
 
@@ -160,6 +158,10 @@ class MarkedSpeech:
     def voice(self) -> str:
         """The voice that speaks; "" where it has no name."""
         return self._speech.voice
+
+    def text(self, piece: str) -> None:
+        """More of the text, before its audio."""
+        self._marker.text(piece)
 
     def __aiter__(self) -> Self:
         return self

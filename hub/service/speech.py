@@ -41,7 +41,7 @@ async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
         return await _first_audio(speech, until)
 
 
-async def speak_live(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
+async def begin_live(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
     """The same for a model with `live_text`: the text is to be fed to the Speech, which is then to be primed.
 
     `request.text` is not spoken: it stands for the text in the checks.

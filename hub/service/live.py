@@ -1,0 +1,310 @@
+"""Live text: an utterance whose text arrives in pieces while it is spoken.
+
+A model with `live_text` gets the pieces as they come. For any other, and where texts are rewritten first (text filters,
+pronunciations), each sentence is spoken as soon as it is complete: a request of its own, in one unbroken stream of
+audio. The next one is begun when the model is through with the one before, while that is still being sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, Self
+
+from msgspec.structs import replace
+
+from hub.contract.errors import (
+    BackendFailed,
+    DeadlineExceeded,
+    EmptyText,
+    HubError,
+    InternalError,
+    TooLarge,
+    UnspeakableText,
+)
+from hub.contract.event import AudioChunk, Done, Mark, Span
+from hub.contract.speech import SpeechRequest
+from hub.service.checks import check_capabilities, check_request
+from hub.service.marks import MarkedSpeech, Speaking
+from hub.service.resolve import with_scene
+from hub.service.speech import Speech, begin_live
+from hub.text.arriving import ArrivingSentences
+from hub.text.sentences import Sentence
+from hub.text.speakable import clean, is_speakable
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+
+log = logging.getLogger("hub.live")
+
+AHEAD = 2
+"""Sentences that are there at once, the one that is being sent included, however slowly it is read."""
+
+STAND_IN = "text"
+"""Stands for the text in checks, before there is any."""
+
+FLUSH: Literal[0] = 0
+Word = str | Literal[0]
+"""A piece of text, or FLUSH."""
+
+
+class LiveText:
+    """The text of one utterance: pieces go in, one reader takes them out. `limit` is in characters."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._words: deque[Word] = deque()
+        self._news = asyncio.Event()
+        self._speakable = False
+        self._ended = False
+        self.length = 0
+        self.wanted = False  # its reader waits for more
+
+    def write(self, piece: str) -> None:
+        """More text. Raises TooLarge over the limit."""
+        self.length += len(piece)
+        if self.length > self._limit:
+            raise TooLarge(
+                f"the utterance has over {self._limit} characters; end it and begin another, or raise "
+                "limits.text_chars",
+                limit=self._limit,
+            )
+        self._speakable = self._speakable or is_speakable(piece)
+        if piece:
+            self._words.append(piece)
+            self._news.set()
+
+    def flush(self) -> None:
+        """Let what is there be spoken, complete or not. A model that reads the pieces itself decides that itself."""
+        if not self._words or self._words[-1] != FLUSH:
+            self._words.append(FLUSH)
+            self._news.set()
+
+    def end(self) -> None:
+        """There is no more text."""
+        self._ended = True
+        self._news.set()
+
+    async def speakable(self) -> None:
+        """Wait until there is something to say. Raises EmptyText or UnspeakableText if there never will be."""
+        while not self._speakable:
+            if self._ended and self.length:
+                raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+            if self._ended:
+                raise EmptyText("there is no text to speak")
+            await self._more()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Word:
+        while not self._words:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._more()
+        return self._words.popleft()
+
+    async def _more(self) -> None:
+        self._news.clear()
+        self.wanted = True
+        try:
+            await self._news.wait()
+        finally:
+            self.wanted = False
+
+
+def check_live(hub: Hub, request: SpeechRequest) -> str:
+    """All that can be checked before there is text. Returns the model's name; raises HubError."""
+    model = hub.models.get(request.model)
+    check_request(replace(request, text=STAND_IN), model.spec, hub.settings.limits, hub.encoders)
+    check_capabilities(with_scene(request, None), model.name, model.capabilities)
+    return model.name
+
+
+async def speak_live(
+    hub: Hub, request: SpeechRequest, text: LiveText, *, request_id: str, words: bool = False
+) -> Speaking:
+    """See `Hub.speak_live`."""
+    check_live(hub, request)
+    await text.speakable()
+    model = hub.models.get(request.model)
+    until = asyncio.get_running_loop().time() + model.settings.deadline
+    can = (model.engine.loaded or await model.start(until)).capabilities
+    rewritten = bool(hub.text_filters or request.pronunciations or request.dictionary)
+    if can.live_text and not rewritten:
+        return await _Pieces.open(hub, request, text, request_id, words)
+    return await _Sentences.open(hub, request, text, request_id, words)
+
+
+class _Pieces(MarkedSpeech):
+    """The speech of a model that reads the pieces as they come."""
+
+    def __init__(self, speech: Speech, text: LiveText, words: bool, patience: float) -> None:
+        super().__init__(speech, words=words)
+        self._live = speech
+        self._pieces = text
+        self._patience = patience
+        self._limit: asyncio.Timeout | None = None  # of the first audio; open until the text has ended
+        self._feeder = asyncio.create_task(self._feed())
+
+    @classmethod
+    async def open(cls, hub: Hub, request: SpeechRequest, text: LiveText, request_id: str, words: bool) -> Self:
+        patience = hub.models.get(request.model).settings.deadline
+        speech = await begin_live(hub, replace(request, text=STAND_IN), request_id=request_id)
+        live = cls(speech, text, words, patience)
+        try:
+            await live._prime()
+        except BaseException:
+            await live.aclose()
+            raise
+        return live
+
+    async def _prime(self) -> None:
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._live.prime()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"model {self.model!r} gave no audio in time; try again later, or raise its `deadline`"
+            ) from None
+        finally:
+            self._limit = None
+
+    async def _feed(self) -> None:
+        async for word in self._pieces:
+            if word != FLUSH and (piece := clean(word)):
+                self._live.feed(piece)
+                self.text(piece)
+        self._live.feed(None)
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+
+    async def aclose(self) -> None:
+        """The caller leaves."""
+        self._feeder.cancel()
+        await super().aclose()
+
+
+class _Sentences:
+    """One speech after the other, each of a sentence."""
+
+    def __init__(self, hub: Hub, request: SpeechRequest, text: LiveText, request_id: str, words: bool) -> None:
+        self._hub = hub
+        self._request = request
+        self._text = text
+        self._words = words
+        self._room = asyncio.Semaphore(AHEAD)
+        self._spoken: asyncio.Queue[tuple[Sentence, MarkedSpeech] | Exception | None] = asyncio.Queue()
+        self._current: tuple[Sentence, MarkedSpeech] | None = None
+        self._events = self._all_events()
+        self._worker = asyncio.create_task(self._work_ahead())
+        self.request_id = request_id
+        self.model = ""
+        self.voice = ""
+        self.sample_rate = 0
+
+    @classmethod
+    async def open(cls, hub: Hub, request: SpeechRequest, text: LiveText, request_id: str, words: bool) -> Self:
+        live = cls(hub, request, text, request_id, words)
+        try:
+            first = await live._next_sentence()
+            assert first is not None  # `text` has been found speakable
+        except BaseException:
+            await live.aclose()
+            raise
+        live.model, live.voice, live.sample_rate = first.model, first.voice, first.sample_rate
+        return live
+
+    def __aiter__(self) -> AsyncIterator[AudioChunk | Mark | Done]:
+        return self
+
+    async def __anext__(self) -> AudioChunk | Mark | Done:
+        return await anext(self._events)
+
+    async def aclose(self) -> None:
+        """The caller leaves: nothing more is spoken."""
+        self._worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._worker
+        await self._events.aclose()
+        while True:
+            if self._current is not None:
+                await self._current[1].aclose()
+            try:
+                found = self._spoken.get_nowait()
+            except asyncio.QueueEmpty:
+                return
+            self._current = found if isinstance(found, tuple) else None
+
+    # -- ahead ------------------------------------------------------------------------------------
+
+    async def _work_ahead(self) -> None:
+        try:
+            number = 0
+            async for sentence in _sentences(self._text):
+                await self._room.acquire()
+                number += 1
+                await self._speak(sentence, f"{self.request_id}.{number}")
+        except HubError as error:
+            self._spoken.put_nowait(error)
+        except Exception:
+            log.exception("request %s failed", self.request_id)
+            self._spoken.put_nowait(InternalError("the hub failed; its log has the cause", request_id=self.request_id))
+        else:
+            self._spoken.put_nowait(None)
+
+    async def _speak(self, sentence: Sentence, request_id: str) -> None:
+        speech = await self._hub.speak(replace(self._request, text=sentence.text), request_id=request_id)
+        marked = MarkedSpeech(speech, clean(sentence.text), words=self._words)
+        self._spoken.put_nowait((sentence, marked))
+        await speech.generated()
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    async def _next_sentence(self) -> MarkedSpeech | None:
+        found = await self._spoken.get()
+        if isinstance(found, Exception):
+            raise found
+        self._current = found
+        return found[1] if found else None
+
+    async def _all_events(self) -> AsyncGenerator[AudioChunk | Mark | Done, None]:
+        count, offset = 0, 0.0
+        report: dict[str, object] = {}
+        while self._current is not None:
+            sentence, speech = self._current
+            if speech.sample_rate != self.sample_rate:
+                raise BackendFailed(f"model {self.model!r} changed its sample rate within one utterance")
+            count, seconds = count + 1, 0.0
+            exact = clean(sentence.text) == sentence.text  # else the places inside of it have moved
+            async for event in speech:
+                if isinstance(event, AudioChunk):
+                    seconds += event.seconds
+                    yield replace(event, span=_moved(event.span, sentence.start) if exact else None)
+                elif isinstance(event, Mark):
+                    span = _moved(event.span, sentence.start) if exact else None
+                    yield replace(event, start=event.start + offset, end=event.end + offset, span=span)
+                else:
+                    report.update(event.report)
+            await speech.aclose()
+            offset += seconds
+            self._room.release()
+            await self._next_sentence()
+        yield Done({**report, "sentences": count})
+
+
+def _moved(span: Span | None, by: int) -> Span | None:
+    return (span[0] + by, span[1] + by) if span is not None else None
+
+
+async def _sentences(text: LiveText) -> AsyncIterator[Sentence]:
+    """The sentences of `text`, each as soon as it is complete."""
+    arriving = ArrivingSentences()
+    async for word in text:
+        for sentence in arriving.flush() if word == FLUSH else arriving.feed(word):
+            yield sentence
+    for sentence in arriving.flush():
+        yield sentence

@@ -10,12 +10,14 @@ import click
 from hub.cli import failure
 from hub.cli.backends import backends
 from hub.cli.bench import bench
+from hub.cli.book import book
 from hub.cli.check import check
 from hub.cli.models import models
 from hub.cli.plugins import plugins
 from hub.cli.say import say
 from hub.cli.serve import serve
 from hub.cli.session import Session, session_options
+from hub.cli.tasks import tasks
 from hub.cli.wyoming import wyoming
 from hub.version import __version__
 
@@ -70,7 +72,7 @@ def cli() -> None:
     """
 
 
-for command in (say, serve, models, backends, plugins, check, bench, wyoming):
+for command in (say, book, serve, tasks, models, backends, plugins, check, bench, wyoming):
     cli.add_command(command)
 
 

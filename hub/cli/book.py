@@ -1,0 +1,224 @@
+"""`ttshub book`: a book to one audio file a chapter. Interrupted, it goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import Struct
+
+from hub.cli.report import echo_json
+from hub.cli.say import _option
+from hub.cli.session import Session, json_option, session_options, url_options
+
+if TYPE_CHECKING:
+    from hub.cli.jobs import Jobs
+    from hub.contract.task import Task
+    from hub.service.speech_task import SpeechTask
+    from hub.text.book import Book
+
+MANIFEST = "book.json"
+"""In the folder: what was made, and how; by it a later run knows what is done."""
+
+STATE = ".ttshub"
+"""In the folder, while work without a server is unfinished."""
+
+
+class Part(Struct, kw_only=True, omit_defaults=True):
+    """A finished chapter. `task` is a hash of all that it was made from."""
+
+    title: str
+    file: str
+    task: str
+    seconds: float
+    subtitles: str = ""
+
+
+class Manifest(Struct, kw_only=True):
+    """What is in the folder."""
+
+    title: str = ""
+    author: str = ""
+    chapters: list[Part] = []
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to fill")
+@click.option("-f", "--format", "container", default="mp3", show_default=True, help="wav, mp3, opus, aac, flac")
+@click.option("-m", "--model", help="Model name [default: the hub's default model]")
+@click.option("-v", "--voice", help="Voice id [default: the model's default voice]")
+@click.option("--language", help="Language of the text, such as en or zh-CN")
+@click.option("--instruct", help="How to say it, in words")
+@click.option("--speed", type=float, help="1.0 is the model's natural pace")
+@click.option("--seed", type=int, help="The same seed gives the same audio")
+@click.option("--subtitles", type=click.Choice(("srt", "vtt")), help="Also write subtitles beside each file")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the backend; may be repeated"
+)
+@url_options
+@json_option
+@session_options
+@click.pass_obj
+def book(
+    session: Session,
+    /,
+    file: Path,
+    out: Path,
+    container: str,
+    subtitles: str | None,
+    options: tuple[str, ...],
+    url: str | None,
+    api_key: str | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Speak a book: FILE is .txt, .md or .epub.
+
+    Each chapter becomes a numbered file in the folder. Run the same command again
+    after an interruption: what is done is not spoken again.
+    """
+    from hub.cli.failure import Failed
+    from hub.text.book import BookError, read_book
+
+    try:
+        found = read_book(file)
+        out.mkdir(parents=True, exist_ok=True)
+    except BookError as error:
+        raise Failed("bad_book", str(error)) from None
+    except OSError as error:
+        raise Failed("bad_book", f"{error.filename or file}: {error.strerror}") from None
+    chosen = {name: value for name, value in fields.items() if value is not None}
+    chosen |= {"options": dict(map(_option, options)), "format": {"container": container}}
+    work = _Book(
+        found, out, subtitles, [_task(found, number, chosen, subtitles) for number in range(len(found.chapters))]
+    )
+    failed = session.run(_speak(session, work, url, api_key))
+    if as_json:
+        echo_json(work.manifest)
+    for title, message in failed.items():
+        click.echo(f"{title}: {message}", err=True)
+    if failed:
+        raise Failed("book_unfinished", f"{len(failed)} of {len(found.chapters)} chapters could not be spoken")
+
+
+def _task(book: Book, number: int, chosen: dict[str, Any], subtitles: str | None) -> SpeechTask:
+    """What is asked for a chapter; its id follows from all of it."""
+    import msgspec
+
+    from hub.service.speech_task import SpeechTask
+
+    chapter = book.chapters[number]
+    body = {**chosen, "text": chapter.text, "title": chapter.title[:500], "subtitles": subtitles is not None}
+    try:
+        task = msgspec.convert(body, SpeechTask)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).replace("`", "").partition(" - at $.")
+        raise click.UsageError(f"--{place}: {message[:1].lower()}{message[1:]}" if place else message) from None
+    digest = hashlib.sha256(str(number).encode() + msgspec.json.encode(task, order="deterministic")).hexdigest()
+    task.id = f"book-{digest[:32]}"
+    return task
+
+
+class _Book:
+    """The folder as it is filled."""
+
+    def __init__(self, book: Book, out: Path, subtitles: str | None, tasks: list[SpeechTask]) -> None:
+        self.out = out
+        self.subtitles = subtitles
+        self.tasks = tasks
+        self._width = max(2, len(str(len(tasks))))
+        known = {part.task: part for part in _read(out / MANIFEST).chapters}
+        done = [known.get(task.id or "") for task in tasks]
+        self.parts = [part if part and (out / part.file).is_file() else None for part in done]
+        self._told = book
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is there now."""
+        return Manifest(
+            title=self._told.title, author=self._told.author, chapters=[part for part in self.parts if part]
+        )
+
+    def name(self, number: int) -> str:
+        """The chapter's file, without its extension."""
+        title = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', " ", self.title(number))[:80]
+        return f"{number + 1:0{self._width}} {' '.join(title.split()).strip(' .') or 'Chapter'}"
+
+    def title(self, number: int) -> str:
+        """The chapter's title, or one for want of it."""
+        return self.tasks[number].title or f"Chapter {number + 1}"
+
+    async def keep(self, jobs: Jobs, number: int, task: Task) -> None:
+        """Put a finished chapter into the folder."""
+        made = (task.result or {})["items"][0]
+        file = f"{self.name(number)}{Path(made['file']).suffix}"
+        part = Part(title=self.title(number), file=file, task=task.id, seconds=round(made["seconds"], 3))
+        if self.subtitles:
+            part.subtitles = f"{self.name(number)}.{self.subtitles}"
+            name = Path(made["file"]).with_suffix(f".{self.subtitles}").name
+            await jobs.fetch(task.id, name, self.out / part.subtitles, item=1, subtitles=self.subtitles)
+        await jobs.fetch(task.id, made["file"], self.out / file, item=1)
+        self.parts[number] = part
+        self._write()
+        await jobs.delete(task.id)
+
+    def _write(self) -> None:
+        import msgspec
+
+        from hub.service.folder import storing, write_file
+
+        with storing("the list of what is done"):
+            write_file(self.out / MANIFEST, msgspec.json.format(msgspec.json.encode(self.manifest), indent=2))
+
+
+def _read(file: Path) -> Manifest:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return Manifest()
+
+
+async def _speak(session: Session, work: _Book, url: str | None, api_key: str | None) -> dict[str, str]:
+    """Speak what is not there yet; returns why chapters failed, by title."""
+    from hub.cli.bars import Bars
+    from hub.cli.jobs import open_jobs
+
+    missing = [number for number, part in enumerate(work.parts) if part is None]
+    wanted = {work.tasks[number].id or "" for number in missing}
+    failed: dict[str, str] = {}
+    if not missing:
+        return failed
+    try:
+        async with open_jobs(session, work.out / STATE, wanted, url, api_key) as jobs:
+            for number in missing:
+                await _submit(jobs, work.tasks[number])
+            with Bars() as bars:
+                for number in missing:
+                    task = None
+                    async for task in jobs.watch(work.tasks[number].id or ""):
+                        bars.show(work.name(number), task)
+                    if task is not None and task.state == "completed":
+                        await work.keep(jobs, number, task)
+                    else:
+                        error = task.error if task is not None else None
+                        failed[work.name(number)] = str((error or {}).get("message", "was cancelled"))
+    except asyncio.CancelledError:
+        where = "the hub goes on with it; " if url else ""
+        click.echo(f"{where}run the same command again to go on", err=True)
+        raise
+    return failed
+
+
+async def _submit(jobs: Jobs, body: SpeechTask) -> None:
+    """Begin a chapter, or find it under way; one that failed before is tried once more."""
+    task = await jobs.submit(body)
+    if task.state in ("failed", "cancelled"):
+        await jobs.delete(task.id)
+        await jobs.submit(body)

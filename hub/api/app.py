@@ -11,7 +11,7 @@ from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler
 
-from hub.api import compat, docs, elevenlabs, errors, events, openai, ops, speech, subtitles, tasks
+from hub.api import compat, docs, elevenlabs, errors, events, models, openai, ops, speech, subtitles, tasks
 from hub.api import socket as live_socket
 from hub.api.auth import ApiKeys, gate
 from hub.api.negotiate import HubRequest, HubResponse
@@ -51,6 +51,7 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
         *subtitles.routes(hub),
         *live_socket.routes(hub),
         *openai.routes(hub),
+        *models.routes(hub),
         *elevenlabs.routes(hub),
         *tasks.routes(hub),
         *voice_routes(hub),

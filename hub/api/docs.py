@@ -177,6 +177,7 @@ def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
             Tag(name="openai", description="OpenAI's API, for its clients"),
             Tag(name="elevenlabs", description="ElevenLabs' API, for its clients"),
             Tag(name="tasks", description="Long jobs that survive restarts"),
+            Tag(name="models", description="Loading, unloading and why"),
             Tag(name="operations", description="What the hub has and how it is"),
         ],
         render_plugins=[DocsPage(), json],

@@ -1,4 +1,5 @@
-"""OpenAI's speech API, so that its clients work unchanged: POST /v1/audio/speech, GET /v1/models.
+"""OpenAI's speech API, so that its clients work unchanged: POST /v1/audio/speech, GET /v1/models. One model
+is in `hub.api.models`.
 
 What differs, and why:
 
@@ -23,7 +24,7 @@ import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.openapi.spec import OpenAPIMediaType, Schema
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta, Struct
 
@@ -182,20 +183,9 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     )
     def list_models() -> ModelList:
         """The configured models."""
-        return ModelList(data=[_model_object(model, created) for model in hub.models])
+        return ModelList(data=[model_object(model, created) for model in hub.models])
 
-    @get(
-        "/v1/models/{model:str}",
-        operation_id="retrieveModel",
-        summary="One model, as OpenAI's API",
-        responses=errors(fault.UnknownModel, fault.InvalidRequest, body=OpenAIError),
-        sync_to_thread=False,
-    )
-    def retrieve_model(model: FromPath[str]) -> ModelObject:
-        """The configured model of this name."""
-        return _model_object(hub.models.get(model), created)
-
-    handlers = [create_speech, list_models, retrieve_model]
+    handlers = [create_speech, list_models]
     return [Router("/", route_handlers=handlers, exception_handlers={Exception: error_response}, tags=["openai"])]
 
 
@@ -249,7 +239,8 @@ async def events(packed: PackedSpeech, chars: int) -> AsyncIterator[bytes]:
     yield b"data: %b\n\n" % msgspec.json.encode({"type": "speech.audio.done", "usage": usage})
 
 
-def _model_object(model: Model, created: int) -> ModelObject:
+def model_object(model: Model, created: int) -> ModelObject:
+    """`model` in OpenAI's shape."""
     capabilities = AllCapabilities(**msgspec.structs.asdict(model.capabilities))
     return ModelObject(
         id=model.name, created=created, owned_by=model.spec.name, backend=model.spec.name, capabilities=capabilities

@@ -1,7 +1,8 @@
-"""`ttshub models`: the configured models, or those of a running hub and how they are."""
+"""`ttshub models`: the configured models, or those of a running hub: how they are, why, and how to change that."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -11,21 +12,92 @@ from hub.cli.session import Session, json_option, session_options, url_options
 
 
 @click.command()
+@click.argument("name", required=False)
+@click.option("--load", is_flag=True, help="Load the model NAME of the hub at --url")
+@click.option("--unload", is_flag=True, help="Unload it; what it speaks is finished first")
+@click.option("--force", is_flag=True, help="With --unload: do not wait for what it speaks")
 @session_options
 @url_options
 @json_option
 @click.pass_obj
-def models(session: Session, url: str | None, api_key: str | None, as_json: bool) -> None:
-    """List the models.
+def models(
+    session: Session,
+    name: str | None,
+    load: bool,
+    unload: bool,
+    force: bool,
+    url: str | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """List the models, or show NAME.
 
-    The configured ones; with --url those of a running hub, and their state.
+    The configured ones; with --url those of a running hub, and their state. With NAME
+    and --url its memory, and the ledger that says why it was loaded or unloaded.
     """
+    if (load or unload) and not (name and url):
+        raise click.UsageError("--load and --unload need the NAME of a model and the --url of a hub")
+    if (load and unload) or (force and not unload):
+        raise click.UsageError("choose --load, --unload or --unload --force")
+    if name and url:
+        action = "load" if load else f"unload?force={str(force).lower()}" if unload else ""
+        _show(session.run(_ask(url, api_key, name, action)), as_json)
+        return
     rows = _running(session, url, api_key) if url else _configured(session)
+    if name:
+        rows = [row for row in rows if row["name"] == name]
+        if not rows:
+            raise click.UsageError(f"there is no model {name!r}; `ttshub models` lists them")
     if as_json:
         echo_json(rows)
         return
     columns = list(rows[0]) if rows else ["name"]
-    echo_table(columns, ([_cell(row[column]) for column in columns] for row in rows))
+    echo_table(columns, ([_cell(column, row[column]) for column in columns] for row in rows))
+
+
+async def _ask(url: str, api_key: str | None, name: str, action: str) -> dict[str, Any]:
+    from urllib.parse import quote
+
+    from hub.cli.remote import RemoteHub
+
+    path = f"/v1/models/{quote(name, safe='')}"
+    async with RemoteHub(url, api_key) as hub:
+        shown: dict[str, Any] = await hub.call("POST", f"{path}/{action}") if action else await hub.get(path)
+    return shown
+
+
+def _show(model: dict[str, Any], as_json: bool) -> None:
+    from hub.service.memory import show_size
+
+    if as_json:
+        echo_json(model)
+        return
+    status, memory = model["status"], model["memory"]
+    need = "unknown" if memory["source"] == "unknown" else f"{show_size(memory['need'])} ({memory['source']})"
+    facts = {
+        "model": model["id"],
+        "backend": model["backend"],
+        "state": status["state"],
+        "requests": f"{status['running']} running, {status['waiting']} waiting",
+        "device": memory["device"],
+        "needs": need,
+        "holds": "unknown" if memory["held"] is None else show_size(memory["held"]),
+        "all models of the device": show_size(memory["loaded"]),
+        "budget of the device": "none" if memory["budget"] is None else show_size(memory["budget"]),
+        "unloaded after": "never" if model["idle_unload"] is None else f"{model['idle_unload']:g} s of rest",
+        "last used": "never" if model["last_used"] is None else _clock(model["last_used"]),
+    }
+    echo_table(("", ""), ((fact, plain(value)) for fact, value in facts.items()))
+    click.echo()
+    rows = (
+        (_clock(one["time"]), one["action"], show_size(one["before"]), show_size(one["after"]), plain(one["why"]))
+        for one in model["ledger"]
+    )
+    echo_table(("when", "what", "before", "after", "why"), rows)
+
+
+def _clock(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
 
 
 def _configured(session: Session) -> list[dict[str, Any]]:
@@ -63,5 +135,9 @@ def _running(session: Session, url: str, api_key: str | None) -> list[dict[str, 
     return rows
 
 
-def _cell(value: Any) -> str:
+def _cell(column: str, value: Any) -> str:
+    from hub.service.memory import show_size
+
+    if column == "memory":
+        return "" if value is None else show_size(value)
     return ("[green]yes[/]" if value else "") if isinstance(value, bool) else plain(value)

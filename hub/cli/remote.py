@@ -21,6 +21,13 @@ READ_TIMEOUT = 600.0
 
 WAV_HEADER = 44
 
+OPENAI_CODES = {
+    "model_not_found": "unknown_model",
+    "invalid_api_key": "unauthorized",
+    "rate_limit_exceeded": "rate_limited",
+}
+"""The hub's codes of errors that are told in OpenAI's words, as they are below /v1/models."""
+
 
 class RemoteHub:
     """A `Source`. Raises Unreachable when no hub answers at the URL."""
@@ -116,7 +123,11 @@ class RemoteHub:
 
     def _refusal(self, response: httpx.Response) -> Exception:
         try:
-            fault = msgspec.json.decode(response.content, type=Fault)
+            body = msgspec.json.decode(response.content)
+            if isinstance(body, dict) and isinstance(body.get("error"), dict):
+                body = {name: body["error"].get(name) for name in ("code", "message")}
+                body["code"] = OPENAI_CODES.get(body["code"], body["code"])
+            fault = msgspec.convert(body, Fault)
         except msgspec.DecodeError:
             return self._stranger(response)
         error: HubError = from_fault(fault)

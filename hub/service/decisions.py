@@ -12,7 +12,7 @@ from msgspec import Struct
 
 log = logging.getLogger("hub.models")
 
-Action = Literal["load", "ready", "failed", "wait", "refuse", "evict", "unload", "crash"]
+Action = Literal["load", "ready", "measured", "failed", "wait", "refuse", "evict", "unload", "crash"]
 """`wait`: there is no room yet; `refuse`: there was none in time, or there can never be; `crash`: the worker died."""
 
 KEPT = 200

@@ -144,7 +144,9 @@ class Residency:
                 seat.loading = None
                 seat.may_evict = False
         seat.rested = False
-        self._begin(self._settle(seat, asyncio.get_running_loop().time() - began))
+        self._note(seat, "ready", f"after {asyncio.get_running_loop().time() - began:.1f} s")
+        self._arm(seat)
+        self._begin(self._settle(seat))
 
     async def _admit(self, seat: Seat, why: str) -> None:
         """Wait until the model fits, making room where that helps. Then it is resident."""
@@ -196,17 +198,16 @@ class Residency:
                 over -= one.counted
         return chosen if over <= 0 else []
 
-    async def _settle(self, seat: Seat, seconds: float) -> None:
+    async def _settle(self, seat: Seat) -> None:
         """After a load: see what it really holds, and keep the budget."""
         before = self.total(seat.device)
         await self._measure(seat.device, fresh=True)
-        if seat.up:
-            self._note(seat, "ready", f"after {seconds:.1f} s; it holds {seat.held_words}", before)
-            self._arm(seat)
+        if seat.held is not None:
+            self._note(seat, "measured", f"it holds {show_size(seat.held)}", before)
         if seat.budget is not None and (over := self.total(seat.device) - seat.budget) > 0:
             victims = self._oldest(seat, over)
             if victims:
-                await self._evict(victims, f"{seat.name!r} took {seat.held_words}, over the budget of {seat.device}")
+                await self._evict(victims, f"with {seat.name!r} the models of {seat.device} are over its budget")
             else:
                 log.warning("the models of %s hold %s more than its budget", seat.device, show_size(over))
         self.changed()

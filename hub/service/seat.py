@@ -111,11 +111,6 @@ class Seat:
         return f"{show_size(self.need)}, {said[source]}" if source != "unknown" else "an unknown amount of memory"
 
     @property
-    def held_words(self) -> str:
-        """What it holds, for people."""
-        return show_size(self.held) if self.held is not None else "an amount that this system does not tell"
-
-    @property
     def rest_words(self) -> str:
         """How long it has not been used, for people."""
         return f"not used for {max(0.0, asyncio.get_running_loop().time() - self.last_used):.0f} s"

@@ -27,6 +27,8 @@ OPERATIONS = {
     ("POST", "/v1/audio/speech"): 120,
     ("GET", "/v1/models"): 5,
     ("GET", "/v1/models/{model}"): 20,
+    ("POST", "/v1/models/{model}/load"): 10,
+    ("POST", "/v1/models/{model}/unload"): 10,
     ("GET", "/v1/health"): 5,
     ("POST", "/v1/health"): 5,
     ("GET", "/v1/ready"): 5,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar.datastructures import UploadFile
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from hub.api.negotiate import JSON, HubRequest
 from hub.api.problems import invalid_body
 from hub.contract.errors import InvalidRequest
-from hub.service.upload import RecordingUpload, VoiceUpload
+from hub.service.upload import VoiceUpload
 from hub.service.voice_folder import MOST_RECORDINGS
 
 MULTIPART = "multipart/form-data"
+
+MOST_PARTS = 64
 
 _PLAIN = ("id", "name", "language", "description", "consent")
 _FIELDS = (*_PLAIN, "tags", "audio", "text")
@@ -31,25 +36,36 @@ class UploadRequest(HubRequest):
         """The VoiceUpload. Raises InvalidRequest."""
         if self.content_type[0].lower() != MULTIPART:
             return await super().json()
-        try:
-            form = await self.form()
-        except (UnicodeError, LookupError, ValueError) as error:  # a charset that lies, or is none
-            raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
-        try:
-            return await _upload([(name, value) for name in form for value in form.getall(name)])
-        finally:
-            await form.close()
+        return await asyncio.to_thread(_upload, await self.body(), self.content_type[1].get("boundary", ""))
 
 
-async def _upload(fields: list[tuple[str, Any]]) -> VoiceUpload:
+def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str | bytes]]:
+    """(name, text) of each plain field and (name, content) of each file. The body is in memory, and so are they."""
+    try:
+        with PushMultipartParser(boundary.encode(), max_segment_count=MOST_PARTS) as parser:
+            name, is_file, content = "", False, bytearray()
+            for event in itertools.chain(parser.parse(body), parser.parse(b"")):
+                if isinstance(event, MultipartSegment):
+                    name, is_file, content = event.name, event.filename is not None, bytearray()
+                elif event:
+                    content += event
+                else:
+                    yield name, bytes(content) if is_file else content.decode()
+    except UnicodeError as error:
+        raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
+    except MultipartError as error:
+        raise InvalidRequest(f"the form cannot be read: {error}") from error
+
+
+def _upload(body: bytes, boundary: str) -> VoiceUpload:
     """`audio` and `text` may be repeated, and belong together in their order; so may `tags`, or separate by commas."""
     values: dict[str, list[Any]] = {}
-    for name, value in fields:
+    for name, value in _parts(body, boundary):
         if name not in _FIELDS:
             raise InvalidRequest(
                 f"unknown field {name[:100]!r}; allowed here: {', '.join(_FIELDS)}", fields=[name[:100]]
             )
-        if isinstance(value, UploadFile) != (name == "audio"):
+        if isinstance(value, bytes) != (name == "audio"):
             kind = "a file" if name == "audio" else "a plain field"
             raise InvalidRequest(f"{name}: must be {kind} of the form", fields=[name])
         values.setdefault(name, []).append(value)
@@ -66,14 +82,13 @@ async def _upload(fields: list[tuple[str, Any]]) -> VoiceUpload:
             fields=["audio", "text"],
         )
     texts += [None] * (len(audio) - len(texts))
-    recordings = [RecordingUpload(audio=await file.read(), text=text) for file, text in zip(audio, texts, strict=True)]
-    found = VoiceUpload(
-        recordings=tuple(recordings),
-        tags=tuple(tag.strip() for tags in values.get("tags", ()) for tag in tags.split(",") if tag.strip()),
+    found = {
         **{name: values[name][0] for name in _PLAIN if values.get(name)},
-    )
+        "tags": [tag.strip() for tags in values.get("tags", ()) for tag in tags.split(",") if tag.strip()],
+        "recordings": [{"audio": file, "text": text} for file, text in zip(audio, texts, strict=True)],
+    }
     try:
-        return msgspec.convert(found, VoiceUpload, from_attributes=True)
+        return msgspec.convert(found, VoiceUpload)
     except msgspec.ValidationError as error:
         raise invalid_body(error, VoiceUpload) from error
 

@@ -157,7 +157,7 @@ class Tone:
                 samples = np.full_like(samples, np.nan if options.nan else 0.0)
             position += len(wave)
             yield AudioChunk.of(samples, SAMPLE_RATE, span)
-            while marks and marks[0].end * SAMPLE_RATE <= position:
+            while marks and round(marks[0].end * SAMPLE_RATE) <= position:
                 yield marks.pop(0)
 
 

@@ -31,6 +31,7 @@ def test_building_a_hub_with_all_plugins_imports_nothing_heavy():
         "hub = Hub.build(Settings())\nassert 'hibari' in hub.plugins.backends, hub.plugins.failures"
     )
     assert not loaded & set(HEAVY)
+    assert "sqlalchemy" not in loaded, "a hub without tasks opens no database"
 
 
 def test_a_worker_needs_only_msgspec():

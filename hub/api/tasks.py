@@ -258,7 +258,7 @@ def _item(items: list[dict[str, Any]], number: int) -> dict[str, Any]:
     if number > len(items):
         raise NotFound(f"there is no item {number}; there are {len(items)}", items=len(items))
     if "file" not in items[number - 1]:
-        raise NotFound(f"item {number} has failed; the task's result says why", **items[number - 1]["error"])
+        raise NotFound(f"item {number} has failed; the task's result says why", error=items[number - 1]["error"])
     return items[number - 1]
 
 

@@ -107,7 +107,7 @@ class _Run:
                 if failures >= ATTEMPTS:
                     raise
                 self.work.waits(error)
-                usual = 0.5 if isinstance(error, Busy) else 0.5 * 2**failures
+                usual = 0.2 * 2**failures
                 await asyncio.sleep(min(error.retry_after or usual, 30.0))
             else:
                 self.work.waits(None)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hub.tasks")
 
-STORAGE_PAUSE = 5.0
+STORAGE_PAUSE = 2.0
 """Seconds until a task that could not write tries again."""
 
 LONGEST_SLEEP = 3600.0

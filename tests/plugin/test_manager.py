@@ -140,6 +140,7 @@ def test_hooks_are_the_ones_documented():
         "register_text_filters",
         "register_commands",
         "register_observers",
+        "register_task_kinds",
         "configure_app",
     }
     assert all(vars(hookspecs)[name].__doc__ for name in documented)

@@ -184,12 +184,14 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Everything. `default_model` answers requests that name none; default: the first configured model.
 
     `data` is the folder where the hub keeps voices, scenes, tasks and caches; default: `tts-hub` below
-    `XDG_DATA_HOME` or `~/.local/share`. `database` is the URL of the tasks' database, such as
+    `XDG_DATA_HOME` or `~/.local/share`. `scene_folders` are further folders of scenes, which are only read: `*.txt`,
+    as Higgs Audio has them, and `*.json`. `database` is the URL of the tasks' database, such as
     `postgresql://user@host/name`; default: a SQLite file in `data`.
     """
 
     default_model: str = ""
     data: str = ""
+    scene_folders: tuple[str, ...] = ()
     database: str = ""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     server: ServerSettings = ServerSettings()

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 Span = tuple[int, int]
-"""Start and end (exclusive) in characters of the request's text."""
+"""Start and end (exclusive) in characters of the request's text; of a dialogue, of its turns' texts, a line each."""
 
 
 class AudioChunk(Struct, tag="audio", frozen=True, omit_defaults=True):
@@ -53,7 +53,8 @@ class Mark(Struct, tag="mark", frozen=True, omit_defaults=True):
     """A point in time that belongs to a point in the text.
 
     `start` and `end` are seconds from the start of the stream; `kind` is `segment`, `sentence` or `word`;
-    `estimated` says that the times were not given by the model but spread over a longer exact span.
+    `estimated` says that the times were not given by the model but spread over a longer exact span; `speaker` is the
+    tag of the turn, in a dialogue.
     """
 
     kind: str
@@ -62,6 +63,7 @@ class Mark(Struct, tag="mark", frozen=True, omit_defaults=True):
     text: str = ""
     span: Span | None = None
     estimated: bool = False
+    speaker: str | None = None
 
 
 class Done(Struct, tag="done", frozen=True, omit_defaults=True):

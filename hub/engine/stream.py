@@ -42,6 +42,7 @@ class EventStream:
         self._last_taken = False
         self._closed = False
         self.ended = asyncio.Event()
+        self.ending: Done | Fault | None = None  # known as soon as `ended` is set, before it is read
         self.on_end: Callable[[], None] | None = None  # called once, when `ended` is set
         self.buffered = 0.0  # seconds of audio put and not yet taken
         self.last_read = asyncio.get_running_loop().time()
@@ -51,6 +52,7 @@ class EventStream:
         if self.ended.is_set():
             return
         if isinstance(event, Done | Fault):
+            self.ending = event
             self.ended.set()
             if self.on_end is not None:
                 self.on_end()

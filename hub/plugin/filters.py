@@ -16,5 +16,8 @@ class TextFilter(Protocol):
         ...
 
     def filter(self, text: str, request: SpeechRequest) -> str:
-        """The text to speak instead of `text`; called once for `request.text` or once per turn. Must be quick."""
+        """The text to speak instead of `text`, which is `request.text`, or a turn, or a part of it between two pauses.
+
+        Must be quick; may be called in any thread. Pronunciations are applied to what the last filter returns.
+        """
         ...

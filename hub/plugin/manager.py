@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from hub.contract.backend import CONTRACT, BackendSpec
 from hub.contract.observer import Observer
+from hub.contract.scene import Scene
 from hub.plugin import spec as hookspecs
 
 if TYPE_CHECKING:
@@ -172,6 +173,10 @@ class Plugins:
         """Text filters in the order in which they run."""
         filters: list[TextFilter] = [text_filter for _, text_filter in self._each_object("register_text_filters")]
         return sorted(filters, key=lambda text_filter: text_filter.order)
+
+    def scenes(self) -> list[tuple[str, Scene]]:
+        """(plugin, scene) for each scene that comes with a plugin."""
+        return list(self._each_object("register_scenes"))
 
     def task_kinds(self, settings: Settings) -> list[tuple[str, TaskKind]]:
         """(plugin, kind) for each further kind of task."""

@@ -12,6 +12,7 @@ import pluggy
 
 from hub.contract.backend import BackendSpec
 from hub.contract.observer import Observer
+from hub.contract.scene import Scene
 
 if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook's signature
     import click
@@ -65,6 +66,11 @@ def register_commands(cli: click.Group) -> None:
 @hookspec
 def register_observers() -> list[Observer]:  # type: ignore[empty-body]
     """Objects that are told of each finished request and of each worker crash."""
+
+
+@hookspec
+def register_scenes() -> list[Scene]:  # type: ignore[empty-body]
+    """Scenes that come with the family. A scene of the same id in the data folder or `scene_folders` comes first."""
 
 
 @hookspec

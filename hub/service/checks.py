@@ -15,9 +15,10 @@ from hub.contract.errors import (
     UnspeakableText,
     UnsupportedCapability,
 )
-from hub.contract.speech import Sampling, SpeechRequest
+from hub.contract.speech import ResolvedRequest, Sampling, SpeechRequest
 from hub.service.voice_fit import speaks
 from hub.settings import LimitSettings
+from hub.text.pauses import without_pauses
 from hub.text.speakable import is_speakable
 
 
@@ -36,7 +37,7 @@ def check_text(request: SpeechRequest, limits: LimitSettings) -> None:
     for text in texts:
         if not text.strip():
             raise EmptyText("there is no text to speak: give `text`, or `turns` with a text each")
-        if not is_speakable(text):
+        if not is_speakable(without_pauses(text)):
             raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
 
 
@@ -61,9 +62,8 @@ def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) ->
     """The model can do all that is asked for; raises UnsupportedCapability naming what it cannot."""
     needs: list[tuple[str, bool, str]] = [
         ("cloning", bool(request.references), "leave `references` out, or choose a model that clones voices"),
-        ("dialogue", bool(request.turns), "send `text` instead of `turns`"),
-        ("scene", request.scene is not None, "leave `scene` out"),
-        ("instruct", request.instruct is not None, "leave `instruct` out"),
+        ("scene", _described(request), "leave `scene` out, or choose one that is only a cast and defaults"),
+        ("instruct", _instructs(request), "leave `instruct` out"),
         ("speed", request.speed != 1.0, "leave `speed` out"),
         ("seed", request.seed is not None, "leave `seed` out"),
         ("sampling", request.sampling != Sampling(), "leave `sampling` out"),
@@ -80,6 +80,15 @@ def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) ->
             capability="languages",
             languages=list(can.languages),
         )
+
+
+def _described(request: SpeechRequest) -> bool:
+    """Whether there is a scene's description to be read; not known before the scene has been looked at."""
+    return bool(request.scene_text) if isinstance(request, ResolvedRequest) else False
+
+
+def _instructs(request: SpeechRequest) -> bool:
+    return request.instruct is not None or any(turn.instruct is not None for turn in request.turns)
 
 
 def check_request(

@@ -11,13 +11,16 @@ from hub.audio.encode import BUILTIN, EncoderSpec
 from hub.audio.telephone import TELEPHONE
 from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
+from hub.contract.scene import Scene
 from hub.contract.speech import SpeechRequest
 from hub.plugin.manager import Plugins
 from hub.plugin.tasks import TaskKind
+from hub.service.dictionaries import DictionaryStore
 from hub.service.folder import data_folder
 from hub.service.live import LiveText, speak_live
 from hub.service.marks import Speaking
 from hub.service.models import Model, Models
+from hub.service.scenes import SceneStore, check_scene
 from hub.service.speech import Speech, speak
 from hub.service.speech_job import SpeechTasks
 from hub.service.store import check_url
@@ -40,6 +43,8 @@ class Hub:
         self.encoders = _encoders(plugins)
         self.models = Models.build(settings, plugins, self.worker_crashed)
         self.voices = VoiceLibrary.build(settings, plugins)
+        self.scenes = SceneStore.build(settings, _scenes(plugins))
+        self.dictionaries = DictionaryStore.build(settings)
         self.tasks = Tasks(
             self,
             _task_kinds(plugins, settings),
@@ -137,6 +142,20 @@ def _check_compat(settings: Settings, plugins: Plugins) -> None:
             f"compat.{name}.port"
         ):
             raise SettingsError(f"compat.{name}.port: {wanted.port} is {other} already; choose another")
+
+
+def _scenes(plugins: Plugins) -> list[Scene]:
+    """The plugins' scenes; one that cannot be used is reported as its plugin's failure."""
+    scenes: dict[str, Scene] = {}
+    for plugin, scene in plugins.scenes():
+        try:
+            check_scene(scene)
+        except HubError as error:
+            plugins.fail(plugin, f"register_scenes: {scene.id!r}: {error.message}")
+            continue
+        if scenes.setdefault(scene.id, scene) is not scene:
+            plugins.fail(plugin, f"register_scenes: there is already a scene {scene.id!r}")
+    return list(scenes.values())
 
 
 def _task_kinds(plugins: Plugins, settings: Settings) -> Mapping[str, TaskKind]:

@@ -81,21 +81,22 @@ class Marker:
     def see(self, event: AudioChunk | Mark | Done) -> list[Mark]:
         """The marks to tell before `event`: of sentences whose audio is complete."""
         if isinstance(event, Mark):
-            self._needless = self._needless or event.kind in ("sentence", "segment")
+            self._needless = self._needless or event.kind == "sentence"
             return []
-        ended = isinstance(event, Done)
-        if ended:
+        if ended := isinstance(event, Done):
             self._sentences += self._arriving.flush()
             if not self._stretches:
                 self._stretches = [_Stretch((0, len(self._text)), 0.0, self._seconds)]
-        marks = list(self._complete(ended))
-        if isinstance(event, AudioChunk):
+        else:
             self._hear(event)
+        marks = list(self._complete(ended))
         return [] if self._needless else marks
 
     def _hear(self, chunk: AudioChunk) -> None:
         start, self._seconds = self._seconds, self._seconds + chunk.seconds
         last = self._stretches[-1] if self._stretches else None
+        if chunk.span is None and not any(chunk.pcm):
+            return  # a pause belongs to nobody
         if last is not None and chunk.span in (None, last.span):
             last.end = self._seconds
         elif chunk.span is not None:
@@ -175,7 +176,7 @@ class MarkedSpeech:
                 self._words = self._words and event.kind != "word"
             for mark in marks:
                 self._ready.append(mark)
-                if self._words and mark.kind != "word":
+                if self._words and mark.kind == "sentence":
                     self._ready.extend(word_marks(mark))
             if not isinstance(event, Mark):
                 self._ready.append(event)

@@ -26,7 +26,7 @@ from hub.service.voice_fit import speaks, unfitness
 if TYPE_CHECKING:
     from hub.service.hub import Hub
 
-_NOT_BY_DEFAULT = {"text", "turns", "references", "scene", "stream"}
+NOT_BY_DEFAULT = {"text", "turns", "references", "scene", "stream", "format"}
 """What a scene cannot say for a request."""
 
 
@@ -38,7 +38,7 @@ def with_scene(request: SpeechRequest, scene: Scene | None) -> ResolvedRequest:
     given: dict[str, Any] = {name: getattr(request, name) for name in SpeechRequest.__struct_fields__}
     if scene is None:
         return ResolvedRequest(**given)
-    allowed = {name: value for name, value in scene.defaults.items() if name not in _NOT_BY_DEFAULT}
+    allowed = {name: value for name, value in scene.defaults.items() if name not in NOT_BY_DEFAULT}
     try:
         defaults = msgspec.convert(allowed, SpeechRequest)
     except msgspec.ValidationError as error:
@@ -85,7 +85,7 @@ async def resolve(hub: Hub, model: Model, loaded: Loaded, request: ResolvedReque
         voice = own.voice or (None if own.references else model.default_voice or None)
         cast = {tag: known[entry.voice] for tag, entry in request.cast.items() if entry.voice in known}
         return replace(request, voice=voice, references=own.references, prepared=own.prepared, cast=cast)
-    turns, wanted = _speakers(request)
+    turns, wanted = speakers(request)
     cast = {tag: own if id is None else known[id] for tag, id in wanted.items()}
     return replace(request, turns=turns, cast=cast, voice=None, references=(), prepared=None)
 
@@ -94,13 +94,13 @@ def _named(request: ResolvedRequest, can: Capabilities) -> list[str]:
     """The ids of all voices that will be needed, each once."""
     named = [request.voice]
     if request.turns:
-        named += _speakers(request)[1].values()
+        named += speakers(request)[1].values()
     elif can.dialogue:  # the text itself may hold speaker tags
         named += [entry.voice for entry in request.cast.values()]
     return list(dict.fromkeys(id for id in named if id is not None))
 
 
-def _speakers(request: ResolvedRequest) -> tuple[tuple[Turn, ...], dict[str, str | None]]:
+def speakers(request: ResolvedRequest) -> tuple[tuple[Turn, ...], dict[str, str | None]]:
     """The turns, each with a speaker, and each speaker's voice id: of a turn, else of the scene's cast, else None.
 
     Turns that name nobody are one speaker for each voice. Raises InvalidRequest if a speaker has two voices.

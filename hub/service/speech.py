@@ -16,21 +16,21 @@ from hub.audio.decode import DecodeLimits, decode, to_wav_f32
 from hub.contract.errors import BackendFailed, DeadlineExceeded, EmptyAudio, HubError, from_fault
 from hub.contract.event import AudioChunk, Done, Fault, Mark
 from hub.contract.speech import Reference, ResolvedRequest, SpeechRequest
+from hub.engine.base import Loaded
 from hub.engine.stream import EventStream
-from hub.service.checks import check_capabilities, check_request, check_text
+from hub.service.casting import with_cast
+from hub.service.chain import Chain
+from hub.service.checks import check_capabilities, check_request
+from hub.service.dictionaries import NONE, check_phonemes
+from hub.service.emptiness import emptiness, is_empty
 from hub.service.ledger import Ledger
 from hub.service.models import Model
 from hub.service.resolve import check_voices, resolve, speaking_voice, with_scene
-from hub.text.speakable import clean
+from hub.service.script import Say, Script, pieces, read_script
+from hub.text.pronunciations import Pronunciations
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
-
-SHORTEST = 0.05
-"""Seconds: an answer to a text with letters that is shorter than this is no answer."""
-
-SILENCE = 1e-4
-"""Peak amplitude (-80 dBFS) under which audio counts as silent."""
 
 
 async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
@@ -63,26 +63,32 @@ def _reported(ledger: Ledger) -> Iterator[None]:
 
 async def _begin(hub: Hub, request: SpeechRequest, ledger: Ledger, *, live: bool = False) -> tuple[Speech, float]:
     """All up to the stream; also the loop time until which the first audio must come."""
-    request = with_scene(request, None)
+    scene = await asyncio.to_thread(hub.scenes.get, request.scene) if request.scene is not None else None
+    request = with_scene(request, scene)
     model = hub.models.get(request.model)
     ledger.model, ledger.backend = model.name, model.spec.name
     until = ledger.arrived + model.settings.deadline
     check_request(request, model.spec, hub.settings.limits, hub.encoders)
+    words = await _pronunciations(hub, request)
     if model.engine.loaded is not None:
-        check_capabilities(request, model.name, model.engine.loaded.capabilities)
-        await check_voices(hub, model, model.engine.loaded, request)
-    request = await _prepare(hub, model, request)
-    check_text(request, hub.settings.limits)  # again: cleaning and filters may have left nothing
+        cast = _fitting(request, model, model.engine.loaded, words)
+        await check_voices(hub, model, model.engine.loaded, cast)
+    reading = request, hub.text_filters, words, hub.settings.limits.text_chars
+    script = read_script(*reading) if words is NONE else await asyncio.to_thread(read_script, *reading)
+    references = await _decode_references(request.references, hub.settings.limits.reference_seconds)
+    request = replace(request, model=model.name, references=references)
     slot = await model.lane.enter(until)
     try:
         loaded = await model.start(until)
-        check_capabilities(request, model.name, loaded.capabilities)
+        request = _fitting(request, model, loaded, words)
         ledger.work_began()
         resolved = await _in_time(resolve(hub, model, loaded, request), model, until)
         ledger.voice = speaking_voice(request, model)
+        stream: EventStream | Chain
         if live:
-            resolved = replace(resolved, text=None)
-        stream = model.engine.speak(resolved, ledger.request_id, live=live)
+            stream = model.engine.speak(replace(resolved, text=None), ledger.request_id, live=True)
+        else:
+            stream = _stream(hub, model, script, resolved, loaded, ledger.request_id)
     except BaseException:
         slot.leave()
         raise
@@ -95,22 +101,33 @@ async def _begin(hub: Hub, request: SpeechRequest, ledger: Ledger, *, live: bool
     return Speech(ledger, stream), until
 
 
-async def _prepare(hub: Hub, model: Model, request: ResolvedRequest) -> ResolvedRequest:
-    """The request as its model will get it: cleaned and filtered text, decoded references."""
+async def _pronunciations(hub: Hub, request: SpeechRequest) -> Pronunciations:
+    if not request.pronunciations and request.dictionary is None:
+        return NONE
+    return await asyncio.to_thread(hub.dictionaries.pronunciations, request)
 
-    def rewrite(text: str) -> str:
-        text = clean(text)
-        for text_filter in hub.text_filters:
-            text = text_filter.filter(text, request)
-        return text
 
-    return replace(
-        request,
-        model=model.name,
-        text=rewrite(request.text) if request.text is not None else None,
-        turns=tuple(replace(turn, text=rewrite(turn.text)) for turn in request.turns),
-        references=await _decode_references(request.references, hub.settings.limits.reference_seconds),
-    )
+def _fitting(request: ResolvedRequest, model: Model, loaded: Loaded, words: Pronunciations) -> ResolvedRequest:
+    """The request with its cast complete, if the model can do all that it asks for."""
+    check_capabilities(request, model.name, loaded.capabilities)
+    check_phonemes(words, model.name, loaded.capabilities)
+    return with_cast(request, model.name, loaded, model.default_voice)
+
+
+def _stream(
+    hub: Hub, model: Model, script: Script, request: ResolvedRequest, loaded: Loaded, request_id: str
+) -> EventStream | Chain:
+    """One stream straight from the engine, unless there are several pieces, or a text that was rewritten."""
+    parts = pieces(script, request, model.name, loaded.capabilities, model.default_voice)
+    first = parts[0]
+    native = not request.turns or loaded.capabilities.dialogue
+    if len(parts) == 1 and isinstance(first, Say) and first.origin.same and native:
+        return model.engine.speak(first.request, request_id)
+
+    def begin(said: SpeechRequest) -> EventStream:
+        return model.engine.speak(said, request_id)
+
+    return Chain(script, parts, begin, model=model.name, ahead=hub.settings.worker.buffer_seconds)
 
 
 async def _decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:
@@ -150,7 +167,7 @@ class Speech:
     when leaving early: that stops the model.
     """
 
-    def __init__(self, ledger: Ledger, stream: EventStream) -> None:
+    def __init__(self, ledger: Ledger, stream: EventStream | Chain) -> None:
         self._ledger = ledger
         self._stream = stream
         self._primed: deque[AudioChunk | Mark | Done] = deque()
@@ -175,7 +192,7 @@ class Speech:
 
     @property
     def _proven(self) -> bool:
-        return self._seconds >= SHORTEST and self._peak > SILENCE
+        return not is_empty(self._seconds, self._peak)
 
     async def prime(self) -> None:
         """Read ahead to audio that is long enough and not silent. Raises EmptyAudio or the stream's fault."""
@@ -183,7 +200,7 @@ class Speech:
             while not self._proven:
                 event = await self._next()
                 if isinstance(event, Done):
-                    raise EmptyAudio(_emptiness(self._seconds, self._ledger.model), seconds=round(self._seconds, 4))
+                    raise EmptyAudio(emptiness(self._seconds, self._ledger.model), seconds=round(self._seconds, 4))
                 self._primed.append(event)
         except BaseException as error:
             self._stream.close()
@@ -244,13 +261,3 @@ class Speech:
         """The caller leaves. The model stops within one chunk; after a complete answer this does nothing."""
         self._stream.close()
         self._ledger.close("cancelled")
-
-
-def _emptiness(seconds: float, model: str) -> str:
-    if seconds == 0:
-        what = "no audio"
-    elif seconds < SHORTEST:
-        what = f"only {seconds * 1000:.0f} ms of audio"
-    else:
-        what = "only silence"
-    return f"model {model!r} gave {what} for this text; try again, or another wording or seed"

@@ -79,6 +79,8 @@ class ToneLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     crash_load: bool = False
     concurrency: Annotated[int, Meta(ge=1)] = 16
     live_text: Annotated[bool, Meta(description="read text as it arrives (`speak_live`)")] = False
+    dialogue: Annotated[bool, Meta(description="play all turns of a dialogue at once")] = False
+    phonemes: Annotated[bool, Meta(description="play /phonemes/, as any other text")] = False
 
 
 class Tone:
@@ -100,7 +102,9 @@ class Tone:
         if options.crash_load:
             _kill_this_process()
         self.concurrency = options.concurrency
-        self.capabilities = msgspec.structs.replace(self.capabilities, live_text=options.live_text)
+        self.capabilities = msgspec.structs.replace(
+            self.capabilities, live_text=options.live_text, dialogue=options.dialogue, phonemes=options.phonemes
+        )
         _symbols(SYMBOL)
 
     def voices(self) -> list[Voice]:
@@ -120,6 +124,8 @@ class Tone:
 
     def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
         """Yield chunks of `chunk_ms`, and marks if asked for."""
+        if request.turns:
+            return self._speak_turns(request, stop)
         options = _convert(request.options, ToneOptions)
         text = request.text or ""
         if not text:
@@ -135,6 +141,26 @@ class Tone:
         """Yield the chunks of each piece as it comes."""
         options = _convert(request.options, ToneOptions)
         return self._play(request, options, _live_score(pieces, request.speed, options.chunk_ms), [], stop)
+
+    def _speak_turns(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Each turn as its voice of the cast plays it, with no gap between them."""
+        cast = getattr(request, "cast", {})
+        seconds, chars = 0.0, 0
+        for turn in request.turns:
+            voice = cast[turn.speaker]
+            said = SpeechRequest(
+                text=turn.text, voice=voice.voice, references=voice.references, speed=request.speed, seed=request.seed
+            )
+            said.options = request.options
+            begin = seconds
+            for event in self.speak(said, stop):
+                span = None if event.span is None else (event.span[0] + chars, event.span[1] + chars)
+                if isinstance(event, AudioChunk):
+                    seconds += event.seconds
+                    yield msgspec.structs.replace(event, span=span)
+                else:
+                    yield msgspec.structs.replace(event, span=span, start=begin + event.start, end=begin + event.end)
+            chars += len(turn.text) + 1
 
     def _play(
         self,

@@ -11,7 +11,7 @@ LONGEST = 30.0
 """Seconds of one pause at most."""
 
 _BEGIN = re.compile(r"\[\s*pause\s*:", re.I)
-_PAUSE = re.compile(r"\[\s*pause\s*:\s*(?P<number>\d{1,6}(?:\.\d{1,6})?)\s*(?P<unit>ms|s)\s*\]", re.I | re.A)
+_PAUSE = re.compile(r"\[pause:(?P<number>\d{1,6}(?:\.\d{1,6})?)(?P<unit>ms|s)\]", re.I | re.A)
 
 
 class Stretch(NamedTuple):

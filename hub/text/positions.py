@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hub.contract.event import Span
-from hub.text.speakable import clean
 
 
 class Change(NamedTuple):
@@ -64,22 +63,6 @@ def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> Rewri
         changes.append(Change(start, end, length, length + len(words)))
         at, length = end, length + len(words)
     return Rewritten("".join([*parts, text[at:]]), Positions(changes))
-
-
-def cleaned(text: str) -> Rewritten:
-    """`hub.text.speakable.clean`, with the way back."""
-    after = clean(text)
-    if after == text:
-        return Rewritten(text, Positions())
-    changes: list[Change] = []
-    place = 0
-    for old, char in enumerate(text):
-        kept = after[place : place + 1]
-        if char != kept and not (kept == "\n" and char.isspace()):
-            changes.append(Change(old, old + 1, place, place))
-        else:
-            place += 1
-    return Rewritten(after, Positions(changes))
 
 
 _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from hub.contract.errors import InvalidRequest
 from hub.text.pauses import without_pauses
@@ -16,14 +15,8 @@ LONGEST_WORD, LONGEST_SPELLING = 200, 1000
 _UNSPACED = {"han", "kana", "hangul", "bopomofo", "thai", "lao", "khmer", "myanmar", "tibetan", "yi"}
 """Scripts that set no space between words, or write particles onto them: there a word is found anywhere."""
 
-_PREFIX = 3
-
-
-class _Entry(NamedTuple):
-    word: str
-    folded: str
-    exact: bool
-    spelling: str
+_PREFIX = 2
+"""Characters that tell which lengths of words may follow."""
 
 
 class Pronunciations:
@@ -36,37 +29,43 @@ class Pronunciations:
     def __init__(self, entries: Mapping[str, str]) -> None:
         """Raises InvalidRequest for an entry that cannot be used."""
         self.phonemes = ""  # a word that is spelled in phonemes; "" if none is
-        self._entries: dict[str, list[_Entry]] = {}
+        self._exact: dict[str, str] = {}
+        self._folded: dict[str, str] = {}
+        lengths: dict[str, set[int]] = {}
         for word, spelling in entries.items():
             check_entry(word, spelling)
             if is_phonemes(spelling):
                 self.phonemes = word
-            for form in sorted({word, *(unicodedata.normalize(kind, word) for kind in ("NFC", "NFD"))}):
-                entry = _Entry(form, _folded(form), word != word.lower(), spelling)
-                self._entries.setdefault(entry.folded[:_PREFIX], []).append(entry)
-        for group in self._entries.values():
-            group.sort(key=lambda entry: (-len(entry.word), not entry.exact))
+            for form in {word, *(unicodedata.normalize(kind, word) for kind in ("NFC", "NFD"))}:
+                folded = _folded(form)
+                known, key = (self._folded, folded) if word == word.lower() else (self._exact, form)
+                known[key] = spelling
+                lengths.setdefault(folded[:_PREFIX], set()).add(len(form))
+        self._lengths = {prefix: sorted(found, reverse=True) for prefix, found in lengths.items()}
 
     def find(self, text: str) -> Iterator[tuple[int, int, str]]:
         """(start, end, spelling) of each word in `text`, in order; none overlaps another."""
-        if not self._entries:
+        if not self._lengths:
             return
         folded, at = _folded(text), 0
         while at < len(text):
-            entry = self._entry_at(text, folded, at)
-            if entry is None:
+            found = self._word_at(text, folded, at)
+            if found is None:
                 at += 1
             else:
-                yield at, at + len(entry.word), entry.spelling
-                at += len(entry.word)
+                length, spelling = found
+                yield at, at + length, spelling
+                at += length
 
-    def _entry_at(self, text: str, folded: str, at: int) -> _Entry | None:
-        for length in range(_PREFIX, 0, -1):
-            for entry in self._entries.get(folded[at : at + length], ()):
-                if (text if entry.exact else folded).startswith(entry.word if entry.exact else entry.folded, at):
-                    end = at + len(entry.word)
-                    if _is_word_edge(text, at - 1, at) and _is_word_edge(text, end, end - 1):
-                        return entry
+    def _word_at(self, text: str, folded: str, at: int) -> tuple[int, str] | None:
+        for prefix in range(_PREFIX, 0, -1):
+            for length in self._lengths.get(folded[at : at + prefix], ()):
+                end = at + length
+                spelling = self._exact.get(text[at:end])
+                if spelling is None:
+                    spelling = self._folded.get(folded[at:end])
+                if spelling is not None and _is_word_edge(text, at - 1, at) and _is_word_edge(text, end, end - 1):
+                    return length, spelling
         return None
 
 

@@ -138,6 +138,7 @@ def test_hooks_are_the_ones_documented():
         "register_routes",
         "register_encoders",
         "register_text_filters",
+        "register_scenes",
         "register_commands",
         "register_observers",
         "register_task_kinds",

@@ -62,3 +62,4 @@ def test_a_large_dictionary_in_a_long_text_takes_no_age():
     found = list(Pronunciations(entries).find(text))
     assert len(found) == 9_000
     assert found[-1][2] == "spelling 8999"
+    assert list(Pronunciations(entries).find(25_000 * "wor ")) == []  # begins as all of them do

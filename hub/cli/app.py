@@ -18,6 +18,7 @@ from hub.cli.say import say
 from hub.cli.serve import serve
 from hub.cli.session import Session, session_options
 from hub.cli.tasks import tasks
+from hub.cli.voices import voices
 from hub.cli.wyoming import wyoming
 from hub.version import __version__
 
@@ -72,7 +73,7 @@ def cli() -> None:
     """
 
 
-for command in (say, book, serve, tasks, models, backends, plugins, check, bench, wyoming):
+for command in (say, book, serve, tasks, models, voices, backends, plugins, check, bench, wyoming):
     cli.add_command(command)
 
 

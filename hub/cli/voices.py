@@ -1,0 +1,231 @@
+"""`ttshub voices`: the voices that the hub keeps, on this machine or on a running hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hub.cli.report import echo_json, echo_table, plain
+from hub.cli.session import Session, json_option, session_options, url_options
+
+if TYPE_CHECKING:
+    from hub.cli.shelf import Shelf, Voice
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@click.group()
+def voices() -> None:
+    """List, keep, import and export voices.
+
+    A voice is a folder of recordings with transcripts, in the data folder of this machine;
+    with --url it is that of a running hub.
+    """
+
+
+def _command(name: str) -> Callable[[Function], Any]:
+    """A command of the group, with the options that all of them take."""
+
+    def decorate(function: Function) -> Any:
+        return voices.command(name)(session_options(url_options(json_option(click.pass_obj(function)))))
+
+    return decorate
+
+
+def _run(session: Session, url: str | None, api_key: str | None, work: Callable[[Shelf], Any]) -> Any:
+    """`work` (a coroutine function) on the shelf; its result."""
+    from hub.cli.shelf import open_shelf
+
+    async def run() -> Any:
+        async with open_shelf(session, url, api_key) as shelf:
+            return await work(shelf)
+
+    return session.run(run())
+
+
+@_command("list")
+@click.option("--model", help="Only what this model can use")
+def list_voices(session: Session, url: str | None, api_key: str | None, as_json: bool, model: str | None) -> None:
+    """List all voices, and which models can use them.
+
+    Presets are listed with --url, of the models that have been up.
+    """
+    found = _run(session, url, api_key, lambda shelf: shelf.catalog(model))
+    if as_json:
+        echo_json(found)
+        return
+    columns = ("voice", "kind", "languages", "recordings", "models")
+    echo_table(columns, (_row(voice) for voice in found["voices"]))
+    for problem in found["problems"]:
+        click.echo(f"{problem['id']}: {problem['problem']}", err=True)
+
+
+def _row(voice: Voice) -> tuple[str, ...]:
+    seconds = sum(recording.get("seconds", 0.0) for recording in voice["recordings"])
+    recordings = f"{len(voice['recordings'])} ({seconds:.1f} s)" if voice["recordings"] else ""
+    usable = [plain(name) for name, fit in voice["models"].items() if fit["usable"]]
+    return plain(voice["id"]), voice["kind"], ", ".join(voice["languages"]), recordings, ", ".join(usable)
+
+
+@_command("show")
+@click.argument("id")
+def show(session: Session, url: str | None, api_key: str | None, as_json: bool, id: str) -> None:
+    """Show a voice: its recordings, and which models can use it and why not."""
+    _show(_run(session, url, api_key, lambda shelf: shelf.get(id)), as_json)
+
+
+def _show(voice: Voice, as_json: bool) -> None:
+    if as_json:
+        echo_json(voice)
+        return
+    for name in ("id", "kind", "name", "languages", "tags", "description", "consent"):
+        if value := voice[name]:
+            click.echo(f"{name}: {value if isinstance(value, str) else ', '.join(value)}")
+    for recording in voice["recordings"]:
+        words = recording.get("text") or "(no transcript)"
+        click.echo(f"{recording['file']}: {recording['seconds']:.1f} s, {recording['sample_rate']} Hz: {words}")
+    for name, fit in voice["models"].items():
+        click.echo(f"{name}: {'yes' if fit['usable'] else fit['reason']}")
+
+
+@_command("add")
+@click.argument("id")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--text", "texts", multiple=True, help="What is said, once for each file [default: FILE's .txt or .lab]")
+@click.option("--name", default="", help="A name to show [default: the id]")
+@click.option("--language", help="BCP 47 tag, such as en or zh-CN")
+@click.option("--tag", "tags", multiple=True, help="May be repeated")
+@click.option("--description", default="")
+@click.option("--consent", default="", help="Who allowed the use of the voice")
+def add(
+    session: Session,
+    url: str | None,
+    api_key: str | None,
+    as_json: bool,
+    id: str,
+    files: tuple[Path, ...],
+    texts: tuple[str, ...],
+    **facts: Any,
+) -> None:
+    """Keep the recordings FILES as the voice ID."""
+    from hub.service.voice_import import Foreign, transcript_beside
+
+    if texts and len(texts) != len(files):
+        raise click.UsageError(f"there are {len(files)} files and {len(texts)} --text: give one for each file, or none")
+    transcripts = texts or [transcript_beside(file) for file in files]
+    found = Foreign(id=id, recordings=[*zip(files, transcripts, strict=True)], facts=facts)
+    _show(_run(session, url, api_key, lambda shelf: shelf.add(found.read())), as_json)
+
+
+@_command("rename")
+@click.argument("id")
+@click.argument("new_id")
+def rename(session: Session, url: str | None, api_key: str | None, as_json: bool, id: str, new_id: str) -> None:
+    """Change the id of a voice."""
+    _show(_run(session, url, api_key, lambda shelf: shelf.rename(id, new_id)), as_json)
+
+
+@_command("remove")
+@click.argument("ids", nargs=-1, required=True)
+def remove(session: Session, url: str | None, api_key: str | None, as_json: bool, ids: tuple[str, ...]) -> None:
+    """Remove voices, with their recordings."""
+
+    async def work(shelf: Shelf) -> None:
+        for id in ids:
+            await shelf.remove(id)
+
+    _run(session, url, api_key, work)
+    if as_json:
+        echo_json({"removed": ids})
+
+
+@_command("import")
+@click.argument("place", type=click.Path(exists=True, path_type=Path))
+def import_voices(session: Session, url: str | None, api_key: str | None, as_json: bool, place: Path) -> None:
+    """Keep the voices of another program's folder PLACE.
+
+    fish-speech's references, Higgs Audio's voice_prompts, GPT-SoVITS' .list files, or
+    voices that were exported. What is there already is left as it is.
+    """
+    from hub.contract.errors import Conflict, HubError
+    from hub.service.voice_import import find_voices
+
+    async def work(shelf: Shelf) -> Any:
+        rows = []
+        for found in find_voices(place):
+            more = f"; {found.left_out} further recordings left out" if found.left_out else ""
+            try:
+                voice = await shelf.add(found.read())
+                rows.append(
+                    {"voice": found.id, "outcome": "kept", "why": f"{len(voice['recordings'])} recordings{more}"}
+                )
+            except HubError as error:
+                outcome = "skipped" if isinstance(error, Conflict) else "failed"
+                rows.append({"voice": found.id, "outcome": outcome, "why": error.message})
+        return rows
+
+    rows = _run(session, url, api_key, work)
+    if as_json:
+        echo_json(rows)
+    else:
+        echo_table(("voice", "outcome", "why"), ([plain(cell) for cell in row.values()] for row in rows))
+    if any(row["outcome"] == "failed" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+@_command("export")
+@click.argument("ids", nargs=-1)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write to")
+def export(
+    session: Session, url: str | None, api_key: str | None, as_json: bool, ids: tuple[str, ...], out: Path
+) -> None:
+    """Write voices (all, if no IDS are given) as folders that any hub can take.
+
+    A folder for each voice: its recordings, a .txt beside each, and voice.json.
+    """
+    from hub.service.folder import exclusive, storing, write_folder
+    from hub.service.voice_ids import check_id
+
+    async def work(shelf: Shelf) -> Any:
+        stored = [voice["id"] for voice in (await shelf.catalog(None))["voices"] if voice["kind"] == "stored"]
+        written = []
+        for id in ids or stored:
+            files = await _files(shelf, await shelf.get(id))
+            with storing(f"voice {id!r}"), exclusive(out):
+                write_folder(out / check_id(id), files)
+            written.append(id)
+        return written
+
+    written = _run(session, url, api_key, work)
+    (out / ".lock").unlink(missing_ok=True)
+    if as_json:
+        echo_json({"written": written})
+    else:
+        click.echo(f"{len(written)} voices written to {out}")
+
+
+async def _files(shelf: Shelf, voice: Voice) -> dict[str, bytes]:
+    from hub.contract.errors import InvalidRequest
+    from hub.service.voice_folder import FACTS, Facts, facts_file
+
+    if voice["kind"] != "stored":
+        raise InvalidRequest(f"{voice['id']!r} is a preset: it has no recordings that could be exported")
+    facts = Facts(
+        name=voice["name"],
+        language=next(iter(voice["languages"]), None),
+        tags=tuple(voice["tags"]),
+        description=voice["description"],
+        consent=voice["consent"],
+        created=voice["created"],
+        updated=voice["updated"],
+    )
+    files = {FACTS: facts_file(facts)}
+    for number, recording in enumerate(voice["recordings"]):
+        name = Path(recording["file"]).name
+        files[name] = await shelf.recording(voice["id"], number)
+        if recording.get("text"):
+            files[str(Path(name).with_suffix(".txt"))] = f"{recording['text']}\n".encode()
+    return files

@@ -71,6 +71,7 @@ class Marker:
         self._sentences: deque[Sentence] = deque()
         self._stretches: list[_Stretch] = []
         self._seconds = 0.0
+        self._lead = 0.0  # of silence, before the first stretch
         self._needless = False
 
     def text(self, piece: str) -> None:
@@ -96,11 +97,13 @@ class Marker:
         start, self._seconds = self._seconds, self._seconds + chunk.seconds
         last = self._stretches[-1] if self._stretches else None
         if chunk.span is None and not any(chunk.pcm):
+            if last is None:
+                self._lead = self._seconds
             return  # a pause belongs to nobody
         if last is not None and chunk.span in (None, last.span):
             last.end = self._seconds
         elif chunk.span is not None:
-            self._stretches.append(_Stretch(chunk.span, start if last else 0.0, self._seconds))
+            self._stretches.append(_Stretch(chunk.span, start if last else self._lead, self._seconds))
 
     def _complete(self, ended: bool) -> Iterator[Mark]:
         begun = self._stretches[-1].span[0] if self._stretches else 0

@@ -90,7 +90,8 @@ def invoke(tmp_path, site, monkeypatch):
 def served(tmp_path_factory, site):
     """A running hub: the environment that leads to it. It asks for a key."""
     folder = tmp_path_factory.mktemp("served")
-    (folder / "hub.toml").write_text(TONE + '[[auth.keys]]\nname = "tests"\nkey = "env:KEY"\n')
+    data = f'data = "{folder / "data"}"\n'
+    (folder / "hub.toml").write_text(data + TONE + '[[auth.keys]]\nname = "tests"\nkey = "env:KEY"\n')
     program = Program(folder, site)
     process = program.start("serve", "--port", 0, environ={"KEY": "a-key-for-tests"}, stderr=None)
     line = process.stdout.readline().decode()

@@ -25,6 +25,10 @@ CHECKS = [
 OPERATIONS = {
     ("POST", "/v1/speech"): 120,
     ("POST", "/v1/audio/speech"): 120,
+    ("POST", "/v1/text-to-speech/{voice_id}"): 40,
+    ("POST", "/v1/text-to-speech/{voice_id}/stream"): 20,
+    ("POST", "/v1/text-to-speech/{voice_id}/with-timestamps"): 20,
+    ("POST", "/v1/text-to-speech/{voice_id}/stream/with-timestamps"): 20,
     ("GET", "/v1/models"): 5,
     ("GET", "/v1/models/{model}"): 20,
     ("POST", "/v1/models/{model}/load"): 10,

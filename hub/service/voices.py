@@ -132,9 +132,10 @@ class VoiceLibrary:
         return VoiceFit(usable=not reason, reason=reason)
 
     async def prepared(self, model: Model, id: str) -> bytes | None:
-        """What `make_voice` of `model` makes of the voice; None if it makes nothing. Starts the model."""
-        await model.start()
-        return await self.state(model, await asyncio.to_thread(self.open, id))
+        """What `make_voice` of `model` makes of the voice; None if it makes nothing. Loads the model."""
+        opened = await asyncio.to_thread(self.open, id)
+        async with model.hold():
+            return await self.state(model, opened)
 
     async def state(self, model: Model, opened: Opened) -> bytes | None:
         """The same, of a started model and a voice that has been opened. Made once, however many ask at once."""

@@ -1,0 +1,24 @@
+"""docs/voices.md: its commands are run, its settings are those there are."""
+
+import tomllib
+
+from msgspec import convert
+from pages import blocks, read
+
+from hub.settings import ReferenceSettings
+from hub.settings import Settings as HubSettings
+
+
+def test_the_commands_run(shell):
+    assert shell.follow("docs/voices.md") >= 8
+
+
+def test_the_settings_are_the_defaults_but_for_the_roots():
+    (block,) = [block for block in blocks(read("docs/voices.md")) if block.language == "toml"]
+    shown = convert(tomllib.loads(block.text), HubSettings).references
+    assert shown.roots == ("takes",)
+    assert (shown.urls, shown.private_addresses, shown.url_timeout) == (
+        ReferenceSettings().urls,
+        ReferenceSettings().private_addresses,
+        ReferenceSettings().url_timeout,
+    )

@@ -14,7 +14,9 @@ from hub.cli.book import book
 from hub.cli.check import check
 from hub.cli.models import models
 from hub.cli.plugins import plugins
+from hub.cli.pull import pull
 from hub.cli.say import say
+from hub.cli.scenes import scenes
 from hub.cli.serve import serve
 from hub.cli.session import Session, session_options
 from hub.cli.tasks import tasks
@@ -73,7 +75,7 @@ def cli() -> None:
     """
 
 
-for command in (say, book, serve, tasks, models, voices, backends, plugins, check, bench, wyoming):
+for command in (say, book, serve, tasks, models, voices, scenes, backends, pull, plugins, check, bench, wyoming):
     cli.add_command(command)
 
 

@@ -3,7 +3,7 @@
 Needs only the standard library and msgspec, so that any interpreter can import it.
 """
 
-from hub.contract.backend import CONTRACT, BackendSpec, Capabilities, Live, ModelConfig, Stop, Synthesizer
+from hub.contract.backend import CONTRACT, BackendSpec, Capabilities, Checkpoint, Live, ModelConfig, Stop, Synthesizer
 from hub.contract.event import AudioChunk, Done, Fault, Mark, Span, SpeechEvent
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.scene import Scene
@@ -18,6 +18,7 @@ __all__ = [
     "BackendSpec",
     "Capabilities",
     "CastVoice",
+    "Checkpoint",
     "Done",
     "Fault",
     "Live",

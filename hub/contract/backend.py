@@ -46,12 +46,34 @@ class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
     conversion: bool = False
 
 
+class Checkpoint(Struct, kw_only=True, frozen=True):
+    """Weights that a backend loads and where they are published, for `ttshub pull`.
+
+    `huggingface` and `modelscope` are repository ids ("" where it is not published); `revision` is a branch, tag or
+    commit of the first, `modelscope_revision` of the second ("" is their default branch). `files` are patterns of the
+    paths to fetch (`*` also crosses `/`; none: all); `sha256` pins files by path; `size` is about what is fetched, in
+    bytes. `model` holds further keys of a `[models.NAME]` table that this checkpoint wants.
+    """
+
+    huggingface: str = ""
+    modelscope: str = ""
+    revision: str = ""
+    modelscope_revision: str = ""
+    files: tuple[str, ...] = ()
+    sha256: dict[str, str] = {}
+    size: int = 0
+    licence: str = ""
+    description: str = ""
+    model: dict[str, Any] = {}
+
+
 class BackendSpec(Struct, kw_only=True, frozen=True):
     """One model family, as its plugin registers it.
 
     `synthesizer` is `module:Class`, a string, so that registering imports nothing heavy. `options` is the
     Struct that validates `SpeechRequest.options`; its schema is published. `default_models` are models
-    that exist without any configuration (name -> ModelConfig keywords).
+    that exist without any configuration (name -> ModelConfig keywords). `checkpoints` are the weights that can be
+    pulled (variant -> Checkpoint), the recommended one first.
     """
 
     name: str
@@ -61,6 +83,7 @@ class BackendSpec(Struct, kw_only=True, frozen=True):
     capabilities: Capabilities = Capabilities()
     options: type[Struct] | None = None
     default_models: dict[str, dict[str, Any]] = {}
+    checkpoints: dict[str, Checkpoint] = {}
     licence: str = ""
     homepage: str = ""
     contract: int = CONTRACT

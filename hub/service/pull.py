@@ -1,0 +1,250 @@
+"""pull(): a backend's checkpoint, on this machine, complete and checked.
+
+The folder keeps a list of what was verified (`.checkpoint.json`), so that a second pull fetches only what is missing or
+changed, and an offline one can tell whether all is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from hub.contract.backend import Checkpoint
+from hub.service import repositories
+from hub.service.folder import exclusive, write_file
+from hub.service.memory import show_size
+from hub.service.repositories import Listing
+from hub.service.transfer import PullFailed, RemoteFile, matches, transfer
+
+Source = Literal["hf", "modelscope"]
+
+VERIFIED = ".checkpoint.json"
+CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
+
+
+class VerifiedFile(Struct, kw_only=True, frozen=True):
+    """A file whose checksum was right when it had this size and time of change (nanoseconds)."""
+
+    size: int
+    checksum: str
+    changed: int
+
+
+class Verified(Struct, kw_only=True):
+    """What a folder holds of which repository. `complete`: all that the checkpoint asks for."""
+
+    source: str
+    repository: str
+    revision: str
+    complete: bool = False
+    files: dict[str, VerifiedFile] = {}
+
+
+class Pulled(Struct, kw_only=True, frozen=True):
+    """What `pull` has done: where all is, its exact revision, how many files and bytes, and how many were fetched."""
+
+    folder: str
+    source: str
+    repository: str
+    revision: str
+    files: int
+    size: int
+    fetched: int
+
+
+class Watcher(Protocol):
+    """Is told how a pull goes."""
+
+    def begin(self, files: int, size: int) -> None:
+        """So many files and bytes are wanted."""
+        ...
+
+    def file(self, path: str) -> None:
+        """This one is next."""
+        ...
+
+    def progress(self, size: int) -> None:
+        """So many bytes more are there; less, if it is negative."""
+        ...
+
+
+class Nobody:
+    """A `Watcher` that does not look."""
+
+    def begin(self, files: int, size: int) -> None:
+        """See `Watcher`."""
+
+    def file(self, path: str) -> None:
+        """See `Watcher`."""
+
+    def progress(self, size: int) -> None:
+        """See `Watcher`."""
+
+
+def pull(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    source: Source | None = None,
+    revision: str = "",
+    offline: bool = False,
+    watcher: Watcher | None = None,
+) -> Pulled:
+    """Bring `checkpoint` to `folder` from `source` (default: Hugging Face, where it is published there).
+
+    Raises PullFailed, and OSError of the disk. Blocks; what was fetched before an interruption is kept.
+    """
+    if offline:
+        return check(folder)
+    chosen = source or ("hf" if checkpoint.huggingface else "modelscope")
+    timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+    with httpx.Client(timeout=timeout, follow_redirects=True) as client, exclusive(folder):
+        listing = _list(client, checkpoint, chosen, revision)
+        files = [_pinned(file, checkpoint) for file in _wanted(listing, checkpoint)]
+        verified = _read(folder) or Verified(source=chosen, repository="", revision="")
+        verified.source, verified.repository, verified.revision = chosen, listing.repository, listing.revision
+        verified.complete = False
+        fetched = _bring(client, files, folder, verified, listing.headers, watcher or Nobody())
+        verified.files = {file.path: verified.files[file.path] for file in files}
+        verified.complete = True
+        _write(folder, verified)
+    return _pulled(folder, verified, fetched)
+
+
+def check(folder: Path) -> Pulled:
+    """What an earlier pull has brought to `folder`, without a network. Raises PullFailed if it is not complete."""
+    verified = _read(folder)
+    if verified is None or not verified.complete:
+        raise PullFailed("incomplete", f"the checkpoint in {folder} is not complete", "pull it without --offline")
+    for path, known in verified.files.items():
+        if not (folder / path).is_file() or (folder / path).stat().st_size != known.size:
+            raise PullFailed("incomplete", f"{path} in {folder} is missing or was changed", "pull without --offline")
+    return _pulled(folder, verified, 0)
+
+
+def _list(client: httpx.Client, checkpoint: Checkpoint, source: Source, revision: str) -> Listing:
+    if source == "hf":
+        if not checkpoint.huggingface:
+            raise PullFailed("not_found", "this checkpoint is not at Hugging Face", "use --source modelscope")
+        return repositories.huggingface(checkpoint.huggingface, revision or checkpoint.revision)
+    if not checkpoint.modelscope:
+        raise PullFailed("not_found", "this checkpoint is not at ModelScope", "use --source hf")
+    return repositories.modelscope(client, checkpoint.modelscope, revision or checkpoint.modelscope_revision)
+
+
+def _wanted(listing: Listing, checkpoint: Checkpoint) -> Iterable[RemoteFile]:
+    """The files that the checkpoint asks for. No file leaves the folder, whatever the server calls it."""
+    files = [file for file in listing.files if not checkpoint.files or _any(file.path, checkpoint.files)]
+    if not files:
+        raise PullFailed("not_found", f"{listing.repository} has none of the files {', '.join(checkpoint.files)}")
+    for file in files:
+        parts = PurePosixPath(file.path).parts
+        if file.path.startswith("/") or not parts or {"..", "."} & set(parts) or "\\" in file.path or ":" in parts[0]:
+            raise PullFailed("source_failed", f"{listing.repository} has a file with a dangerous name: {file.path!r}")
+    return files
+
+
+def _any(path: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def _pinned(file: RemoteFile, checkpoint: Checkpoint) -> RemoteFile:
+    pin = checkpoint.sha256.get(file.path)
+    if pin is None:
+        return file
+    if file.sha256 and file.sha256 != pin:
+        raise PullFailed(
+            "checksum_mismatch",
+            f"{file.path}: this source lists another file than the one that the plugin was made for",
+            "check --revision; if it is right, ask the plugin's author",
+        )
+    return msgspec.structs.replace(file, sha256=pin, blob="")
+
+
+def _bring(
+    client: httpx.Client,
+    files: list[RemoteFile],
+    folder: Path,
+    verified: Verified,
+    headers: dict[str, str],
+    watcher: Watcher,
+) -> int:
+    """Fetch what is not there, file by file; returns how many bytes that were."""
+    watcher.begin(len(files), sum(file.size for file in files))
+    missing: list[RemoteFile] = []
+    for file in files:
+        if _have(folder, file, verified):
+            watcher.progress(file.size)
+        else:
+            missing.append(file)
+    _check_space(folder, missing)
+    for file in missing:
+        watcher.file(file.path)
+        transfer(client, file, folder / file.path, headers=headers, progress=watcher.progress)
+        _note(folder, file, verified)
+        _write(folder, verified)
+    return sum(file.size for file in missing)
+
+
+def _have(folder: Path, file: RemoteFile, verified: Verified) -> bool:
+    """Whether the file is here already; one that nobody has checked is checked now."""
+    path = folder / file.path
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    known = verified.files.get(file.path)
+    if known is not None and known == _as_it_is(path, file):
+        return True
+    if not matches(path, file):
+        return False
+    _note(folder, file, verified)
+    return True
+
+
+def _note(folder: Path, file: RemoteFile, verified: Verified) -> None:
+    verified.files[file.path] = _as_it_is(folder / file.path, file)
+
+
+def _as_it_is(path: Path, file: RemoteFile) -> VerifiedFile:
+    return VerifiedFile(size=file.size, checksum=file.sha256 or file.blob, changed=path.stat().st_mtime_ns)
+
+
+def _check_space(folder: Path, missing: list[RemoteFile]) -> None:
+    here = sum(part.stat().st_size for part in folder.rglob(".*.part"))
+    need, free = sum(file.size for file in missing) - here, shutil.disk_usage(folder).free
+    if need > free:
+        raise PullFailed(
+            "disk_full",
+            f"{show_size(need)} more are needed, {show_size(free)} are free",
+            "free some space, or use --dir",
+        )
+
+
+def _read(folder: Path) -> Verified | None:
+    try:
+        return msgspec.json.decode((folder / VERIFIED).read_bytes(), type=Verified)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _write(folder: Path, verified: Verified) -> None:
+    write_file(folder / VERIFIED, msgspec.json.encode(verified))
+
+
+def _pulled(folder: Path, verified: Verified, fetched: int) -> Pulled:
+    return Pulled(
+        folder=os.fspath(folder),
+        source=verified.source,
+        repository=verified.repository,
+        revision=verified.revision,
+        files=len(verified.files),
+        size=sum(file.size for file in verified.files.values()),
+        fetched=fetched,
+    )

@@ -1,0 +1,274 @@
+"""`ttshub pull` with the real huggingface_hub, against a publisher on loopback."""
+
+import json
+import random
+import time
+import tomllib
+
+import pytest
+from huggingface_hub.utils import close_session
+from publisher import COMMIT, publishing, sha256
+
+PLUGIN = """
+from hub import hookimpl
+from hub.contract import BackendSpec, Checkpoint
+
+@hookimpl
+def register_backends(settings):
+    both = dict(huggingface="acme/voice", modelscope="acme/voice", files=("*.json", "weights/*"))
+    return [
+        BackendSpec(name="acme", synthesizer="acme:Acme", licence="MIT", checkpoints={{
+            "small": Checkpoint(**both, size=300_000, model={{"dtype": "float16", "options": {{"beam size": 2}}}}),
+            "pinned": Checkpoint(**both, sha256={{"weights/model.bin": "{pin}"}}),
+            "nowhere": Checkpoint(huggingface="acme/gone"),
+            "mute": Checkpoint(modelscope="acme/gone"),
+            "old": Checkpoint(huggingface="acme/voice", revision="v0"),
+        }}),
+        BackendSpec(name="one", synthesizer="a:A", checkpoints={{"default": Checkpoint(huggingface="acme/voice")}}),
+        BackendSpec(name="none", synthesizer="acme:Acme"),
+    ]
+"""
+WEIGHTS = random.Random(1).randbytes(300_000)
+FILES = {
+    "config.json": b'{"rate": 24000}',
+    "weights/model.bin": WEIGHTS,
+    "weights/empty.txt": b"",
+    "README.md": b"not asked for",
+    ".gitattributes": b"*.bin lfs",
+}
+
+
+@pytest.fixture
+def publisher():
+    with publishing() as publisher:
+        publisher.files = dict(FILES)
+        yield publisher
+
+
+@pytest.fixture
+def pull(invoke, publisher, install, tmp_path, monkeypatch):
+    """Run `ttshub pull` in this process; the backends come from an installed plugin."""
+    site = tmp_path / "plugin"
+    install(site, "acme-plugin", "acme = acme_plugin", acme_plugin=PLUGIN.format(pin=sha256(WEIGHTS)))
+    monkeypatch.syspath_prepend(str(site))
+    environ = {
+        "HF_ENDPOINT": publisher.url,
+        "MODELSCOPE_ENDPOINT": publisher.url,
+        "TTSHUB_DATA": str(tmp_path / "data"),
+        "NO_PROXY": "*",
+    }
+
+    def run(*args, environ={}):  # noqa: B006
+        with monkeypatch.context() as patch:
+            for name, value in {**run.environ, **environ}.items():
+                patch.setenv(name, value)
+            return invoke("pull", *args)
+
+    run.environ = environ
+    run.site = site
+    run.folder = tmp_path / "data" / "models" / "acme" / "small"
+    yield run
+    close_session()
+
+
+@pytest.fixture
+def start(pull, program):
+    """The same in a process of its own."""
+    program.environ |= pull.environ
+    program.environ["PYTHONPATH"] = f"{pull.site}:{program.environ['PYTHONPATH']}"
+    return lambda *args, **environ: program.start("pull", *args, environ=environ)
+
+
+def held(folder):
+    """The files of a folder that are not the program's own notes."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if not path.name.startswith(".")}
+
+
+WANTED = {name: data for name, data in FILES.items() if name.endswith(".json") or name.startswith("weights/")}
+
+
+@pytest.mark.parametrize("source", ["hf", "modelscope"])
+def test_a_checkpoint_arrives_and_can_be_configured(pull, publisher, source):
+    done = pull("acme", "small", "--source", source)
+    assert done.exit_code == 0, done.stderr
+    assert held(pull.folder) == WANTED
+    assert (COMMIT if source == "hf" else "master") in done.stderr
+    model = tomllib.loads(done.stdout)["models"]["small"]
+    assert model == {
+        "backend": "acme",
+        "path": str(pull.folder),
+        "dtype": "float16",
+        "options": {"beam size": 2},
+    }
+    before = len(publisher.ranges("model.bin"))
+    again = json.loads(pull("acme", "small", "--source", source, "--json").stdout)
+    assert (again["fetched"], again["files"], again["size"]) == (0, 3, sum(map(len, WANTED.values())))
+    assert len(publisher.ranges("model.bin")) == before == 1
+
+
+def test_what_changed_is_fetched_again(pull, publisher):
+    pull("acme", "small")
+    (pull.folder / "config.json").write_bytes(b'{"rate": 99999}')  # as long as before
+    publisher.files["weights/model.bin"] = WEIGHTS[::-1]
+    assert pull("acme", "small").exit_code == 0
+    assert held(pull.folder) == WANTED | {"weights/model.bin": WEIGHTS[::-1]}
+
+
+@pytest.mark.parametrize("source", ["hf", "modelscope"])
+def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(pull, publisher, source):
+    publisher.cut = {"weights/model.bin": 120_000}
+    done = pull("acme", "small", "--source", source)
+    assert done.exit_code == 0, done.stderr
+    assert held(pull.folder) == WANTED
+    first, *others = publisher.ranges("model.bin")
+    starts = [int(wanted.removeprefix("bytes=").removesuffix("-")) for wanted in others]
+    assert first is None
+    assert starts == sorted(set(starts))
+    assert starts
+
+
+def test_a_killed_pull_goes_on_where_it_stopped(pull, start, publisher):
+    publisher.stuck = {"weights/model.bin": 200_000}
+    part = pull.folder / "weights" / f".model.bin.{sha256(WEIGHTS)[:16]}.part"
+    process = start("acme", "small")
+    deadline = time.monotonic() + 60
+    while not part.exists() or part.stat().st_size < 200_000:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    publisher.asked = []
+    assert pull("acme", "small").exit_code == 0
+    assert held(pull.folder) == WANTED
+    assert publisher.ranges("model.bin") == ["bytes=200000-"]
+    assert not part.exists()
+
+
+def test_a_server_that_cannot_go_on_begins_again(pull, publisher):
+    part = pull.folder / "weights" / f".model.bin.{sha256(WEIGHTS)[:16]}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(WEIGHTS[:1000])
+    publisher.deaf_to_range = True
+    assert pull("acme", "small").exit_code == 0
+    assert publisher.ranges("model.bin") == ["bytes=1000-"]
+    assert held(pull.folder) == WANTED
+
+
+def test_a_busy_server_is_asked_again(pull, publisher):
+    publisher.failing = 2
+    assert pull("acme", "small").exit_code == 0
+    assert held(pull.folder) == WANTED
+
+
+@pytest.mark.parametrize("source", ["hf", "modelscope"])
+@pytest.mark.parametrize("name", ["weights/model.bin", "config.json"])
+def test_a_wrong_checksum_is_refused_and_thrown_away(pull, publisher, source, name):
+    publisher.served = {name: FILES[name][:-1] + b"!"}
+    done = pull("acme", "small", "--source", source)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: checksum_mismatch\n  {name}: ")
+    assert name not in held(pull.folder)
+    assert not list(pull.folder.rglob(".*.part"))
+    assert pull("acme", "small", "--offline").exit_code == 1
+
+
+def test_a_file_other_than_the_pinned_one_is_not_even_fetched(pull, publisher):
+    assert pull("acme", "pinned").exit_code == 0
+    publisher.files["weights/model.bin"] = WEIGHTS[::-1]
+    publisher.asked = []
+    done = pull("acme", "pinned")
+    assert "another file than the one that the plugin was made for" in done.stderr
+    assert not publisher.ranges("model.bin")
+
+
+def test_files_that_want_out_of_their_folder_are_refused(pull, publisher, tmp_path):
+    publisher.files["weights/../../../../evil.json"] = b"{}"
+    done = pull("acme", "small")
+    assert "dangerous name" in done.stderr
+    assert not list(tmp_path.rglob("evil.json"))
+
+
+def test_gated_weights_say_what_to_do_and_a_token_opens_them(pull, publisher):
+    publisher.gated, publisher.token = True, "hf_secret"
+    done = pull("acme", "small")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: access_denied")
+    assert "HF_TOKEN" in done.stderr
+    assert pull("acme", "small", environ={"HF_TOKEN": "hf_secret"}).exit_code == 0
+    assert held(pull.folder) == WANTED
+    elsewhere = [allowed for path, _, allowed in publisher.asked if path.startswith("/cdn/")]
+    assert elsewhere
+    assert not any(elsewhere)  # the token is for the publisher, not for where it sends us
+    assert "hf_secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["acme", "nowhere"], "not_found", "no repository 'acme/gone'"),
+        (["acme", "mute"], "not_found", "no repository 'acme/gone'"),
+        (["acme", "mute", "--source", "hf"], "not_found", "--source modelscope"),
+        (["acme", "old"], "not_found", "no revision 'v0'"),
+        (["acme", "small", "--revision", "nope"], "not_found", "no revision 'nope'"),
+        (["acme", "small", "--offline"], "incomplete", "without --offline"),
+    ],
+)
+def test_what_is_not_there(pull, args, code, words):
+    done = pull(*args)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {code}\n")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nobody_answers(pull, start):
+    nobody = "http://127.0.0.1:9"
+    for source in ("hf", "modelscope"):
+        done = pull("acme", "small", "--source", source, environ={"HF_ENDPOINT": nobody, "MODELSCOPE_ENDPOINT": nobody})
+        assert done.exit_code == 4
+        assert done.stderr.startswith("error: source_unreachable")
+    _, words = start("acme", "small", HF_HUB_OFFLINE="1").communicate()
+    assert words.startswith(b"error: offline")
+
+
+def test_offline_asks_nobody_and_notices_what_is_missing(pull, publisher):
+    pull("acme", "small")
+    publisher.asked = []
+    done = pull("acme", "small", "--offline", environ={"HF_ENDPOINT": "http://127.0.0.1:9"})
+    assert done.exit_code == 0
+    assert "[models.small]" in done.stdout
+    assert publisher.asked == []
+    (pull.folder / "config.json").unlink()
+    assert "config.json" in pull("acme", "small", "--offline").stderr
+
+
+def test_another_folder_and_the_only_variant(pull, tmp_path):
+    done = pull("one", "--dir", tmp_path / "my weights")
+    assert done.exit_code == 0
+    assert tomllib.loads(done.stdout)["models"]["one"]["path"] == str(tmp_path / "my weights")
+    assert held(tmp_path / "my weights") == {name: data for name, data in FILES.items() if name != ".gitattributes"}
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(pull, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = pull("one", "--dir", tmp_path / "file" / "below")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: storage_failed")
+
+
+def test_listing_and_wrong_usage(pull):
+    table = pull().stdout
+    assert "acme/voice" in table
+    assert "293 KiB" in table
+    assert set(json.loads(pull("--json").stdout)) == {"acme", "one"}
+    for args, words in {
+        ("acme",): "small, pinned, nowhere, mute, old",
+        ("acme", "huge"): "no checkpoint 'huge'",
+        ("none",): "nothing to pull",
+        ("who",): "no backend 'who'",
+    }.items():
+        done = pull(*args)
+        assert done.exit_code == 2
+        assert words in done.stderr

@@ -94,7 +94,7 @@ class Audio(Struct, tag="audio", kw_only=True, omit_defaults=True):
 
 
 class Marked(Struct, tag="mark", kw_only=True, omit_defaults=True):
-    """A Mark. Times are seconds from the start of the utterance's audio."""
+    """A Mark. Times are seconds from the start of the utterance's audio; `speaker` is told in a dialogue."""
 
     utterance: str = ""
     kind: str
@@ -103,6 +103,7 @@ class Marked(Struct, tag="mark", kw_only=True, omit_defaults=True):
     text: str
     span: Span | None
     estimated: bool
+    speaker: str | None = None
 
     @classmethod
     def of(cls, mark: Mark, utterance: str = "") -> Marked:
@@ -116,6 +117,7 @@ class Marked(Struct, tag="mark", kw_only=True, omit_defaults=True):
             text=mark.text,
             span=mark.span,
             estimated=mark.estimated,
+            speaker=mark.speaker,
         )
 
 

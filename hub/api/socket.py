@@ -175,7 +175,7 @@ class Session:
         if self._closing and not isinstance(message, messages.Cancel):
             raise InvalidRequest("nothing may follow `close`")
         if isinstance(message, messages.Configure):
-            model = check_live(self._hub, message.request())
+            model = await check_live(self._hub, message.request())
             self._config = message
             container = message.format.container
             await self._send(messages.Configured(model=model, container=container, audio=message.audio))

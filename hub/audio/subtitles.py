@@ -43,11 +43,12 @@ _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 class Cue(NamedTuple):
-    """`lines` are shown from `start` to `end`, in seconds."""
+    """`lines` are shown from `start` to `end`, in seconds; `speaker` says them, in a dialogue."""
 
     start: float
     end: float
     lines: tuple[str, ...]
+    speaker: str | None = None
 
 
 def subtitles(marks: Iterable[Mark], format: str) -> str:
@@ -75,20 +76,28 @@ def make_cues(marks: Iterable[Mark]) -> list[Cue]:
 
 
 def to_srt(cues: Iterable[Cue]) -> str:
-    """SubRip. What readers would take for a tag or for a line of times is kept apart by an invisible character."""
-    blocks = [
-        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n" + "".join(map(_srt_line, cue.lines))
-        for number, cue in enumerate(cues, 1)
-    ]
+    """SubRip. What readers would take for a tag or for a line of times is kept apart by an invisible character.
+
+    In a dialogue the first line of a speaker begins with the name.
+    """
+    blocks = []
+    speaker: str | None = None
+    for number, cue in enumerate(cues, 1):
+        name = f"{_plain(cue.speaker)}: " if cue.speaker and cue.speaker != speaker else ""
+        speaker = cue.speaker
+        lines = "".join(f"{_srt_text(line)}\n" for line in (name + cue.lines[0], *cue.lines[1:]))
+        blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{lines}")
     return "\n".join(blocks)
 
 
 def to_vtt(cues: Iterable[Cue]) -> str:
-    """WebVTT."""
-    blocks = [
-        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n" + "".join(map(_vtt_line, cue.lines)) for cue in cues
-    ]
-    return "\n".join(["WEBVTT\n", *blocks])
+    """WebVTT, with a voice tag on each cue of a dialogue."""
+    blocks = ["WEBVTT\n"]
+    for cue in cues:
+        voice = f"<v {_vtt_text(_plain(cue.speaker))}>" if cue.speaker else ""
+        lines = "".join(f"{line}\n" for line in map(_vtt_text, cue.lines))
+        blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{voice}{lines}")
+    return "\n".join(blocks)
 
 
 def word_marks(mark: Mark) -> list[Mark]:
@@ -103,7 +112,7 @@ def word_marks(mark: Mark) -> list[Mark]:
     for word in words:
         end = mark.end if word is words[-1] else at + pace * spoken_length(word[0])
         span = (offset + word.start(), offset + word.end()) if mark.span else None
-        marks.append(Mark("word", at, end, word[0], span, True))
+        marks.append(Mark("word", at, end, word[0], span, True, mark.speaker))
         at = end
     return marks
 
@@ -210,7 +219,7 @@ def _split(text: str, pieces: list[_Piece]) -> list[list[_Piece]]:
 
 def _cue(whole: Mark, pieces: list[_Piece]) -> Cue:
     text = whole.text[pieces[0].begin : pieces[-1].stop]
-    return Cue(pieces[0].start, pieces[-1].end, _wrap(text) or (_plain(text),))
+    return Cue(pieces[0].start, pieces[-1].end, _wrap(text) or (_plain(text),), whole.speaker)
 
 
 def _wrap(text: str) -> tuple[str, ...]:
@@ -240,7 +249,7 @@ def _readable(cues: list[Cue]) -> list[Cue]:
         if index + 1 < len(cues):
             wanted = start + max(SHORTEST, sum(map(_columns, cue.lines)) / READING)
             end = max(end, min(wanted, cues[index + 1].start))
-        readable.append(Cue(start, end, cue.lines))
+        readable.append(cue._replace(start=start, end=end))
     return readable
 
 
@@ -271,10 +280,10 @@ def _clock(seconds: float, point: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
 
 
-def _srt_line(line: str) -> str:
+def _srt_text(line: str) -> str:
     line = line.replace("-->", "--\u2060>").replace("{\\", "{\u2060\\")
-    return re.sub(r"<(?=[/a-zA-Z])", "<\u2060", line) + "\n"
+    return re.sub(r"<(?=[/a-zA-Z])", "<\u2060", line)
 
 
-def _vtt_line(line: str) -> str:
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") + "\n"
+def _vtt_text(line: str) -> str:
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

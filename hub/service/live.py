@@ -1,8 +1,8 @@
 """Live text: an utterance whose text arrives in pieces while it is spoken.
 
-A model with `live_text` gets the pieces as they come. For any other, and where texts are rewritten first (text filters,
-pronunciations), each sentence is spoken as soon as it is complete: a request of its own, in one unbroken stream of
-audio. The next one is begun when the model is through with the one before, while that is still being sent.
+A model with `live_text` gets the pieces as they come. For any other, and where texts are rewritten first (by filters,
+pronunciations or a scene), each sentence is spoken as soon as it is complete: a request of its own, in one unbroken
+stream of audio. The next is begun when the model is through with the one before, while that is still being sent.
 """
 
 from __future__ import annotations
@@ -116,11 +116,13 @@ class LiveText:
             self.wanted = False
 
 
-def check_live(hub: Hub, request: SpeechRequest) -> str:
+async def check_live(hub: Hub, request: SpeechRequest) -> str:
     """All that can be checked before there is text. Returns the model's name; raises HubError."""
-    model = hub.models.get(request.model)
-    check_request(replace(request, text=STAND_IN), model.spec, hub.settings.limits, hub.encoders)
-    check_capabilities(with_scene(request, None), model.name, model.capabilities)
+    scene = await asyncio.to_thread(hub.scenes.get, request.scene) if request.scene is not None else None
+    wanted = with_scene(replace(request, text=STAND_IN), scene)
+    model = hub.models.get(wanted.model)
+    check_request(wanted, model.spec, hub.settings.limits, hub.encoders)
+    check_capabilities(wanted, model.name, model.capabilities)
     return model.name
 
 
@@ -128,12 +130,11 @@ async def speak_live(
     hub: Hub, request: SpeechRequest, text: LiveText, *, request_id: str, words: bool = False
 ) -> Speaking:
     """See `Hub.speak_live`."""
-    check_live(hub, request)
+    model = hub.models.get(await check_live(hub, request))
     await text.speakable()
-    model = hub.models.get(request.model)
     until = asyncio.get_running_loop().time() + model.settings.deadline
     can = (model.engine.loaded or await model.start(until)).capabilities
-    rewritten = bool(hub.text_filters or request.pronunciations or request.dictionary)
+    rewritten = bool(hub.text_filters or request.pronunciations or request.dictionary or request.scene)
     if can.live_text and not rewritten:
         return await _Pieces.open(hub, request, text, request_id, words)
     return await _Sentences.open(hub, request, text, request_id, words)
@@ -285,7 +286,8 @@ class _Sentences:
                     seconds += event.seconds
                     yield replace(event, span=_moved(event.span, sentence.start) if exact else None)
                 elif isinstance(event, Mark):
-                    span = _moved(event.span, sentence.start) if exact else None
+                    whole = (sentence.start, sentence.end) if event.kind == "sentence" else None
+                    span = _moved(event.span, sentence.start) if exact else whole
                     yield replace(event, start=event.start + offset, end=event.end + offset, span=span)
                 else:
                     report.update(event.report)

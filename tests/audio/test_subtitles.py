@@ -59,6 +59,19 @@ def test_the_files_themselves():
         subtitles([], "ass")
 
 
+def test_a_dialogue_tells_who_speaks():
+    told = [("Hello.", "Anna"), ("Are you there?", "Anna"), ("Yes.", "Bo <b> & Co")]
+    marks = [sentence(text, n, n + 1.0, speaker=name) for n, (text, name) in enumerate(told)]
+    assert [text for _, _, text in parsed(subtitles(marks, "srt"), "srt")] == [
+        "Anna: Hello.",
+        "Are you there?",
+        "Bo <\u2060b> & Co: Yes.",
+    ]
+    assert "\n<v Anna>Are you there?\n" in subtitles(marks, "vtt")
+    assert "\n<v Bo &lt;b&gt; &amp; Co>Yes.\n" in subtitles(marks, "vtt")
+    assert {mark.speaker for mark in word_marks(marks[0])} == {"Anna"}
+
+
 @pytest.mark.parametrize("text", ["a --> b", "<b>bold</b> & <i>", "{\\an8}up", "1\n\n2\n3", "x\x00y\u2028z", "&lt;"])
 @pytest.mark.parametrize("format", ["srt", "vtt"])
 def test_no_text_breaks_the_file_or_becomes_a_tag(text, format):

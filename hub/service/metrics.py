@@ -5,10 +5,11 @@ Labels are model names of the configuration and error codes of the contract, nev
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 from prometheus_client.registry import Collector
@@ -70,6 +71,8 @@ class Metrics:
             for counter in (self.audio, self.chars, self.underruns, self.crashes):
                 counter.labels(name)
         registry.register(_ModelGauges(models))
+        registry.register(_LoopGauge())
+        ProcessCollector(registry=registry)  # RSS, CPU seconds, open descriptors; nothing where there is no /proc
 
     def speech_ended(self, report: SpeechReport) -> None:
         """Count a finished request; one for a model that there is not counts as model "other"."""
@@ -118,3 +121,14 @@ class _ModelGauges(Collector):
                 state.add_metric([status.name, name], float(name == status.state))
         yield from (running, waiting, places, state)
         yield InfoMetricFamily("ttshub", "The hub", value={"version": __version__})
+
+
+class _LoopGauge(Collector):
+    """How busy the event loop is at the moment of the scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            count = len(asyncio.all_tasks())
+        except RuntimeError:  # asked outside of it
+            return
+        yield GaugeMetricFamily("ttshub_asyncio_tasks", "Tasks of the hub's event loop", value=count)

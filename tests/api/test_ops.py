@@ -137,4 +137,5 @@ def test_metrics_count_what_happened(served):
     assert samples["ttshub_underruns_total", tone] == 0
     assert samples["ttshub_running", tone] == 0
     assert samples["ttshub_waiting", tone] == 0
+    assert samples["ttshub_asyncio_tasks",] >= 1
     assert "x" * 50 not in answer.text

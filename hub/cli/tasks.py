@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 
 @click.group()
+@session_options
 def tasks() -> None:
     """Long jobs of a running hub: list, watch, cancel, fetch.
 

@@ -24,6 +24,8 @@ CHECKS = [
 
 OPERATIONS = {
     ("POST", "/v1/speech"): 120,
+    ("POST", "/v1/speech/events"): 30,
+    ("POST", "/v1/speech/subtitles"): 60,
     ("POST", "/v1/audio/speech"): 120,
     ("POST", "/v1/text-to-speech/{voice_id}"): 40,
     ("POST", "/v1/text-to-speech/{voice_id}/stream"): 20,
@@ -37,6 +39,13 @@ OPERATIONS = {
     ("POST", "/v1/health"): 5,
     ("GET", "/v1/ready"): 5,
     ("GET", "/v1/backends"): 5,
+    ("POST", "/v1/tasks/speech"): 60,
+    ("GET", "/v1/tasks"): 20,
+    ("GET", "/v1/tasks/{task_id}"): 10,
+    ("GET", "/v1/tasks/{task_id}/events"): 10,
+    ("GET", "/v1/tasks/{task_id}/result"): 10,
+    ("POST", "/v1/tasks/{task_id}/cancel"): 10,
+    ("DELETE", "/v1/tasks/{task_id}"): 10,
     ("GET", "/v1/voices"): 10,
     ("POST", "/v1/voices"): 60,
     ("GET", "/v1/voices/{voice}"): 20,
@@ -59,8 +68,9 @@ def test_every_operation_is_tried(schema):
     assert found == set(OPERATIONS)
 
 
+PATHS = ("/v1/speech", "/v1/speech/subtitles", "/v1/audio/speech", "/v1/tasks/speech")
 CASES = [(method, path, GenerationMode.POSITIVE) for method, path in OPERATIONS]
-CASES += [("POST", path, GenerationMode.NEGATIVE) for path in ("/v1/speech", "/v1/audio/speech")]
+CASES += [("POST", path, GenerationMode.NEGATIVE) for path in PATHS]
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), CASES, ids=str)

@@ -11,7 +11,21 @@ from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler
 
-from hub.api import compat, docs, elevenlabs, errors, events, models, openai, ops, speech, subtitles, tasks
+from hub.api import (
+    compat,
+    dictionaries,
+    docs,
+    elevenlabs,
+    errors,
+    events,
+    models,
+    openai,
+    ops,
+    scenes,
+    speech,
+    subtitles,
+    tasks,
+)
 from hub.api import socket as live_socket
 from hub.api.auth import ApiKeys, gate
 from hub.api.negotiate import HubRequest, HubResponse
@@ -55,6 +69,8 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
         *elevenlabs.routes(hub),
         *tasks.routes(hub),
         *voice_routes(hub),
+        *scenes.routes(hub),
+        *dictionaries.routes(hub),
         *ops.routes(hub, metrics),
         *docs.routes(schema),
     ]

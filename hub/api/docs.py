@@ -174,6 +174,8 @@ def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
         tags=[
             Tag(name="speech", description="Speaking"),
             Tag(name="voices", description="Presets of the models, and voices that the hub keeps"),
+            Tag(name="scenes", description="Descriptions and casts that requests name"),
+            Tag(name="dictionaries", description="Pronunciations that requests name"),
             Tag(name="openai", description="OpenAI's API, for its clients"),
             Tag(name="elevenlabs", description="ElevenLabs' API, for its clients"),
             Tag(name="tasks", description="Long jobs that survive restarts"),

@@ -22,6 +22,12 @@ class SpeakOperation(AudioOperation):
 
     examples = (
         example("Speak", text="Hello from the hub."),
+        example(
+            "A dialogue",
+            turns=[{"text": "Good morning."}, {"text": "Morning! [pause:500ms] Coffee?"}],
+            gap=0.5,
+        ),
+        example("Pronunciations", text="The SQL of Nguyen.", pronunciations={"SQL": "sequel", "nguyen": "win"}),
         example("Stream mp3", text="Hello from the hub.", format={"container": "mp3"}, stream=True),
         example(
             "Everything about the sound",
@@ -48,6 +54,8 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
             fault.UnsupportedCapability,
             fault.UnknownModel,
             fault.UnknownVoice,
+            fault.UnknownScene,
+            fault.NotFound,
             fault.TooLarge,
             fault.UnsupportedMediaType,
             fault.Busy,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from hub.contract.errors import Conflict, HubError, InvalidRequest, UnknownScene
 from hub.contract.scene import Scene
@@ -27,14 +26,9 @@ LONGEST_TEXT = 100_000
 
 MOST_CAST = 100
 
+TAKEN = "there is a scene of this id already"
+
 _SUFFIXES = (".json", ".txt")
-
-
-class Imported(Struct, kw_only=True):
-    """What became of the files of a folder: ids that were kept, and file -> why it was not."""
-
-    kept: list[str] = []
-    passed: dict[str, str] = {}
 
 
 class SceneStore:
@@ -102,35 +96,49 @@ class SceneStore:
             )
         self._own.delete(id)
 
-    def import_folder(self, folder: Path, *, replace: bool = False) -> Imported:
-        """Keep a copy of each scene in `folder` (`*.txt`, as Higgs Audio has them, and `*.json`).
+    def import_folder(self, folder: Path, *, replace: bool = False) -> dict[str, str]:
+        """Keep a copy of each scene in `folder`. One whose id is taken is passed over, unless `replace`.
 
-        One whose id is taken is passed over, unless `replace`. Raises StorageFailed, InvalidRequest if it is no folder.
+        Returns file -> why it was not kept; "" for those that were. Raises StorageFailed, InvalidRequest.
         """
-        if not folder.is_dir():
-            raise InvalidRequest("there is no such folder")
-        done = Imported()
-        source = Documents(folder, "scene", _SUFFIXES)
-        with storing("the folder"):
-            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-        for path in files:
-            id = unicodedata.normalize("NFC", path.stem)
-            try:
-                if source.places().get(id) != path:
-                    raise InvalidRequest(f"{path.stem!a} cannot be a scene id, or another file is called so too")
-                if not replace and id in self._own.places():
-                    raise Conflict("there is a scene of this id already")
-                self.put(_scene(id, path, source))
-                done.kept.append(id)
-            except (InvalidRequest, Conflict) as error:
-                done.passed[path.name] = error.message
-            except Damaged as damage:
-                done.passed[path.name] = str(damage)
-        return done
+        outcome = {}
+        for name, found in scenes_in(folder):
+            if isinstance(found, str):
+                outcome[name] = found
+            elif not replace and found.id in self._own.places():
+                outcome[name] = TAKEN
+            else:
+                self.put(found)
+                outcome[name] = ""
+        return outcome
 
     def _documents_last_first(self) -> Iterator[Documents]:
         yield from reversed(self._others)
         yield self._own
+
+
+def scenes_in(folder: Path) -> Iterator[tuple[str, Scene | str]]:
+    """(file, scene or what is wrong with it) of `folder`: `*.txt`, as Higgs Audio has its scenes, and `*.json`.
+
+    Raises InvalidRequest if it is no folder, StorageFailed.
+    """
+    if not folder.is_dir():
+        raise InvalidRequest("there is no such folder")
+    documents = Documents(folder, "scene", _SUFFIXES)
+    places = documents.places()
+    with storing("the folder"):
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    for path in files:
+        id = unicodedata.normalize("NFC", path.stem)
+        try:
+            check_id(id, "scene")
+            yield path.name, _scene(id, path, documents) if places.get(id) == path else TAKEN
+        except InvalidRequest as error:
+            yield path.name, error.message
+        except Damaged as damage:
+            yield path.name, str(damage)
+        except FileNotFoundError:
+            yield path.name, "it is no file"
 
 
 def check_scene(scene: Scene) -> None:

@@ -131,11 +131,11 @@ def test_a_folder_of_texts_is_imported(store, tmp_path):
     (folder / "README.md").write_text("x")
     store.put(Scene(id="reading_blog", text="mine"))
     done = store.import_folder(folder)
-    assert done.kept == ["chat", "quiet_indoor"]
-    assert set(done.passed) == {"reading_blog.txt", "broken.txt", "bad:name.txt"}
+    assert [name for name, problem in done.items() if not problem] == ["chat.json", "quiet_indoor.txt"]
+    assert set(done) == {"chat.json", "quiet_indoor.txt", "reading_blog.txt", "broken.txt", "bad:name.txt"}
     assert store.get("reading_blog").text == "mine"
     assert store.get("chat").cast == {"A": "anna"}
-    assert "reading_blog" in store.import_folder(folder, replace=True).kept
+    assert store.import_folder(folder, replace=True)["reading_blog.txt"] == ""
     assert store.get("reading_blog").text == "A blog is read."
     with pytest.raises(InvalidRequest, match="no such folder"):
         store.import_folder(tmp_path / "absent")

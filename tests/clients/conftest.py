@@ -1,5 +1,9 @@
-"""Real clients against real hubs. A client that is not installed is not tested."""
+"""Real clients against real hubs. A client that is not installed is not tested.
 
+`pytest tests/clients --write-table` writes what passed into docs/clients.md.
+"""
+
+import pass_table
 import pytest
 
 from hub.settings import ModelSettings, PluginSettings, Settings
@@ -21,3 +25,12 @@ def reports(tones):
     while not tones.reports.ended.empty():
         tones.reports.ended.get_nowait()
     return tones.reports
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-table", action="store_true", help="write the table of docs/clients.md from what ran")
+
+
+def pytest_configure(config):
+    if config.getoption("--write-table", False):
+        config.pluginmanager.register(pass_table.Recorder(), "pass table")

@@ -7,8 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -297,9 +295,3 @@ def test_without_the_package_it_names_the_extra(tmp_path):
     )
     assert done.returncode == 1
     assert "tts-hub[wyoming]" in done.stderr
-
-
-def test_the_extra_is_declared():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    (requirement,) = project["optional-dependencies"]["wyoming"]
-    assert requirement.startswith("wyoming")

@@ -3,11 +3,30 @@
 Needs only the standard library and msgspec, so that any interpreter can import it.
 """
 
-from hub.contract.backend import CONTRACT, BackendSpec, Capabilities, Checkpoint, Live, ModelConfig, Stop, Synthesizer
+from hub.contract.backend import (
+    CONTRACT,
+    BackendSpec,
+    Capabilities,
+    Checkpoint,
+    Live,
+    Mixer,
+    ModelConfig,
+    Stop,
+    Synthesizer,
+)
 from hub.contract.event import AudioChunk, Done, Fault, Mark, Span, SpeechEvent
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.scene import Scene
-from hub.contract.speech import AudioFormat, CastVoice, Reference, ResolvedRequest, Sampling, SpeechRequest, Turn
+from hub.contract.speech import (
+    AudioFormat,
+    CastVoice,
+    Reference,
+    ResolvedRequest,
+    Sampling,
+    SpeechRequest,
+    Turn,
+    VoicePart,
+)
 from hub.contract.task import Task, TaskProgress, TaskState
 from hub.contract.voice import Recording, StoredVoice, Voice, VoiceDraft
 
@@ -23,6 +42,7 @@ __all__ = [
     "Fault",
     "Live",
     "Mark",
+    "Mixer",
     "ModelConfig",
     "Observer",
     "Recording",
@@ -43,4 +63,5 @@ __all__ = [
     "Turn",
     "Voice",
     "VoiceDraft",
+    "VoicePart",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from msgspec import Struct
 
 from hub.contract.event import AudioChunk, Mark
-from hub.contract.speech import SpeechRequest
+from hub.contract.speech import SpeechRequest, VoicePart
 from hub.contract.voice import Voice, VoiceDraft
 
 CONTRACT = 1
@@ -123,6 +123,15 @@ class Live(Protocol):
 
         `request.text` is None. Spans count characters of all pieces joined.
         """
+        ...
+
+
+@runtime_checkable
+class Mixer(Protocol):
+    """Optional, with `Capabilities.mixing`: voices between voices."""
+
+    def mix_voices(self, parts: list[VoicePart]) -> bytes:
+        """The state of the blended voice, as `make_voice` would have made it; `speak` gets it without references."""
         ...
 
 

@@ -111,11 +111,19 @@ class CastVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
     prepared: bytes | None = None
 
 
+class VoicePart(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A voice and its share of a mixture; all `weight`s of a mixture are together 1."""
+
+    voice: CastVoice
+    weight: float
+
+
 class ResolvedRequest(SpeechRequest, kw_only=True, omit_defaults=True):
     """A SpeechRequest as `Synthesizer.speak` gets it: names are replaced by what they stand for.
 
-    A stored voice has become `references` (and `prepared`); `voice` is then None. `cast` holds the voices of a
-    dialogue by speaker tag, in `turns` whose `speaker` is always set; `scene_text` is the scene's description.
+    A stored voice has become `references` (and `prepared`), a mixture `prepared` alone; `voice` is then None. `cast`
+    holds the voices of a dialogue by speaker tag, in `turns` whose `speaker` is always set; `scene_text` is the scene's
+    description.
     """
 
     prepared: bytes | None = None

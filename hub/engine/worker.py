@@ -26,7 +26,7 @@ import msgspec
 from hub.contract.backend import CONTRACT, Capabilities
 from hub.contract.errors import HubError, InvalidRequest, WorkerStartFailed
 from hub.contract.event import AudioChunk, Done, Fault, Mark
-from hub.contract.speech import ResolvedRequest
+from hub.contract.speech import ResolvedRequest, VoicePart
 from hub.contract.voice import VoiceDraft
 from hub.engine import wire
 from hub.engine.pump import Running, fault_of, pump
@@ -34,7 +34,7 @@ from hub.engine.pump import Running, fault_of, pump
 CLOSE_TIMEOUT = 5.0
 """Seconds that a synthesizer's `close` may take before the process ends without it."""
 
-CALLABLE: dict[str, tuple[type, ...]] = {"voices": (), "make_voice": (VoiceDraft,)}
+CALLABLE: dict[str, tuple[Any, ...]] = {"voices": (), "make_voice": (VoiceDraft,), "mix_voices": (list[VoicePart],)}
 """The methods that a Call may name, with their argument types."""
 
 _request_decoder = msgspec.msgpack.Decoder(ResolvedRequest)

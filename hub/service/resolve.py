@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from hub.contract.backend import Capabilities
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.scene import Scene
-from hub.contract.speech import CastVoice, Reference, ResolvedRequest, SpeechRequest, Turn
+from hub.contract.speech import CastVoice, Reference, ResolvedRequest, SpeechRequest, Turn, VoicePart
 from hub.contract.voice import Recording, StoredVoice
 from hub.engine.base import Loaded
+from hub.service.mixture import parts_of
 from hub.service.models import Model
 from hub.service.voice_fit import speaks, unfitness
 
@@ -64,7 +65,8 @@ def speaking_voice(request: SpeechRequest, model: Model) -> str:
 
 async def check_voices(hub: Hub, model: Model, loaded: Loaded, request: ResolvedRequest) -> None:
     """Every voice that the request names is there and fits the model; raises UnknownVoice, UnsupportedCapability."""
-    for id in _named(request, loaded.capabilities):
+    named = _named(request, loaded.capabilities)
+    for id in {part: None for name in named for part, _ in _parts(name, model, loaded)}:
         if not _is_preset(id, loaded):
             voice = await asyncio.to_thread(_stored, hub, model, loaded, id)
             _check_fit(voice.recordings, voice.language, model, loaded.capabilities, request.language, voice=id)
@@ -82,7 +84,7 @@ async def resolve(hub: Hub, model: Model, loaded: Loaded, request: ResolvedReque
         known[id] = await _voice(hub, model, loaded, id)
     own = known[request.voice] if request.voice is not None else CastVoice(references=request.references)
     if not request.turns:
-        voice = own.voice or (None if own.references else model.default_voice or None)
+        voice = own.voice or (None if own.references or own.prepared else model.default_voice or None)
         cast = {tag: known[entry.voice] for tag, entry in request.cast.items() if entry.voice in known}
         return replace(request, voice=voice, references=own.references, prepared=own.prepared, cast=cast)
     turns, wanted = speakers(request)
@@ -136,8 +138,16 @@ def _free_tag(tags: set[str | None]) -> str:
 async def _voice(hub: Hub, model: Model, loaded: Loaded, id: str) -> CastVoice:
     if _is_preset(id, loaded):
         return CastVoice(voice=id)
+    if len(parts := _parts(id, model, loaded)) > 1:
+        mixed = [VoicePart(voice=await _voice(hub, model, loaded, part), weight=weight) for part, weight in parts]
+        return CastVoice(prepared=await hub.voices.mixed(model, mixed))
     opened = await asyncio.to_thread(hub.voices.open, id)
     return CastVoice(references=opened.references, prepared=await hub.voices.state(model, opened))
+
+
+def _parts(id: str, model: Model, loaded: Loaded) -> tuple[tuple[str, float], ...]:
+    """The voices that `id` names, with their weights: one, unless it is a mixture."""
+    return ((id, 1.0),) if _is_preset(id, loaded) else parts_of(id, model.name, loaded.capabilities)
 
 
 def _stored(hub: Hub, model: Model, loaded: Loaded, id: str) -> StoredVoice:

@@ -212,7 +212,7 @@ def _turn_by_turn(script: Script, request: ResolvedRequest, gap: float, default_
             text=line.text,
             turns=(),
             cast={},
-            voice=cast.voice or (None if cast.references else default_voice or None),
+            voice=cast.voice or (None if cast.references or cast.prepared else default_voice or None),
             references=cast.references,
             prepared=cast.prepared,
             instruct=turn.instruct if turn.instruct is not None else request.instruct,

@@ -7,20 +7,22 @@ reported beside the others and hides none of them.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.audio.decode import DecodeLimits
 from hub.contract.backend import Capabilities
-from hub.contract.errors import Conflict, InvalidRequest, UnknownVoice, UnsupportedCapability
-from hub.contract.speech import Reference
+from hub.contract.errors import BackendFailed, Conflict, InvalidRequest, UnknownVoice, UnsupportedCapability
+from hub.contract.speech import Reference, VoicePart
 from hub.contract.voice import StoredVoice, VoiceDraft
 from hub.plugin.manager import Plugins
 from hub.service.folder import data_folder, exclusive, remove, storing, sweep, sync_folder, write_file, write_folder
@@ -61,7 +63,7 @@ class VoiceLibrary:
         self._cache = cache
         self._plugins = plugins
         self._known: dict[Path, tuple[Stamp, StoredVoice | VoiceProblem]] = {}
-        self._making: dict[str, asyncio.Task[bytes | None]] = {}
+        self._making: dict[str, asyncio.Task[bytes]] = {}
 
     @classmethod
     def build(cls, settings: Settings, plugins: Plugins) -> VoiceLibrary:
@@ -141,25 +143,44 @@ class VoiceLibrary:
         """The same, of a started model and a voice that has been opened. Made once, however many ask at once."""
         if not model.capabilities.cloning:
             return None
-        key = await asyncio.to_thread(prepared_key, model, self._plugins, opened.voice.digest)
+        draft = VoiceDraft(references=opened.references, language=opened.voice.language)
+
+        async def make() -> bytes:
+            try:
+                return await model.engine.call("make_voice", draft) or b""
+            except UnsupportedCapability:
+                return b""  # this model clones from the references alone
+
+        return await self._once(model, opened.voice.digest, make) or None
+
+    async def mixed(self, model: Model, parts: Sequence[VoicePart]) -> bytes:
+        """What `mix_voices` of a started model makes of `parts`. Raises BackendFailed if it makes nothing."""
+
+        async def make() -> bytes:
+            return bytes(await model.engine.call("mix_voices", parts))
+
+        digest = hashlib.sha256(await asyncio.to_thread(msgspec.msgpack.encode, parts)).hexdigest()
+        if state := await self._once(model, f"mix {digest}", make):
+            return state
+        raise BackendFailed(f"model {model.name!r} made nothing of this mixture; name one voice")
+
+    async def _once(self, model: Model, digest: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """From the cache, else made by the first who asks."""
+        key = await asyncio.to_thread(prepared_key, model, self._plugins, digest)
         task = self._making.get(key)
         if task is None:
-            task = self._making[key] = asyncio.create_task(self._make(model, opened, key), name="make_voice")
+            task = self._making[key] = asyncio.create_task(self._make(key, make), name="prepare a voice")
             task.add_done_callback(lambda task: self._made(key, task))
         return await asyncio.shield(task)  # whoever leaves does not take it from the others
 
-    async def _make(self, model: Model, opened: Opened, key: str) -> bytes | None:
+    async def _make(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
         state = await asyncio.to_thread(self._cache.get, key)
         if state is None:
-            draft = VoiceDraft(references=opened.references, language=opened.voice.language)
-            try:
-                state = await model.engine.call("make_voice", draft) or b""
-            except UnsupportedCapability:
-                state = b""  # this model clones from the references alone
+            state = await make()
             await asyncio.to_thread(self._cache.put, key, state)
-        return state or None
+        return state
 
-    def _made(self, key: str, task: asyncio.Task[bytes | None]) -> None:
+    def _made(self, key: str, task: asyncio.Task[bytes]) -> None:
         del self._making[key]
         if not task.cancelled():
             task.exception()  # whoever waits raises it; if nobody does any more, nobody wants to know

@@ -28,7 +28,7 @@ from msgspec import Meta, Struct
 from hub.contract.backend import BackendSpec, Capabilities, ModelConfig, Stop
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice
 from hub.contract.event import AudioChunk, Mark, Span
-from hub.contract.speech import Reference, SpeechRequest
+from hub.contract.speech import Reference, SpeechRequest, VoicePart
 from hub.contract.voice import Voice, VoiceDraft
 from hub.plugin.spec import hookimpl
 
@@ -81,6 +81,7 @@ class ToneLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     live_text: Annotated[bool, Meta(description="read text as it arrives (`speak_live`)")] = False
     dialogue: Annotated[bool, Meta(description="play all turns of a dialogue at once")] = False
     phonemes: Annotated[bool, Meta(description="play /phonemes/, as any other text")] = False
+    mixing: Annotated[bool, Meta(description="blend voices: the pitch between theirs")] = False
 
 
 class Tone:
@@ -103,7 +104,11 @@ class Tone:
             _kill_this_process()
         self.concurrency = options.concurrency
         self.capabilities = msgspec.structs.replace(
-            self.capabilities, live_text=options.live_text, dialogue=options.dialogue, phonemes=options.phonemes
+            self.capabilities,
+            live_text=options.live_text,
+            dialogue=options.dialogue,
+            phonemes=options.phonemes,
+            mixing=options.mixing,
         )
         _symbols(SYMBOL)
 
@@ -117,6 +122,15 @@ class Tone:
     def make_voice(self, draft: VoiceDraft) -> bytes:
         """The pitch of the voice, as decimal digits."""
         return str(_cloned_pitch(draft.references)).encode()
+
+    def mix_voices(self, parts: list[VoicePart]) -> bytes:
+        """The pitch between the pitches of the parts, to the nearest 5 Hz, as decimal digits."""
+        pitches = [
+            (_cloned_pitch(part.voice.references) if part.voice.references else PITCHES[part.voice.voice or "mid"])
+            * part.weight
+            for part in parts
+        ]
+        return str(round(sum(pitches) / 5) * 5).encode()
 
     def close(self) -> None:
         """Nothing to free but the symbols."""
@@ -238,6 +252,8 @@ def _convert(options: dict[str, Any], kind: type[_Options]) -> _Options:
 def _pitch(request: SpeechRequest) -> int:
     if request.references:
         return _cloned_pitch(request.references)
+    if prepared := getattr(request, "prepared", None):  # a mixture
+        return int(prepared)
     voice = request.voice or "mid"
     if voice not in PITCHES:
         raise UnknownVoice(f"the tone backend has no voice {voice!r}; it has {', '.join(PITCHES)}", voice=voice)

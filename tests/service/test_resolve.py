@@ -163,3 +163,30 @@ async def test_many_at_once_prepare_a_voice_once(hub, monkeypatch):
     hub.voices.update("anna", texts={"00.wav": "I am somebody else"})
     await hub.voices.prepared(model, "anna")
     assert asked == ["make_voice"] * 2
+
+
+async def test_a_mixture_is_a_voice_between_voices_for_models_that_blend(hubs, tmp_path):
+    hub = await hubs(data=str(tmp_path), model={"options": {"mixing": True}})
+    hub.voices.create("anna", Facts(), (Reference(audio=recording(), text="I am anna"),))
+
+    async def pitch(**fields):
+        speech = await hub.speak(SpeechRequest(**fields))
+        chunks = [event.pcm async for event in speech if isinstance(event, AudioChunk)]
+        return tone.pitch_of(np.frombuffer(b"".join(chunks), "<f4"), tone.SAMPLE_RATE)
+
+    assert await pitch(text="hello there", voice="low(1)+high(1)") == 165
+    assert await pitch(text="hello there", voice="low + high(3)") == 190
+    anna = await pitch(text="hello there", voice="anna")
+    between = await pitch(text="hello there", voice="anna+low")
+    assert between == pytest.approx((anna + tone.PITCHES["low"]) / 2, abs=5)
+    assert await pitch(turns=(Turn(text="hello there", voice="low+high"),)) == 165
+    for wrong in ("low+", "+low", "low(x)+high", "low+low", "low(0)+high(0)", "+".join(["low"] * 9)):
+        with pytest.raises(InvalidRequest, match="no mixture"):
+            await hub.speak(SpeechRequest(text="hi", voice=wrong))
+    with pytest.raises(UnknownVoice, match="nobody"):
+        await hub.speak(SpeechRequest(text="hi", voice="low+nobody"))
+
+
+async def test_a_model_that_does_not_blend_refuses_a_mixture(hub):
+    with pytest.raises(UnsupportedCapability, match="no mixing"):
+        await hub.speak(SpeechRequest(text="hi", voice="low+high"))

@@ -53,6 +53,20 @@ def models(
         return
     columns = list(rows[0]) if rows else ["name"]
     echo_table(columns, ([_cell(column, row[column]) for column in columns] for row in rows))
+    if not url and not name:
+        _show_pulled(session, {row["path"] for row in rows})
+
+
+def _show_pulled(session: Session, configured: set[str]) -> None:
+    """Checkpoints of the data folder that no model uses."""
+    from hub.service.folder import data_folder
+    from hub.service.pull import pulled
+
+    found = pulled(data_folder(session.settings()) / "models")
+    rows = [(plain(backend), plain(one), plain(path)) for backend, one, path in found if str(path) not in configured]
+    if rows:
+        click.echo("\npulled, and not configured:")
+        echo_table(("backend", "variant", "path"), rows)
 
 
 async def _ask(url: str, api_key: str | None, name: str, action: str) -> dict[str, Any]:
@@ -87,7 +101,8 @@ def _show(model: dict[str, Any], as_json: bool) -> None:
         "unloaded after": "never" if model["idle_unload"] is None else f"{model['idle_unload']:g} s of rest",
         "last used": "never" if model["last_used"] is None else _clock(model["last_used"]),
     }
-    echo_table(("", ""), ((fact, plain(value)) for fact, value in facts.items()))
+    for fact, value in facts.items():
+        click.echo(f"{fact}: {value}")
     click.echo()
     rows = (
         (_clock(one["time"]), one["action"], show_size(one["before"]), show_size(one["after"]), plain(one["why"]))

@@ -110,6 +110,9 @@ class _ModelGauges(Collector):
         running = GaugeMetricFamily("ttshub_running", "Requests being spoken", labels=["model"])
         waiting = GaugeMetricFamily("ttshub_waiting", "Requests in the queue", labels=["model"])
         places = GaugeMetricFamily("ttshub_concurrency", "Requests that may be spoken at once", labels=["model"])
+        memory = GaugeMetricFamily(
+            "ttshub_model_memory_bytes", "What its worker was last measured to hold", labels=["model", "device"]
+        )
         state = GaugeMetricFamily(
             "ttshub_model_state", "1 for the state that the model is in", labels=["model", "state"]
         )
@@ -117,9 +120,11 @@ class _ModelGauges(Collector):
             running.add_metric([status.name], status.running)
             waiting.add_metric([status.name], status.waiting)
             places.add_metric([status.name], status.concurrency)
+            if status.memory is not None:
+                memory.add_metric([status.name, status.device], status.memory)
             for name in STATES:
                 state.add_metric([status.name, name], float(name == status.state))
-        yield from (running, waiting, places, state)
+        yield from (running, waiting, places, memory, state)
         yield InfoMetricFamily("ttshub", "The hub", value={"version": __version__})
 
 

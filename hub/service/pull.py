@@ -130,6 +130,16 @@ def check(folder: Path) -> Pulled:
     return _pulled(folder, verified, 0)
 
 
+def pulled(models: Path) -> list[tuple[str, str, Path]]:
+    """The complete checkpoints below `models`, the data folder's: (backend, variant, folder), by name."""
+    found = [note.parent for note in sorted(models.glob(f"*/*/{VERIFIED}"))]
+    return [
+        (folder.parent.name, folder.name, folder)
+        for folder in found
+        if (verified := _read(folder)) is not None and verified.complete
+    ]
+
+
 def _list(client: httpx.Client, checkpoint: Checkpoint, source: Source, revision: str) -> Listing:
     if source == "hf":
         if not checkpoint.huggingface:

@@ -285,10 +285,21 @@ class Residency:
 
     def crashed(self, name: str, reason: str) -> None:
         """A worker died unasked. While it is being respawned its memory stays counted."""
-        self._note(self._seats[name], "crash", f"the worker {reason}")
+        seat = self._seats[name]
+        seat.held = None
+        self._note(seat, "crash", f"the worker {reason}")
+        self._begin(self._respawned(seat))
+
+    async def _respawned(self, seat: Seat) -> None:
+        """Respawns are the engine's own; see how this one ends."""
+        while seat.resident and not seat.up:
+            await self._change.wait()
+            self._sweep()
+        if seat.up:
+            await self._settle(seat)
 
     def _sweep(self) -> None:
-        """Respawns after a crash are the engine's own; one that failed leaves its seat."""
+        """Whose respawn after a crash failed leaves its seat."""
         for seat in self._seats.values():
             if seat.resident and seat.dead:
                 self._vacate(seat, "failed", seat.model.engine.status.last_error)

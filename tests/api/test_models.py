@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import threading
+import time
 
 import httpx
 import openai
@@ -122,6 +124,15 @@ def test_unloading_lets_a_stream_end(pair):
     assert (status, body["status"]["state"]) == (200, "stopped")
     listener.join(60)
     assert sum(heard) == 44 + 2 * 24_000
+
+
+def test_metrics_tell_what_models_hold(pair):
+    post(pair, "two/load")
+    deadline = time.monotonic() + 30
+    while (held := show(pair, "two")["memory"]["held"]) is None:
+        assert time.monotonic() < deadline
+    told = re.search(r'ttshub_model_memory_bytes\{device="cpu",model="two"\} (\S+)', pair.client.get("/metrics").text)
+    assert float(told[1]) == held > 1e6
 
 
 def test_the_sdk_reads_it_and_errors_have_openais_shape(pair):

@@ -4,6 +4,7 @@ import json
 import random
 import time
 import tomllib
+from functools import partial
 
 import pytest
 from huggingface_hub.utils import close_session
@@ -58,13 +59,14 @@ def pull(invoke, publisher, install, tmp_path, monkeypatch):
         "NO_PROXY": "*",
     }
 
-    def run(*args, environ={}):  # noqa: B006
+    def run(*args, environ={}, command="pull"):  # noqa: B006
         with monkeypatch.context() as patch:
             for name, value in {**run.environ, **environ}.items():
                 patch.setenv(name, value)
-            return invoke("pull", *args)
+            return invoke(command, *args)
 
     run.environ = environ
+    run.models = partial(run, command="models")
     run.site = site
     run.folder = tmp_path / "data" / "models" / "acme" / "small"
     yield run
@@ -101,6 +103,7 @@ def test_a_checkpoint_arrives_and_can_be_configured(pull, publisher, source):
         "dtype": "float16",
         "options": {"beam size": 2},
     }
+    assert str(pull.folder) in pull.models().stdout
     before = len(publisher.ranges("model.bin"))
     again = json.loads(pull("acme", "small", "--source", source, "--json").stdout)
     assert (again["fetched"], again["files"], again["size"]) == (0, 3, sum(map(len, WANTED.values())))

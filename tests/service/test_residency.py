@@ -241,6 +241,19 @@ async def test_nobody_goes_for_a_model_that_cannot_start(hubs):
     assert up(hub) == {"a"}
 
 
+async def test_a_crash_keeps_its_room_until_the_respawn_is_up_or_fails(hubs):
+    hub = await hubs(models=models(a={"memory": "1 MiB"}))
+    await say(hub, "a")
+    await until(hub, lambda: hub.models.get("a").memory().held is not None)
+    os.kill(hub.models.get("a").engine.status.pid, signal.SIGKILL)
+    await until(hub, lambda: "crash" in told(hub, "a"))
+    memory = hub.models.get("a").memory()
+    assert (memory.held, memory.counted) == (None, 2**20)
+    await until(hub, lambda: hub.models.get("a").memory().held is not None)  # the new worker's
+    assert up(hub) == {"a"}
+    assert await say(hub, "a", "back") == "back"
+
+
 async def test_a_need_over_the_budget_is_an_error_of_the_settings():
     settings = Settings(models=models(a=200), devices=budget(100))
     with pytest.raises(SettingsError, match=r"models\.a\.memory: 200 MiB is over the budget of cpu, 100 MiB"):

@@ -95,7 +95,7 @@ class Lane:
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self._free()  # its turn came in the same moment
-            else:
+            elif turn in self._queued:  # else the turn came, and was passed on, between the cancellation and now
                 self._queued.remove(turn)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(

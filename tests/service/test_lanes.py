@@ -99,6 +99,18 @@ async def test_cancel_in_the_moment_of_ones_turn_hands_the_place_on():
     assert (lane.running, lane.waiting) == (0, 0)
 
 
+async def test_a_turn_that_comes_just_after_its_caller_gave_up_is_passed_on():
+    lane = Lane("m", queue=10, concurrency=1)
+    first = await lane.enter(far())
+    second, third = await enter_later(lane), await enter_later(lane)
+    second.cancel()
+    first.leave()  # before `second` has run again
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    (await third).leave()
+    assert (lane.running, lane.waiting) == (0, 0)
+
+
 async def test_leaving_twice_is_leaving_once():
     lane = Lane("m", queue=0, concurrency=2)
     one = await lane.enter(far())

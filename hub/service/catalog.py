@@ -104,7 +104,7 @@ def model_for(hub: Hub, id: str, name: str | None) -> Model:
 
     Raises UnknownVoice, UnknownModel. If none can, it is the default model, whose refusal says why.
     """
-    if name:
+    if name or "+" in id:  # a mixture is in no list
         return hub.models.get(name)
     default = hub.models.get(None)
     try:

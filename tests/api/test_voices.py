@@ -106,6 +106,8 @@ def test_a_voice_is_heard_as_itself_in_speech_and_preview(live):
     assert tone.pitch_of(greeting, rate) == tone.PITCHES["low"]
     assert "how I sound" in tone.decode(greeting, rate)
     assert live.client.post("/v1/voices/nobody/preview", json={}).status_code == 404
+    mixture = live.client.post("/v1/voices/low+high/preview", json={})
+    assert (mixture.status_code, mixture.json()["detail"]["capability"]) == (400, "mixing")
 
 
 def test_one_list_of_presets_and_stored_voices(live, home):

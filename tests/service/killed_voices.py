@@ -1,4 +1,4 @@
-"""Run by test_voices.py: makes, renames, changes and removes voices in children that are killed in the middle.
+"""Run by test_voice_library.py: makes, renames, changes and removes voices in children that are killed in the middle.
 
 `points`: at each single event of the file system in turn; `times COUNT`: at random moments. After every death a fresh
 library must hold only whole voices, and nothing else may be left after its recovery. Prints the number of deaths.

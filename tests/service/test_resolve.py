@@ -11,6 +11,7 @@ import soundfile
 from hub.contract import AudioChunk, Capabilities, Reference, Scene, SpeechRequest, Turn
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.speech import ResolvedRequest
+from hub.service.prepared import prepared_key
 from hub.service.resolve import resolve, with_scene
 from hub.service.voice_folder import Facts
 from hub.testing import tone
@@ -190,3 +191,19 @@ async def test_a_mixture_is_a_voice_between_voices_for_models_that_blend(hubs, t
 async def test_a_model_that_does_not_blend_refuses_a_mixture(hub):
     with pytest.raises(UnsupportedCapability, match="no mixing"):
         await hub.speak(SpeechRequest(text="hi", voice="low+high"))
+
+
+async def test_a_prepared_state_is_known_by_all_that_it_was_made_from(hubs, tmp_path):
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"one")
+
+    async def key(digest="a", **model):
+        hub = await hubs(data=str(tmp_path), model={"preload": False, "path": str(weights), **model})
+        return prepared_key(hub.models.get("tone"), hub.plugins, digest)
+
+    keys = [await key(), await key("b"), await key(dtype="float16"), await key(options={"mixing": True})]
+    weights.write_bytes(b"other")
+    keys.append(await key())
+    assert len(set(keys)) == len(keys)
+    assert await key() == keys[-1]
+    assert await key(preload=True, deadline=7) == keys[-1]

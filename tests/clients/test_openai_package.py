@@ -5,6 +5,7 @@ import json
 from base64 import b64decode
 
 import av
+import numpy as np
 import openai
 import pytest
 import soundfile
@@ -81,3 +82,82 @@ def test_an_error_is_the_packages_own(sdk):
     with pytest.raises(openai.NotFoundError) as caught:
         sdk.audio.speech.create(model="tone", voice="nobody", input=TEXT)
     assert (caught.value.code, caught.value.param) == ("voice_not_found", "voice")
+
+
+@pytest.fixture
+def recording():
+    """One second of a 200 Hz hum."""
+    file = io.BytesIO()
+    soundfile.write(file, 0.3 * np.sin(2 * np.pi * 200 * np.arange(24_000) / 24_000), 24_000, format="WAV")
+    return file.getvalue()
+
+
+def test_a_custom_voice_is_made_spoken_with_and_deleted(sdk, tones, recording):
+    consent = sdk.audio.voice_consents.create(name="Ada allows it", language="en-US", recording=recording)
+    voice = sdk.audio.voices.create(name="Ada", audio_sample=recording, consent=consent.id)
+    assert (voice.object, voice.type, voice.name) == ("audio.voice", "audio_sample", "Ada")
+    stored = tones.client.get(f"/v1/voices/{voice.id}").json()
+    assert (stored["kind"], stored["consent"]) == ("stored", f"{consent.id}: Ada allows it")
+
+    asked = {"model": "tone", "voice": {"id": voice.id}, "input": TEXT, "response_format": "wav"}
+    text, pitch = understood(sdk.audio.speech.create(**asked).content)
+    assert text == TEXT
+    assert pitch in tone.CLONED_PITCHES
+
+    assert sdk.audio.voices.delete(voice.id).deleted
+    for action in (lambda: sdk.audio.voices.delete(voice.id), lambda: sdk.audio.speech.create(**asked)):
+        with pytest.raises(openai.NotFoundError) as caught:
+            action()
+        assert caught.value.code == "voice_not_found"
+    assert sdk.audio.voice_consents.retrieve(consent.id).name == "Ada allows it"
+    sdk.audio.voice_consents.delete(consent.id)
+
+
+def test_consents_are_listed_renamed_and_deleted(sdk, recording):
+    made = [
+        sdk.audio.voice_consents.create(name=name, language="de", recording=recording)
+        for name in ("one", "two", "three")
+    ]
+    assert [consent.name for consent in sdk.audio.voice_consents.list(limit=2)] == ["three", "two", "one"]  # by pages
+    with pytest.raises(openai.BadRequestError):
+        sdk.audio.voice_consents.list(after="cons_of_nobody")
+    assert sdk.audio.voice_consents.update(made[0].id, name="first").name == "first"
+    assert sdk.audio.voice_consents.retrieve(made[0].id) == made[0].model_copy(update={"name": "first"})
+    for consent in made:
+        assert sdk.audio.voice_consents.delete(consent.id).deleted
+    assert not list(sdk.audio.voice_consents.list())
+    with pytest.raises(openai.NotFoundError):
+        sdk.audio.voice_consents.retrieve(made[0].id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "param"),
+    [
+        ({"consent": "cons_" + "0" * 24}, openai.NotFoundError, "consent"),
+        ({"consent": "../voices"}, openai.NotFoundError, "consent"),
+        ({"audio_sample": b"no audio at all"}, openai.BadRequestError, None),
+        ({"name": "n" * 201}, openai.BadRequestError, "name"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_voice(sdk, recording, fields, kind, param):
+    consent = sdk.audio.voice_consents.create(name="of a test", language="en", recording=recording)
+    asked = {"name": "Ada", "audio_sample": recording, "consent": consent.id, **fields}
+    with pytest.raises(kind) as caught:
+        sdk.audio.voices.create(**asked)
+    assert set(caught.value.body) == {"message", "type", "param", "code"}
+    if param:
+        assert caught.value.param == param
+    sdk.audio.voice_consents.delete(consent.id)
+
+
+def test_a_voice_from_a_prompt_is_refused(sdk):
+    with pytest.raises(openai.BadRequestError) as caught:
+        sdk.audio.voices.create(name="Ada", type="prompt", prompt="a warm voice")
+    assert caught.value.code == "unsupported_capability"
+
+
+def test_a_consent_that_is_no_recording(sdk):
+    with pytest.raises(openai.BadRequestError) as caught:
+        sdk.audio.voice_consents.create(name="nothing", language="en", recording=b"")
+    assert caught.value.code in ("invalid_audio", "invalid_request")

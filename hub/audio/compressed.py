@@ -148,7 +148,7 @@ _OPUS = _Codec(
     encoder="libopus",
     sample_format="flt",
     stream_muxing=_FLUSH | {"page_duration": "20000"},  # microseconds; the muxer's default is a page a second
-    whole_muxing={},
+    whole_muxing={"fflags": "+bitexact"},  # else each file has a random serial number
     stream_coding={},
     whole_coding={},
 )

@@ -68,7 +68,7 @@ class TaskKind(Protocol):
         """What callers send. An `id` field (`str | None`), if it has one, is the client's id for the task."""
         ...
 
-    def accept(self, hub: Hub, body: Any) -> Job:
+    async def accept(self, hub: Hub, body: Any) -> Job:
         """Check a body and say what is to be done. Random choices (a seed) are made here. Raises HubError."""
         ...
 

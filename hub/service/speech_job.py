@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from hub.plugin.tasks import Job, TaskWork
 from hub.service.assemble import Placed, Spoken, assemble, marks_of
 from hub.service.folder import storing, write_file
 from hub.service.marks import MarkedSpeech, spoken_text
-from hub.service.speech_task import JobItem, Segment, SpeechJob, SpeechTask, plan
+from hub.service.speech_task import JobItem, Segment, SpeechJob, SpeechTask, check_loaded, plan
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
@@ -47,9 +47,10 @@ class SpeechTasks:
         self._settings = settings
         self._places = Places(settings.places)
 
-    def accept(self, hub: Hub, body: SpeechTask) -> Job:
+    async def accept(self, hub: Hub, body: SpeechTask) -> Job:
         """Check and plan. Raises HubError."""
-        job = plan(hub, body)
+        job = await asyncio.to_thread(plan, hub, body)
+        await check_loaded(hub, job, body)
         return Job(data=msgspec.msgpack.encode(job), steps=sum(1 for _ in job.segments()))
 
     async def run(self, work: TaskWork) -> dict[str, Any]:
@@ -71,7 +72,9 @@ class _Run:
     def __init__(self, work: TaskWork, places: Places, spoken: dict[int, Spoken], segments: Sequence[Segment]) -> None:
         self.work = work
         self.spoken = spoken
-        self._segments = segments
+        self._items: defaultdict[int, list[Segment]] = defaultdict(list)
+        for segment in segments:
+            self._items[segment.item].append(segment)
         self._places = places
         self._lost = {segments[number].item for number, record in spoken.items() if record.error is not None}
 
@@ -115,7 +118,7 @@ class _Run:
 
     async def write(self, job: SpeechJob, item: JobItem, index: int) -> dict[str, Any]:
         """The files of one item, and what the result says of it."""
-        own = [segment for segment in self._segments if segment.item == index]
+        own = self._items[index]
         shown: dict[str, Any] = {"item": index + 1, "title": item.title}
         error = next((record.error for one in own if (record := self.spoken.get(one.number)) and record.error), None)
         if error is not None:
@@ -216,7 +219,7 @@ async def _journal(work: TaskWork) -> dict[int, Spoken]:
             return record.error is not None or _file(work, number).stat().st_size == record.samples * 4
         return False
 
-    return {number: record for number, record in records.items() if whole(number, record)}
+    return await in_thread(lambda _: {number: record for number, record in records.items() if whole(number, record)})
 
 
 def _file(work: TaskWork, number: int) -> Path:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from hub.contract.errors import InvalidRequest, TooLarge
+from hub.contract.errors import HubError, InvalidRequest, TooLarge
 from hub.contract.event import Span
 from hub.contract.speech import SpeechRequest
-from hub.service.checks import check_request
+from hub.service.casting import with_cast
+from hub.service.checks import check_capabilities, check_request
+from hub.service.resolve import check_voices, with_scene
 from hub.text.sentences import split_sentences
 from hub.text.speakable import clean, is_speakable
 
@@ -101,27 +105,64 @@ def derive_seed(seed: int, index: int) -> int:
 def plan(hub: Hub, task: SpeechTask) -> SpeechJob:
     """Check a task, draw its seed if it has none, and cut its texts into segments. Raises HubError."""
     template = _template(task)
-    seed = secrets.randbits(31) if task.seed is None else task.seed
-    size = min(hub.settings.tasks.segment_chars, hub.settings.limits.text_chars)
-    items: list[JobItem] = []
     _check_sizes(hub, task)
+    size = min(hub.settings.tasks.segment_chars, hub.settings.limits.text_chars)
+    common = template if task.items else _fixed(hub, template)
+    seed = secrets.randbits(31) if common.seed is None else common.seed
+    items: list[JobItem] = []
     for index, (title, text, request) in enumerate(_parts(task)):
-        asked = request or replace(template, text=text)
-        place = f"item {index + 1}: " if task.items or task.chapters else ""
-        _check(hub, asked, place)
+        with _placed(index, task):
+            asked = replace(common, text=text) if request is None else _fixed(hub, request)
+            _check(hub, asked)
         words = asked.text and clean(asked.text)
-        own = asked.seed if request is not None else task.seed
+        exact = asked.seed is not None and (request is not None or index == 0)
         items.append(
             JobItem(
-                seed=own if own is not None and (request is not None or index == 0) else derive_seed(seed, index),
-                drawn=own is None,
+                seed=asked.seed if exact and asked.seed is not None else derive_seed(seed, index),
+                drawn=asked.seed is None,
                 text=words,
-                request=request and replace(request, text=None),
+                request=request and replace(asked, text=None),
                 title=title,
                 spans=tuple(segment_spans(words, size)) if words is not None else (),
             )
         )
-    return SpeechJob(request=replace(template, text=None), items=tuple(items), subtitles=task.subtitles)
+    return SpeechJob(request=replace(common, text=None), items=tuple(items), subtitles=task.subtitles)
+
+
+async def check_loaded(hub: Hub, job: SpeechJob, task: SpeechTask) -> None:
+    """What only loaded models can tell of a job: capabilities and voices. A model that is not up is not asked."""
+    own = [(index, item.request) for index, item in enumerate(job.items) if item.request is not None]
+    for index, request in own or [(0, job.request)]:
+        model = hub.models.get(request.model)
+        loaded = model.engine.loaded
+        if loaded is None:
+            continue
+        with _placed(index, task if own else None):
+            scene = await asyncio.to_thread(hub.scenes.get, request.scene) if request.scene is not None else None
+            complete = with_cast(with_scene(request, scene), model.name, loaded, model.default_voice)
+            check_capabilities(complete, model.name, loaded.capabilities)
+            await check_voices(hub, model, loaded, complete)
+
+
+def _fixed(hub: Hub, request: SpeechRequest) -> SpeechRequest:
+    """The request with its scene's defaults and its model by name, so that neither changes while the task waits."""
+    scene = hub.scenes.get(request.scene) if request.scene is not None else None
+    merged = with_scene(request, scene)
+    if request.dictionary is not None:
+        hub.dictionaries.pronunciations(request)
+    fixed = SpeechRequest(**{name: getattr(merged, name) for name in SpeechRequest.__struct_fields__})
+    return replace(fixed, model=hub.models.get(fixed.model).name)
+
+
+@contextmanager
+def _placed(index: int, task: SpeechTask | None) -> Iterator[None]:
+    """Say in an error which item of the task it is about."""
+    try:
+        yield
+    except HubError as error:
+        if task is not None and (task.items or task.chapters):
+            error.message = f"item {index + 1}: {error.message}"
+        raise
 
 
 def segment_spans(text: str, size: int) -> Iterator[Span]:
@@ -184,13 +225,9 @@ def _check_sizes(hub: Hub, task: SpeechTask) -> None:
         )
 
 
-def _check(hub: Hub, request: SpeechRequest, place: str) -> None:
+def _check(hub: Hub, request: SpeechRequest) -> None:
     """What can be said of a request at once; a text may be as long as a task's, a dialogue as a request's."""
     limits = hub.settings.limits
     if not request.turns:
         limits = replace(limits, text_chars=hub.settings.tasks.text_chars)
-    try:
-        check_request(request, hub.models.get(request.model).spec, limits, hub.encoders)
-    except InvalidRequest as error:
-        error.message = place + error.message
-        raise
+    check_request(request, hub.models.get(request.model).spec, limits, hub.encoders)

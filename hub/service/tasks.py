@@ -107,7 +107,7 @@ class Tasks:
                 f"{self._settings.queue} tasks are unfinished, the limit (tasks.queue); try again later",
                 retry_after=30.0,
             )
-        job = await asyncio.to_thread(self.kinds[kind].accept, self._hub, body)
+        job = await self.kinds[kind].accept(self._hub, body)
         accepted = Accepted(
             id=id, kind=kind, digest=digest, owner=owner, job=job.data, steps=job.steps, created=time.time()
         )

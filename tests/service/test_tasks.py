@@ -121,12 +121,12 @@ async def test_chapters_become_files_with_subtitles_that_fit_them(tasked):
 
 async def test_what_cannot_be_spoken_is_told_item_by_item(tasked):
     hub = await tasked()
-    items = (SpeechRequest(text="Yes."), SpeechRequest(text="No.", voice="nobody"))
+    items = (SpeechRequest(text="Yes."), SpeechRequest(text="No.", options={"fail_at": 0}))
     task = await ended(hub, (await submit(hub, items=items)).id)
     assert (task.state, task.result["failed"]) == ("completed", 1)
-    assert task.result["items"][1]["error"]["code"] == "unknown_voice"
+    assert task.result["items"][1]["error"]["code"] == "backend_failed"
     task = await ended(hub, (await submit(hub, items=items[1:])).id)
-    assert (task.state, task.error["code"]) == ("failed", "unknown_voice")
+    assert (task.state, task.error["code"]) == ("failed", "backend_failed")
     assert not hub.tasks.place(task.id).exists()
 
 
@@ -140,11 +140,16 @@ async def test_what_cannot_be_spoken_is_told_item_by_item(tasked):
         ({"text": "a", "stream": True}, InvalidRequest),
         ({"text": "a" * 200}, TooLarge),
         ({"text": "a", "model": "nobody"}, NotFound),
+        ({"text": "a", "scene": "nowhere"}, NotFound),
+        ({"text": "a", "dictionary": "unwritten"}, NotFound),
+        ({"items": (SpeechRequest(text="a"), SpeechRequest(text="b", voice="nobody"))}, NotFound),
+        ({"text": "a", "instruct": "cheerfully"}, InvalidRequest),
         ({"text": "a", "options": {"wrong": 1}}, InvalidRequest),
     ],
 )
 async def test_mistakes_are_refused_at_once(tasked, fields, error):
     hub = await tasked(tasks={"text_chars": 100})
+    await hub.models.get(None).start()
     with pytest.raises(error):
         await submit(hub, **fields)
     assert await hub.tasks.page() == []
@@ -304,7 +309,7 @@ class Counting:
         self.steps = []
         self.gate = asyncio.Event()
 
-    def accept(self, hub, body):
+    async def accept(self, hub, body):
         if body.to < 0:
             raise InvalidRequest("`to` is negative")
         return Job(data=msgspec.json.encode(body), steps=body.to)

@@ -13,6 +13,7 @@ from hub.api import tasks as routes
 from hub.settings import ApiKey, AuthSettings, LimitSettings, TaskSettings
 from hub.testing import tone
 
+EMPTY = {"empty": True}
 LONG = " ".join(f"This is sentence {number}." for number in range(30))
 
 
@@ -72,7 +73,11 @@ def test_sent_twice_it_is_one_task_and_another_body_is_refused(tasked):
 
 
 def test_a_batch_is_an_archive_or_item_by_item(tasked):
-    items = [{"text": "Yes."}, {"text": "No.", "format": {"container": "flac"}}, {"text": "Who?", "voice": "nobody"}]
+    items = [
+        {"text": "Yes."},
+        {"text": "No.", "format": {"container": "flac"}},
+        {"text": "Who?", "options": {"empty": True}},
+    ]
     id = create(tasked, items=items, subtitles=True)
     task = finished(tasked, id)
     assert [item.get("media_type") for item in task["result"]["items"]] == ["audio/wav", "audio/flac", None]
@@ -146,13 +151,15 @@ def test_mistakes_are_told_with_their_place(tasked):
     for body, code, words in (
         ({"items": [{"text": "Yes."}, {"text": "..."}]}, "unspeakable_text", "item 2"),
         ({"items": [{"text": "a", "nonsense": 1}]}, "invalid_request", "nonsense"),
+        ({"items": [{"text": "a", "voice": "nobody"}]}, "unknown_voice", "item 1"),
         ({"text": "a", "id": "../../etc"}, "invalid_request", "id"),
         ({"text": "a", "items": [{"text": "b"}]}, "invalid_request", "items"),
         ({"items": [{"text": "a"}] * 1001}, "invalid_request", "items"),
         ({}, "empty_text", "no text"),
     ):
         answer = tasked.client.post("/v1/tasks/speech", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
+        status = 404 if code == "unknown_voice" else 400
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
         assert words in answer.json()["message"]
 
 

@@ -35,7 +35,7 @@ ALLOWED_THIRD_PARTY = {
     "plugin": {"msgspec", "pluggy", "click", "litestar"},
     "audio": {"msgspec", "numpy", "soundfile", "soxr", "av"},
     "text": {"msgspec", "markdown_it"},
-    "service": {"httpx", "msgspec", "numpy", "prometheus_client", "sqlalchemy"},
+    "service": {"httpx", "huggingface_hub", "msgspec", "numpy", "prometheus_client", "sqlalchemy"},
 }
 
 

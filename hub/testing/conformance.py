@@ -127,6 +127,12 @@ class BackendConformance:
                 msgspec.convert({"backend": spec.name, **keywords}, ModelSettings)
             except msgspec.ValidationError as error:
                 _fail(f"default_models[{name!r}] would not do as a [models.{name}] table: {error}")
+        for name, one in spec.checkpoints.items():
+            _must(bool(one.huggingface or one.modelscope), f"checkpoints[{name!r}] does not say where it is published")
+            try:
+                msgspec.convert({"backend": spec.name, "path": name, **one.model}, ModelSettings)
+            except msgspec.ValidationError as error:
+                _fail(f"checkpoints[{name!r}].model would not do as a [models.{name}] table: {error}")
 
     def test_options_are_a_strict_struct(self) -> None:
         spec = self.spec()

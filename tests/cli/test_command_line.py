@@ -9,7 +9,7 @@ import pytest
 
 import hub
 
-OWN = ["say", "serve", "models", "backends", "plugins", "check", "bench"]
+OWN = ["say", "serve", "models", "backends", "pull", "plugins", "check", "bench"]
 
 GREETER = """
 import click

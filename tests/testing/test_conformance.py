@@ -7,7 +7,7 @@ import broken
 import pytest
 from msgspec.structs import replace
 
-from hub.contract import BackendSpec
+from hub.contract import BackendSpec, Checkpoint
 from hub.contract.errors import WorkerStartFailed
 from hub.testing.conformance import BackendConformance
 
@@ -80,6 +80,8 @@ def test_a_backend_that_does_not_load():
     [
         ({"licence": ""}, "test_the_spec_is_complete", "licence"),
         ({"default_models": {"x": {"pth": "y"}}}, "test_the_spec_is_complete", "pth"),
+        ({"checkpoints": {"x": Checkpoint(modelscope="a/b", model={"pth": "y"})}}, "test_the_spec_is_complete", "pth"),
+        ({"checkpoints": {"x": Checkpoint()}}, "test_the_spec_is_complete", "published"),
         ({"options": broken.LooseOptions}, "test_options_are_a_strict_struct", "forbid_unknown_fields"),
         ({"options": broken.NeedyOptions}, "test_options_are_a_strict_struct", "default"),
     ],

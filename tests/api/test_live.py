@@ -19,9 +19,12 @@ from hub.settings import (
     LimitSettings,
     LiveSettings,
     ModelSettings,
+    PluginSettings,
+    Settings,
     WorkerSettings,
 )
 from hub.testing import tone
+from hub.testing.fixtures import serve_hub
 
 MODELS = {
     "tone": ModelSettings(backend="tone"),
@@ -476,3 +479,16 @@ def test_web_pages_of_other_origins_are_refused(served):
                 with pytest.raises(ConnectionClosed) as closed:
                     client.event()
                 assert closed.value.rcvd.code == 4403
+
+
+def test_a_hub_that_stops_says_so_and_leaves_nobody_waiting():
+    settings = Settings(models=ONE_PLACE, plugins=PluginSettings(disabled=("hibari",)))
+    with contextlib.ExitStack() as stack:
+        with serve_hub(settings, [tone]) as live:
+            client = stack.enter_context(opened(live, close_timeout=1))
+            client.configure(options=ENDLESS)
+            client.say("Endless.")
+            client.until("audio")
+        with pytest.raises(ConnectionClosed) as closed:
+            client.ended()
+        assert closed.value.rcvd.code == 1012

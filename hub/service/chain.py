@@ -29,15 +29,28 @@ class Chain:
     """
 
     def __init__(
-        self, script: Script, pieces: Sequence[Say | Silence], begin: Begin, *, model: str, ahead: float = 60.0
+        self,
+        script: Script,
+        pieces: Sequence[Say | Silence],
+        begin: Begin,
+        *,
+        model: str,
+        ahead: float = 60.0,
+        stall_timeout: float = 120.0,
     ) -> None:
-        """Begins the first piece. Raises HubError if that cannot be."""
+        """Begins the first piece. Raises HubError if that cannot be.
+
+        A reader that reads nothing for `stall_timeout` seconds while a piece waits for it is cut off.
+        """
         self._source = script.source
         self._pieces = deque(pieces)
         self._to_begin = deque(piece.request for piece in pieces if isinstance(piece, Say))
         self._begin = begin
         self._model = model
         self._ahead = ahead
+        self._stall_timeout = stall_timeout
+        self._last_read = asyncio.get_running_loop().time()
+        self._watcher: asyncio.TimerHandle | None = None
         says = [piece for piece in pieces if isinstance(piece, Say)]
         self._last_say = says[-1]
         self._segments = len(says) > 1 or bool(says[0].speaker)
@@ -72,9 +85,9 @@ class Chain:
             raise StopAsyncIteration
         while not self._out:
             await self._advance()
-        now = asyncio.get_running_loop().time()
+        self._last_read = asyncio.get_running_loop().time()
         for stream in self._streams:
-            stream.last_read = now  # its reader is here, if still busy with an earlier one
+            stream.last_read = self._last_read  # its reader is here, if still busy with an earlier one
         event = self._out.popleft()
         self._last_taken = isinstance(event, Done | Fault)
         return event
@@ -94,10 +107,24 @@ class Chain:
         if self._streams and not isinstance(self._streams[-1].ending, Done):
             return
         if sum(stream.buffered for stream in self._streams) >= self._ahead:
+            self._watch()
             return
         stream = self._begin(self._to_begin.popleft())
         stream.on_end = self._through
         self._streams.append(stream)
+
+    def _watch(self) -> None:
+        """Look now and then whether the reader whom the next piece waits for still reads. The engine has no stream."""
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().call_later(self._stall_timeout / 4, self._look)
+
+    def _look(self) -> None:
+        self._watcher = None
+        idle = asyncio.get_running_loop().time() - self._last_read
+        if idle >= self._stall_timeout:
+            self.close(Cancelled(f"the caller read nothing for {idle:.0f} s (worker.stall_timeout)"))
+        else:
+            self._through()
 
     def _through(self) -> None:
         """The engine is through with a piece."""
@@ -200,6 +227,8 @@ class Chain:
         """End with `fault`, and with every piece that is under way."""
         self._closed = True
         self._to_begin.clear()
+        if self._watcher is not None:
+            self._watcher.cancel()
         self._out.append(fault)
         for stream in self._streams:
             stream.close()

@@ -127,7 +127,10 @@ def _stream(
     def begin(said: SpeechRequest) -> EventStream:
         return model.engine.speak(said, request_id)
 
-    return Chain(script, parts, begin, model=model.name, ahead=hub.settings.worker.buffer_seconds)
+    worker = hub.settings.worker
+    return Chain(
+        script, parts, begin, model=model.name, ahead=worker.buffer_seconds, stall_timeout=worker.stall_timeout
+    )
 
 
 async def _decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:

@@ -154,6 +154,16 @@ async def test_reading_one_piece_keeps_the_next_from_looking_abandoned():
     stream.close()
 
 
+async def test_a_reader_who_has_gone_does_not_hold_the_place_of_what_is_not_begun():
+    desk = Desk()
+    stream = chain(desk, "A: one", "A: two", ahead=0.5, stall_timeout=0.2)
+    desk.say(sound(1.0))
+    desk.end()
+    assert desk.texts == ["one"]
+    await asyncio.wait_for(stream.ended.wait(), 10)
+    assert "read nothing" in (await anext(stream)).message
+
+
 async def test_closing_stops_every_piece_and_the_engine_is_free_when_it_says_so():
     desk = Desk()
     ends = []

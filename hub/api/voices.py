@@ -107,15 +107,21 @@ def _reading(hub: Hub) -> list[ControllerRouterHandler]:
         tags=["voices"],
         operation_id="list_voices",
         summary="All voices",
-        responses=errors(fault.InvalidRequest, fault.UnknownModel, fault.StorageFailed, fault.WorkerStartFailed),
+        responses=errors(
+            fault.InvalidRequest,
+            fault.UnknownModel,
+            fault.StorageFailed,
+            fault.WorkerStartFailed,
+            fault.DeadlineExceeded,
+        ),
     )
     async def list_voices(
         model: Annotated[str | None, QueryParameter(description="only what this model can use; loads it once")] = None,
     ) -> Catalog:
         """Presets of the models that have been up, and stored voices, with which models can use each and why not."""
         chosen = hub.models.get(model) if model else None
-        if chosen is not None:
-            await chosen.voices()
+        if chosen is not None and chosen.engine.loaded is None:
+            await chosen.start(asyncio.get_running_loop().time() + chosen.settings.deadline)
         return await asyncio.to_thread(catalog, hub, chosen)
 
     @get(

@@ -229,3 +229,18 @@ def test_two_forms_for_one_id_are_one_voice(live):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda number: form(live, "one", wav(0.1 + number / 10)).status_code, range(4)))
     assert sorted(answers) == [201, 409, 409, 409]
+
+
+def test_presets_are_known_once_a_model_has_been_up(served, tmp_path):
+    from hub.settings import ModelSettings
+
+    slow = ModelSettings(backend="tone", preload=False, deadline=0.05, options={"load_seconds": 30})
+    lazy = served(data=str(tmp_path), models={"lazy": ModelSettings(backend="tone", preload=False), "slow": slow})
+    assert lazy.client.get("/v1/voices").json() == {"voices": [], "problems": [], "not_loaded": ["lazy", "slow"]}
+    known = lazy.client.get("/v1/voices", params={"model": "lazy"}).json()
+    assert [voice["id"] for voice in known["voices"]] == list(tone.PITCHES)
+    listed = lazy.client.get("/v1/voices").json()
+    assert listed["not_loaded"] == ["slow"]
+    assert listed["voices"][0]["models"]["slow"]["reason"] == "it is a preset of tone, which model 'slow' does not have"
+    late = lazy.client.get("/v1/voices", params={"model": "slow"})
+    assert (late.status_code, late.json()["code"]) == (503, "deadline_exceeded")

@@ -53,6 +53,14 @@ OPERATIONS = {
     ("DELETE", "/v1/voices/{voice}"): 10,
     ("GET", "/v1/voices/{voice}/audio"): 20,
     ("POST", "/v1/voices/{voice}/preview"): 30,
+    ("GET", "/v1/scenes"): 5,
+    ("GET", "/v1/scenes/{scene}"): 20,
+    ("PUT", "/v1/scenes/{scene}"): 60,
+    ("DELETE", "/v1/scenes/{scene}"): 20,
+    ("GET", "/v1/dictionaries"): 5,
+    ("GET", "/v1/dictionaries/{dictionary}"): 20,
+    ("PUT", "/v1/dictionaries/{dictionary}"): 60,
+    ("DELETE", "/v1/dictionaries/{dictionary}"): 20,
 }
 """How many requests each operation gets, in each mode."""
 
@@ -68,9 +76,17 @@ def test_every_operation_is_tried(schema):
     assert found == set(OPERATIONS)
 
 
-PATHS = ("/v1/speech", "/v1/speech/subtitles", "/v1/audio/speech", "/v1/tasks/speech")
+WRITING = ("POST", "PUT")
+PATHS = (
+    "/v1/speech",
+    "/v1/speech/subtitles",
+    "/v1/audio/speech",
+    "/v1/tasks/speech",
+    "/v1/scenes/{scene}",
+    "/v1/dictionaries/{dictionary}",
+)
 CASES = [(method, path, GenerationMode.POSITIVE) for method, path in OPERATIONS]
-CASES += [("POST", path, GenerationMode.NEGATIVE) for path in PATHS]
+CASES += [(method, path, GenerationMode.NEGATIVE) for method, path in OPERATIONS if path in PATHS and method in WRITING]
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), CASES, ids=str)

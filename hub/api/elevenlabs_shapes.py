@@ -39,6 +39,13 @@ class VoiceSettings(Struct, kw_only=True, forbid_unknown_fields=True):
     clone_strength: Share | None = None
 
 
+class DictionaryLocator(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A stored dictionary of the hub. It keeps no versions."""
+
+    pronunciation_dictionary_id: str
+    version_id: str | None = None
+
+
 class TextToSpeech(Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of every /v1/text-to-speech route."""
 
@@ -56,7 +63,7 @@ class TextToSpeech(Struct, kw_only=True, forbid_unknown_fields=True):
     use_pvc_as_ivc: bool | None = None
     apply_text_normalization: Literal["auto", "on", "off"] | None = None
     apply_language_text_normalization: bool | None = None
-    pronunciation_dictionary_locators: tuple[dict[str, Any], ...] | None = None
+    pronunciation_dictionary_locators: Annotated[tuple[DictionaryLocator, ...], Meta(max_length=1)] | None = None
     audio_effects: dict[str, Any] | None = None
 
 
@@ -162,8 +169,9 @@ def audio_format(name: str) -> AudioFormat:
 
 def speech_request(data: TextToSpeech, model: str, voice: str, format: AudioFormat, *, stream: bool) -> SpeechRequest:
     """`data` in the hub's own words. Raises UnsupportedCapability for what would change what is heard, and cannot."""
+    dictionaries = data.pronunciation_dictionary_locators or ()
     refused = {
-        "pronunciation_dictionary_locators": bool(data.pronunciation_dictionary_locators),
+        "pronunciation_dictionary_locators[0].version_id": any(one.version_id for one in dictionaries),
         "audio_effects": bool(data.audio_effects),
         "apply_text_normalization": data.apply_text_normalization not in (None, "auto"),
         "apply_language_text_normalization": bool(data.apply_language_text_normalization),
@@ -177,6 +185,7 @@ def speech_request(data: TextToSpeech, model: str, voice: str, format: AudioForm
         model=model,
         voice=voice,
         language=data.language_code or None,
+        dictionary=dictionaries[0].pronunciation_dictionary_id if dictionaries else None,
         speed=settings.speed if settings.speed is not None else 1.0,
         seed=data.seed,
         format=format,

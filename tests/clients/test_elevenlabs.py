@@ -197,12 +197,22 @@ def test_models(client):
         (
             {
                 "pronunciation_dictionary_locators": [
-                    elevenlabs.PronunciationDictionaryVersionLocator(pronunciation_dictionary_id="a")
+                    elevenlabs.PronunciationDictionaryVersionLocator(pronunciation_dictionary_id="a", version_id="b")
                 ]
             },
             400,
             "unsupported_capability",
-            "pronunciation_dictionary_locators",
+            "pronunciation_dictionary_locators[0].version_id",
+        ),
+        (
+            {
+                "pronunciation_dictionary_locators": [
+                    elevenlabs.PronunciationDictionaryVersionLocator(pronunciation_dictionary_id="nothing")
+                ]
+            },
+            404,
+            "not_found",
+            None,
         ),
     ],
     ids=str,
@@ -216,6 +226,42 @@ def test_what_is_refused(client, method, arguments, status, code, param):
     assert detail["message"]
     if param:
         assert detail["param"] == param
+
+
+def test_a_dictionary_changes_the_words_and_not_the_characters(client, tones):
+    tones.client.put("/v1/dictionaries/terms", json={"entries": {"hub": "hubbub"}}).raise_for_status()
+    try:
+        answer = client.text_to_speech.convert_with_timestamps(
+            "low",
+            text="the hub is here",
+            output_format="pcm_24000",
+            pronunciation_dictionary_locators=[
+                elevenlabs.PronunciationDictionaryVersionLocator(pronunciation_dictionary_id="terms")
+            ],
+        )
+    finally:
+        tones.client.delete("/v1/dictionaries/terms").raise_for_status()
+    assert understood(base64.b64decode(answer.audio_base_64), 24_000)[0] == "the hubbub is here"
+    assert "".join(answer.alignment.characters) == "the hub is here"
+
+
+def test_a_stored_voice_is_listed_and_speaks(client, tones):
+    file = io.BytesIO()
+    soundfile.write(file, 0.3 * np.sin(np.arange(24_000) / 20), 24_000, format="WAV")
+    made = tones.client.post(
+        "/v1/voices", data={"id": "ada", "name": "Ada", "language": "en"}, files={"audio": file.getvalue()}
+    )
+    assert made.status_code == 201, made.text
+    try:
+        (voice,) = [voice for voice in client.voices.get_all().voices if voice.category == "cloned"]
+        assert (voice.voice_id, voice.name, voice.labels) == ("ada", "Ada", {"language": "en"})
+        text, pitch = understood(
+            b"".join(client.text_to_speech.convert("ada", text=TEXT, output_format="pcm_24000")), 24_000
+        )
+    finally:
+        tones.client.delete("/v1/voices/ada").raise_for_status()
+    assert text == TEXT
+    assert pitch in tone.CLONED_PITCHES
 
 
 def test_a_voice_that_is_not_there_is_not_listed(client):

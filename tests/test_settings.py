@@ -326,3 +326,15 @@ def test_secrets_in_wrong_places_are_not_shown(folder):
     message = problems()
     assert "models.a.env" in message
     assert SECRET not in message
+
+
+def test_memory_is_a_size_and_devices_have_names_of_their_own(folder):
+    model = '[models.a]\nbackend = "x"\nmemory = "500 MB"\nidle_unload = 60\n'
+    write(folder, f'[devices."cuda:0"]\nmemory = "20 GiB"\n{model}')
+    settings = load_settings(environ={}, overrides={'devices."cuda:1".memory': "8GiB"})
+    assert {name: device.memory for name, device in settings.devices.items()} == {"cuda:0": "20 GiB", "cuda:1": "8GiB"}
+    assert (settings.models["a"].memory, settings.models["a"].idle_unload) == ("500 MB", 60)
+    environ = {"TTSHUB_MODELS_A_MEMORY": "much", "TTSHUB_MODELS_A_IDLE_UNLOAD": "0"}
+    told = problems(environ=environ)
+    assert "models.a.memory: expected a size such as 8 GiB or 500 MB, got 'much'" in told
+    assert "models.a.idle_unload: expected a number over 0, got 0" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -235,7 +236,10 @@ def _default_models(plugins: Plugins) -> dict[str, ModelSettings]:
 
 
 def _check_memory(settings: Settings) -> None:
-    """Raises SettingsError for a model that can never be loaded."""
+    """Raises SettingsError for a device that there cannot be, or a model that can never be loaded."""
+    for name in settings.devices:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+            raise SettingsError(f'devices.{name}: a device is cpu, mps, cuda or "cuda:N", such as [devices."cuda:0"]')
     budgets = {place(name): one.memory for name, one in settings.devices.items() if one.memory is not None}
     for name, model in settings.models.items():
         budget = budgets.get(place(model.device))

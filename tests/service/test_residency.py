@@ -260,6 +260,12 @@ async def test_a_need_over_the_budget_is_an_error_of_the_settings():
         Hub.build(settings, Plugins.discover(extra=[tone], settings=settings))
 
 
+async def test_a_device_that_there_cannot_be_is_an_error_of_the_settings():
+    settings = Settings(models=models(a=1), devices={"gpu": DeviceSettings(memory="1 GiB")})
+    with pytest.raises(SettingsError, match=r"devices\.gpu: a device is cpu, mps"):
+        Hub.build(settings, Plugins.discover(extra=[tone], settings=settings))
+
+
 EXPECTED = (BackendCrashed, BackendUnavailable, DeadlineExceeded, WorkerStartFailed)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +34,9 @@ ATTEMPTS = 4
 
 PATIENCE = 30.0
 """Seconds that a segment lets requests go first; then it queues as they do."""
+
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="task")
+"""Of their own: packing an hour of audio must not hold up the threads that pack the answers to requests."""
 
 T = TypeVar("T")
 
@@ -200,7 +204,7 @@ async def _crew() -> AsyncIterator[asyncio.TaskGroup]:
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
     """`work(stopped)` in a thread. A caller that is cancelled waits for its end: nothing writes behind its back."""
     stop = threading.Event()
-    future = asyncio.get_running_loop().run_in_executor(None, work, stop.is_set)
+    future = asyncio.get_running_loop().run_in_executor(_THREADS, work, stop.is_set)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

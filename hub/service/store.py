@@ -163,7 +163,7 @@ def check_url(url: str) -> str:
     if not colon or driver is None:
         raise SettingsError("database: write a URL such as postgresql://user@host/name, or sqlite:////path/tasks.db")
     if find_spec(driver) is None:
-        raise SettingsError(f"database: {scheme} needs the package {driver}; install tts-hub[{scheme}]")
+        raise SettingsError(f"database: {scheme} needs the package {driver}; install tts-hub[postgresql]")
     return f"{'sqlite' if driver == 'aiosqlite' else 'postgresql'}+{driver}://{rest}"
 
 

@@ -18,6 +18,10 @@ def test_the_settings_are_all_there_with_their_defaults():
     assert shown == {"database": Settings().database, "tasks": msgspec.to_builtins(TaskSettings())}
 
 
+def test_the_examples_run(shell):
+    assert shell.follow("docs/tasks.md") >= 8
+
+
 def test_the_kind_of_task_counts(tmp_path, monkeypatch):
     (example,) = (block for block in BLOCKS if block.title)
     (tmp_path / example.title).write_text(example.text)

@@ -156,3 +156,26 @@ async def test_no_place_is_lost_in_a_thousand_random_comings_and_goings():
     await asyncio.gather(*tasks, return_exceptions=True)
     assert most == 3
     assert (lane.running, lane.waiting) == (0, 0)
+
+
+async def test_work_in_the_background_waits_for_a_lull_but_not_for_ever():
+    lane = Lane("model", queue=8)
+    await lane.lull(1e-9)  # free: at once
+    slot = await lane.enter(asyncio.get_running_loop().time() + 60)
+    quiet = asyncio.create_task(lane.lull(60))
+    request = asyncio.create_task(lane.enter(asyncio.get_running_loop().time() + 60))
+    while not lane.waiting:
+        await asyncio.sleep(0)
+    slot.leave()
+    slot = await request
+    assert not quiet.done(), "the request comes first, whoever waited longer"
+    slot.leave()
+    await quiet
+    slot = await lane.enter(asyncio.get_running_loop().time() + 60)
+    await lane.lull(0.01)  # its patience is over
+    given_up = asyncio.create_task(lane.lull(60))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    slot.leave()
+    await lane.lull(1e-9)
+    assert not lane._background

@@ -20,6 +20,11 @@ from hub.settings import Settings
 GRACE = 5
 """Seconds that streams under way have to finish when the server is told to stop."""
 
+KEEP_ALIVE = 75
+"""Seconds that a connection is kept for its next request: longer than clients keep theirs (httpx, and so openai: 5 s;
+browsers and proxies: up to 60 s). The side that gives up first must be theirs, or a request is sent into a closed door.
+"""
+
 
 def run(
     settings: Settings,
@@ -90,6 +95,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
     )
 
 

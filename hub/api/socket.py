@@ -21,7 +21,7 @@ from litestar.types import ControllerRouterHandler
 from hub.api import messages
 from hub.api.auth import KeyHolder
 from hub.api.problems import invalid_body
-from hub.api.request_id import request_id
+from hub.api.request_id import HEADER, request_id
 from hub.api.respond import PackedSpeech, pack
 from hub.contract.errors import Busy, Conflict, HubError, InternalError, InvalidRequest, NotFound
 from hub.contract.event import Mark
@@ -49,7 +49,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     @websocket("/v1/speech/live")
     async def live(socket: WebSocket[Any, Any, Any]) -> None:
         """Speak text that arrives in pieces."""
-        await socket.accept()
+        await socket.accept(headers={HEADER: request_id(socket.scope)})
         if not _same_origin(socket, hub.settings.cors.origins):
             await socket.close(FORBIDDEN, "this web page may not use the hub (cors.origins)")
             return

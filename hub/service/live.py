@@ -46,6 +46,9 @@ AHEAD = 2
 STAND_IN = "text"
 """Stands for the text in checks, before there is any."""
 
+UNREAD = 4096
+"""Characters that unread pieces are joined to: a text that arrives letter by letter takes no more room than another."""
+
 FLUSH: Literal[0] = 0
 Word = str | Literal[0]
 """A piece of text, or FLUSH."""
@@ -73,9 +76,14 @@ class LiveText:
                 limit=self._limit,
             )
         self._speakable = self._speakable or is_speakable(piece)
-        if piece:
+        if not piece:
+            return
+        last = self._words[-1] if self._words else FLUSH
+        if last != FLUSH and len(last) < UNREAD:
+            self._words[-1] = last + piece
+        else:
             self._words.append(piece)
-            self._news.set()
+        self._news.set()
 
     def flush(self) -> None:
         """Let what is there be spoken, complete or not. A model that reads the pieces itself decides that itself."""
@@ -307,6 +315,7 @@ async def _sentences(text: LiveText) -> AsyncIterator[Sentence]:
     arriving = ArrivingSentences()
     async for word in text:
         for sentence in arriving.flush() if word == FLUSH else arriving.feed(word):
-            yield sentence
+            if is_speakable(sentence.text):
+                yield sentence
     for sentence in arriving.flush():
         yield sentence

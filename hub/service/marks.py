@@ -67,7 +67,7 @@ class Marker:
 
     def __init__(self) -> None:
         self._text = ""
-        self._arriving = ArrivingSentences(longest=10**9)
+        self._arriving = ArrivingSentences()
         self._sentences: deque[Sentence] = deque()
         self._stretches: list[_Stretch] = []
         self._seconds = 0.0

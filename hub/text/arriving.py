@@ -29,10 +29,13 @@ class ArrivingSentences:
     def feed(self, piece: str) -> list[Sentence]:
         """Add a piece; returns the sentences that are complete now, in order."""
         self._pending += piece
+        endless = len(self._pending) > 3 * self._longest  # a thousand dots or spaces: nobody waits for their end
+        if not endless and not is_speakable(piece):
+            return []  # only what speaks completes the sentence before it
         found = split_sentences(self._pending, self._longest)
-        if len(found) < 2 or not is_speakable(found[-1].text):
-            return []
-        return self._take(found[:-1], found[-1].start)
+        if len(found) > 1 and is_speakable(found[-1].text):
+            return self._take(found[:-1], found[-1].start)
+        return self._take(found, len(self._pending)) if endless else []
 
     def flush(self) -> list[Sentence]:
         """What is there, complete or not. What has nothing to say stays, and goes with the sentence after it."""

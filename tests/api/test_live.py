@@ -253,6 +253,11 @@ def test_the_open_utterance_is_cancelled_and_the_next_text_opens_another(client)
     assert (events[-1]["utterance"], heard(events)) == ("u1", ["Spoken."])
 
 
+def test_the_handshake_tells_the_request_id(live):
+    with opened(live, additional_headers={"X-Request-Id": "mine-7"}) as client:
+        assert client.ws.response.headers["x-request-id"] == "mine-7"
+
+
 def test_cancel_of_nothing_is_told(client):
     client.send("cancel", utterance="nobody")
     assert client.event()["code"] == "not_found"

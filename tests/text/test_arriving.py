@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.text.arriving import ArrivingSentences
+from hub.text import arriving as arriving_module
+from hub.text.arriving import LONGEST, ArrivingSentences
 from hub.text.sentences import split_sentences
 from hub.text.speakable import is_speakable
 
@@ -74,3 +75,20 @@ def test_a_sentence_without_an_end_is_cut_at_a_clause():
     assert all(len(sentence.text) <= 100 for sentence in found)
     assert " ".join(sentence.text for sentence in found) == text.strip()
     assert all(sentence.text.endswith(",") for sentence in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 20_000, "Hi" + "." * 20_000, "a" * 20_000, "a" + " " * 20_000, "((" * 10_000 + "a"]
+)
+def test_no_text_makes_each_letter_cost_more_than_the_last(text, monkeypatch):
+    longest = 0
+
+    def measured(pending, max_chars):
+        nonlocal longest
+        longest = max(longest, len(pending))
+        return split_sentences(pending, max_chars)
+
+    monkeypatch.setattr(arriving_module, "split_sentences", measured)
+    found, _ = arrive(list(text))
+    assert "".join(c for s in found for c in s.text if c.isalpha()) == "".join(filter(str.isalpha, text))
+    assert longest <= 3 * LONGEST + 1

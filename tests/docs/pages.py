@@ -140,7 +140,7 @@ class Shell:
 
     def _run(self, command: Command, name: str) -> None:
         place = f"{name}:{command.line}: {command.text}"
-        if "ttshub serve" in command.text:
+        if "ttshub serve" in command.text and "||" not in command.text:
             printed = self._serve(command.text)
         else:
             done = subprocess.run(

@@ -71,7 +71,7 @@ async def test_leaving_the_queue_means_that_the_model_never_hears_of_it(served, 
 
 
 async def test_a_reader_that_does_not_read_is_held_and_holds_nobody(served, caller):
-    """It asks for a quarter of an hour and takes nothing: its model stops working on it, and the other place is free."""
+    """It asks for a quarter of an hour and takes nothing: its model stops working on it, the other place is free."""
     live = served(options={"concurrency": 2}, worker=WorkerSettings(buffer_seconds=5))
     model = live.hub.models.get("tone")
     worker = psutil.Process(model.engine.status.pid)

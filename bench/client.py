@@ -16,7 +16,7 @@ PCM_SECOND = 2 * tone.SAMPLE_RATE
 
 
 class Answer(asyncio.Protocol):
-    """One POST and its answer. `done` is set when the answer is complete or the connection is gone."""
+    """One request and its answer. `done` is set when the answer is complete or the connection is gone."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -32,9 +32,9 @@ class Answer(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def ask(self, path: str, body: bytes) -> None:
+    def ask(self, path: str, body: bytes, method: str = "POST") -> None:
         """Send the request; the clock starts."""
-        head = f"POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(body)}\r\n\r\n"
         self._asked = time.perf_counter()
         self._transport.write(head.encode() + body)
@@ -61,6 +61,11 @@ class Answer(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.done.set()
+
+    def again(self) -> None:
+        """Ready for one more answer on the same connection; what was counted goes on counting."""
+        self.first, self.complete = None, False
+        self.done.clear()
 
     def close(self) -> None:
         """Leave, whether or not the answer is complete."""

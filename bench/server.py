@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -61,7 +63,6 @@ def pin(pid: int, core: int) -> None:
 def tone_settings(places: int) -> Settings:
     """One model, `tone`, that speaks `places` requests at once."""
     return Settings(
-        log_level="error",
         models={"tone": ModelSettings(backend="tone", queue=4096, options={"concurrency": places})},
     )
 
@@ -85,7 +86,7 @@ def with_uvicorn(places: int) -> None:
 
     def listening(hub: Hub) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_reader(sys.stdin, lambda: (loop.remove_reader(sys.stdin), os.kill(os.getpid(), 15)))
+        loop.add_reader(sys.stdin, lambda: (loop.remove_reader(sys.stdin), os.kill(os.getpid(), signal.SIGTERM)))
         tasks.append(loop.create_task(announce(hub, listener.getsockname()[1])))
 
     run(
@@ -110,6 +111,7 @@ def with_granian(places: int) -> None:
         loop = asyncio.get_running_loop()
         server = Server(create_app(hub), port=port, interface=Interfaces.ASGI, log_enabled=False)
         loop.add_reader(sys.stdin, lambda: (loop.remove_reader(sys.stdin), server.stop()))
+        loop.add_signal_handler(signal.SIGTERM, server.stop)
         serving = loop.create_task(server.serve())
         while True:
             try:
@@ -124,4 +126,5 @@ def with_granian(places: int) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable()  # what callers do wrong on purpose
     {"uvicorn": with_uvicorn, "granian": with_granian}[sys.argv[1]](int(sys.argv[2]))

@@ -12,10 +12,10 @@ import asyncio
 import os
 import random
 
-import psutil
 import uvloop
 
 from bench.client import Answer, play, stream_of
+from bench.load import Load
 from bench.server import Served, pin, serve
 from bench.table import show
 
@@ -30,18 +30,15 @@ async def streams(served: Served, count: int, ramp: float, hold: float, chunk_ms
         return await play(served.port, body)
 
     calls = [asyncio.create_task(one()) for _ in range(count)]
-    watched = [psutil.Process(pid) for pid in (served.hub, served.worker, os.getpid())]
     await asyncio.sleep(ramp)
-    for process in watched:
-        process.cpu_percent()
-    await asyncio.sleep(hold - 1)  # all streams run
-    hub, worker, players = [f"{process.cpu_percent():.0f} %" for process in watched]
+    with Load(served.hub, served.worker, os.getpid()) as load:
+        await asyncio.sleep(hold - 1)  # all streams run
     answers = await asyncio.gather(*calls)
     whole = sum(answer.complete and answer.status == 200 for answer in answers)
     hit = sum(answer.underruns > 0 for answer in answers)
     latest = max(answer.latest for answer in answers) * 1000
     underruns = sum(answer.underruns for answer in answers)
-    return [count, whole, underruns, hit, f"{latest:.0f} ms", hub, worker, players]
+    return [count, whole, underruns, hit, f"{latest:.0f} ms", *load.shares]
 
 
 def main() -> None:
@@ -59,7 +56,17 @@ def main() -> None:
             pin(os.getpid(), 1)
             rows.append(uvloop.run(streams(served, count, args.ramp, args.hold, args.chunk_ms)))
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    head = ["streams", "complete", "underruns", "streams hit", "latest piece", "hub CPU", "worker CPU", "players CPU"]
+    head = [
+        "streams",
+        "complete",
+        "underruns",
+        "streams hit",
+        "latest piece",
+        "hub CPU",
+        "worker CPU",
+        "players CPU",
+        "others CPU",
+    ]
     show(f"Paced streams, chunks of {args.chunk_ms} ms, {args.server}", head, rows)
 
 

@@ -81,6 +81,7 @@ class Remote:
 def register_backends(settings):
     return [
         BackendSpec(
+            contract=1,
             name="stepper",
             synthesizer="stepper:Stepper",
             capabilities=Stepper.capabilities,

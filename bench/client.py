@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import Any
@@ -84,10 +85,11 @@ def stream_of(seconds: float, **options: Any) -> bytes:
     return json.dumps({"text": "hum", "stream": True, "format": {"container": "pcm"}, "options": options}).encode()
 
 
-async def play(port: int, body: bytes) -> Answer:
-    """Ask for a stream and take it to its end."""
+async def play(port: int, body: bytes, limit: float) -> Answer:
+    """Ask for a stream and take it to its end, or for `limit` seconds; then it is not `complete`."""
     answer = await connect(port)
     answer.ask("/v1/speech", body)
-    await answer.done.wait()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(answer.done.wait(), limit)
     answer.close()
     return answer

@@ -109,7 +109,9 @@ def with_granian(places: int) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = Server(create_app(hub), port=port, interface=Interfaces.ASGI, log_enabled=False)
+        server = Server(
+            create_app(hub), port=port, interface=Interfaces.ASGI, log_enabled=False, backlog=2048, backpressure=4096
+        )
         loop.add_reader(sys.stdin, lambda: (loop.remove_reader(sys.stdin), server.stop()))
         loop.add_signal_handler(signal.SIGTERM, server.stop)
         serving = loop.create_task(server.serve())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import random
 
@@ -17,7 +18,7 @@ import uvloop
 from bench.client import Answer, play, stream_of
 from bench.load import Load
 from bench.server import Served, pin, serve
-from bench.table import show
+from bench.table import quantile, show
 
 
 async def streams(served: Served, count: int, ramp: float, hold: float, chunk_ms: int) -> list[object]:
@@ -27,7 +28,7 @@ async def streams(served: Served, count: int, ramp: float, hold: float, chunk_ms
 
     async def one() -> Answer:
         await asyncio.sleep(chance.uniform(0, ramp))
-        return await play(served.port, body)
+        return await play(served.port, body, limit=ramp + hold + 20)
 
     calls = [asyncio.create_task(one()) for _ in range(count)]
     await asyncio.sleep(ramp)
@@ -36,9 +37,10 @@ async def streams(served: Served, count: int, ramp: float, hold: float, chunk_ms
     answers = await asyncio.gather(*calls)
     whole = sum(answer.complete and answer.status == 200 for answer in answers)
     hit = sum(answer.underruns > 0 for answer in answers)
+    first = quantile([answer.first if answer.first is not None else math.inf for answer in answers], 0.99) * 1000
     latest = max(answer.latest for answer in answers) * 1000
     underruns = sum(answer.underruns for answer in answers)
-    return [count, whole, underruns, hit, f"{latest:.0f} ms", *load.shares]
+    return [count, whole, f"{first:.0f} ms", underruns, hit, f"{latest:.0f} ms", *load.shares]
 
 
 def main() -> None:

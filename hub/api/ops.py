@@ -150,9 +150,9 @@ def _backend_view(hub: Hub, spec: BackendSpec) -> BackendView:
         capabilities=_all(spec.capabilities),
         options_schema=msgspec.json.schema(spec.options) if spec.options is not None else None,
         models=[
-            ModelView(status=model.status(), capabilities=_all(model.capabilities))
-            for model in hub.models
-            if model.spec is spec
+            ModelView(status=status, capabilities=_all(hub.models.get(status.name).capabilities))
+            for status in hub.models.status()
+            if status.backend == spec.name
         ],
     )
 

@@ -31,6 +31,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
         BackendSpec(
             name="hibari",
             synthesizer="hub.builtin.hibari_synthesizer:HibariSynthesizer",
+            contract=1,
             title="Hibari",
             description="A small English neural voice for the CPU, its weights in its wheel: nothing is downloaded.",
             capabilities=Capabilities(

@@ -73,11 +73,13 @@ class BackendSpec(Struct, kw_only=True, frozen=True):
     `synthesizer` is `module:Class`, a string, so that registering imports nothing heavy. `options` is the
     Struct that validates `SpeechRequest.options`; its schema is published. `default_models` are models
     that exist without any configuration (name -> ModelConfig keywords). `checkpoints` are the weights that can be
-    pulled (variant -> Checkpoint), the recommended one first.
+    pulled (variant -> Checkpoint), the recommended one first. `contract` is the version that the plugin was written
+    for, as a number: it has no default, because that would always be the installed hub's own.
     """
 
     name: str
     synthesizer: str
+    contract: int
     title: str = ""
     description: str = ""
     capabilities: Capabilities = Capabilities()
@@ -86,7 +88,6 @@ class BackendSpec(Struct, kw_only=True, frozen=True):
     checkpoints: dict[str, Checkpoint] = {}
     licence: str = ""
     homepage: str = ""
-    contract: int = CONTRACT
 
 
 class ModelConfig(Struct, kw_only=True, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from hub.engine import wire
 log = logging.getLogger("hub.worker")
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+
+_NO_HUB = re.compile(r"No module named '?(hub|msgspec)\b")
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -140,7 +143,7 @@ class Child(asyncio.SubprocessProtocol):
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip()
             if text:
-                self._no_hub = self._no_hub or "No module named 'hub" in text or "No module named hub" in text
+                self._no_hub = self._no_hub or _NO_HUB.search(text) is not None
                 log.info("[%s] %s", self._name, text)
 
     def _reason(self) -> str:

@@ -30,7 +30,7 @@ from hub.contract.voice import VoiceDraft
 from hub.plugin.manager import Plugins
 from hub.service.checks import check_options
 from hub.settings import ModelSettings
-from hub.testing.driver import Answer, Driver
+from hub.testing.driver import Answer, Driver, words_of_workers
 from hub.testing.odd_texts import ODD_TEXTS
 from hub.testing.own_voice import own_voice
 from hub.testing.probe import PROBE, RELOAD, STOP
@@ -72,6 +72,13 @@ class BackendConformance:
     def driver(cls) -> Iterator[Driver]:
         """The model in its worker, shared by the tests of the class."""
         driver = cls.make_driver()
+        with words_of_workers() as words:
+            try:
+                driver.start()
+            except HubError as error:
+                driver.close()
+                said = "\n".join(words)
+                _fail(f"the model does not load: {error}\nIts worker said:\n{said}")
         yield driver
         driver.close()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+import logging
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -157,3 +159,20 @@ async def _rest(first: SpeechEvent | None, stream: EventStream) -> Answer:
             marks.append(event)
         event = await anext(stream)
     return Answer(chunks=chunks, marks=marks, ending=event)
+
+
+@contextmanager
+def words_of_workers() -> Iterator[list[str]]:
+    """What workers print meanwhile: a list that fills, line by line."""
+    words: list[str] = []
+    listener = logging.Handler(logging.INFO)
+    listener.emit = lambda record: words.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("hub.worker")
+    level = log.level
+    log.addHandler(listener)
+    log.setLevel(logging.INFO)
+    try:
+        yield words
+    finally:
+        log.removeHandler(listener)
+        log.setLevel(level)

@@ -233,6 +233,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
         BackendSpec(
             name="tone",
             synthesizer="hub.testing.tone:Tone",
+            contract=1,
             title="Tone",
             description="Plays the text as tones that can be decoded. For tests and benchmarks.",
             capabilities=Tone.capabilities,

@@ -104,7 +104,7 @@ class slow_plugin:  # noqa: N801
     @staticmethod
     @hookimpl
     def register_backends(settings):
-        return [BackendSpec(name="slow", synthesizer=f"{__name__}:Slow", capabilities=Slow.capabilities)]
+        return [BackendSpec(name="slow", contract=1, synthesizer=f"{__name__}:Slow", capabilities=Slow.capabilities)]
 
 
 def test_pcm_is_24_khz_whatever_the_model_has(served):
@@ -183,7 +183,7 @@ class echo_plugin:  # noqa: N801
     @staticmethod
     @hookimpl
     def register_backends(settings):
-        return [BackendSpec(name="echo", synthesizer=f"{__name__}:Echo", capabilities=Echo.capabilities)]
+        return [BackendSpec(name="echo", contract=1, synthesizer=f"{__name__}:Echo", capabilities=Echo.capabilities)]
 
 
 def test_names_of_openai_that_the_hub_has_are_its_own(served):

@@ -8,6 +8,7 @@ import pytest
 from pages import blocks, read, sections, tables
 
 from hub.api.app import create_app
+from hub.audio import compressed
 from hub.audio.encode import BUILTIN
 from hub.contract.speech import SpeechRequest
 from hub.service.hub import Hub
@@ -71,3 +72,13 @@ def test_the_formats_are_those_of_the_encoders():
         assert media_type.strip("`").startswith(spec.media_type)
         assert rates == (", ".join(map(str, spec.sample_rates)) or "any from 4000 to 192000")
         assert bool(bitrates) == (spec.bitrates is not None)
+
+
+@pytest.mark.parametrize("name", ["mp3", "opus", "aac", "flac"])
+def test_the_delays_are_those_that_the_encoders_tell(name):
+    delay = next(row[4] for row in tables(sections(PAGE)["Formats"])[0] if row[0] == f"`{name}`")
+    (told,) = re.findall(rf"^    {name} +(.+?)(?:\n\n|\n    \w|$)", compressed.__doc__, flags=re.M | re.S)
+    assert re.findall(r"\d+ (?:frames?|ms)", delay) == [
+        told.split()[0] + " " + told.split()[1].strip(","),
+        *re.findall(r"\d+ ms", told)[-1:],
+    ]

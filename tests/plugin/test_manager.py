@@ -20,7 +20,7 @@ def plugin(name, **hooks):
 
 
 def spec(name, **keywords):
-    return BackendSpec(name=name, synthesizer="some.module:Class", **keywords)
+    return BackendSpec(name=name, synthesizer="some.module:Class", **{"contract": 1, **keywords})
 
 
 def failures_of(plugins):
@@ -75,7 +75,8 @@ def test_a_hook_with_an_argument_that_does_not_exist_is_reported():
         (lambda settings: "hibari", "not a list"),
         (lambda settings: ["hibari"], "not BackendSpec"),
         (lambda settings: [spec("x", contract=99)], "needs contract 99"),
-        (lambda settings: [BackendSpec(name="x", synthesizer="no_class")], "module:Class"),
+        (lambda settings: [BackendSpec(name="x", synthesizer="some.module:Class")], "contract"),
+        (lambda settings: [BackendSpec(name="x", synthesizer="no_class", contract=1)], "module:Class"),
         (lambda settings: [spec("")], "no name"),
     ],
 )

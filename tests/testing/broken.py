@@ -257,6 +257,7 @@ def spec(kind, **fields):
     return BackendSpec(
         name="broken",
         synthesizer=f"broken:{kind.__name__}",
+        contract=1,
         title="Broken",
         licence="none",
         capabilities=kind.capabilities,

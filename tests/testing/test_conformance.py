@@ -1,6 +1,9 @@
 """The conformance tests find what they are there to find: for each rule, a backend that breaks it alone."""
 
 import contextlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import broken
@@ -73,6 +76,19 @@ def test_it_finds(kind, test, message):
 def test_a_backend_that_does_not_load():
     with pytest.raises(WorkerStartFailed, match="OSError"):
         run(broken.DoesNotLoad, "test_it_loads_and_says_what_it_can")
+
+
+def test_a_backend_that_does_not_load_is_told_once_with_its_workers_words(tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import broken\nfrom hub.testing.conformance import BackendConformance\n"
+        "class TestIt(BackendConformance):\n"
+        "    backend = broken.spec(broken.DoesNotLoad)\n"
+        f"    model = {{'env': {{'PYTHONPATH': {HERE!r}}}}}\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": HERE}, cwd=tmp_path)
+    assert "the model does not load: the backend did not load (OSError)" in done.stdout
+    assert "OSError: no such file" in done.stdout
 
 
 @pytest.mark.parametrize(

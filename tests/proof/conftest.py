@@ -1,0 +1,35 @@
+"""Real servers with real workers."""
+
+import contextlib
+
+import pytest
+from proof.callers import Caller
+
+from hub.settings import ModelSettings, Settings
+from hub.testing import tone
+from hub.testing.fixtures import serve_hub
+
+
+@pytest.fixture
+def caller():
+    """A factory of Callers; all leave after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def call(url, body, headers=()):
+            made = Caller(url, body, headers)
+            stack.callback(made.leave)
+            return made
+
+        yield call
+
+
+@pytest.fixture
+def served():
+    """A factory of served hubs with the tone backend, one model `tone` unless told otherwise."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(*plugins, models=None, options=None, **settings):
+            models = models or {"tone": ModelSettings(backend="tone", options=options or {})}
+            return stack.enter_context(serve_hub(Settings(models=models, **settings), [tone, *plugins]))
+
+        yield serve

@@ -18,15 +18,15 @@ from hub.contract import BackendSpec, Checkpoint
 def register_backends(settings):
     both = dict(huggingface="acme/voice", modelscope="acme/voice", files=("*.json", "weights/*"))
     return [
-        BackendSpec(name="acme", synthesizer="acme:Acme", licence="MIT", checkpoints={{
+        BackendSpec(name="acme", contract=1, synthesizer="acme:Acme", licence="MIT", checkpoints={{
             "small": Checkpoint(**both, size=300_000, model={{"dtype": "float16", "options": {{"beam size": 2}}}}),
             "pinned": Checkpoint(**both, sha256={{"weights/model.bin": "{pin}"}}),
             "nowhere": Checkpoint(huggingface="acme/gone"),
             "mute": Checkpoint(modelscope="acme/gone"),
             "old": Checkpoint(huggingface="acme/voice", revision="v0"),
         }}),
-        BackendSpec(name="one", synthesizer="a:A", checkpoints={{"default": Checkpoint(huggingface="acme/voice")}}),
-        BackendSpec(name="none", synthesizer="acme:Acme"),
+        BackendSpec(name="one", contract=1, synthesizer="a:A", checkpoints={{"default": Checkpoint(huggingface="acme/voice")}}),
+        BackendSpec(name="none", contract=1, synthesizer="acme:Acme"),
     ]
 """
 WEIGHTS = random.Random(1).randbytes(300_000)

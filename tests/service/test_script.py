@@ -65,6 +65,8 @@ def test_every_place_leads_back_into_its_own_line_in_order(turns, dialogue, filt
         places = [say.origin.back((place, place + 1)) for place in range(len(text))]
         assert all(begin <= start <= stop <= end for start, stop in places)
         assert places == sorted(places)
+        kept = [script.source[slice(*place)] for place, char in zip(places, text, strict=True) if char in "你好"]
+        assert kept == [char for char in text if char in "你好"]  # which nothing rewrites
         if say.origin.same:
             assert text == script.source[begin:end]
 

@@ -57,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         publisher = self.server.publisher
         url = urlsplit(self.path)
         path, query = unquote(url.path), parse_qs(url.query)
-        allowed = publisher.token is None or self.headers.get("Authorization") == f"Bearer {publisher.token}"
+        given = {self.headers.get("Authorization"), self.headers.get("Cookie")}
+        allowed = bool({f"Bearer {publisher.token}", f"m_session_id={publisher.token}"} & given)
         publisher.asked.append((path, self.headers.get("Range"), allowed))
         if path.startswith("/cdn/"):
             return self.data(path.removeprefix("/cdn/acme/voice/"))
@@ -69,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.modelscope(found[1], query["Revision"][0])
         if path == "/api/v1/models/acme/voice/repo":
             assert query["Revision"] == ["master"]
-            if not allowed:
+            if self.server.publisher.gated and not allowed:
                 return self.answer(403, b"{}")
             return self.redirect(query["FilePath"][0])
         return self.answer(404, b"{}")

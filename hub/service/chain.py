@@ -54,7 +54,7 @@ class Chain:
         says = [piece for piece in pieces if isinstance(piece, Say)]
         self._last_say = says[-1]
         self._segments = len(says) > 1 or bool(says[0].speaker)
-        self._levels = Levels(len({say.speaker for say in says}))
+        self._levels = Levels(len({say.voice for say in says}))
         self._streams: deque[EventStream] = deque()  # begun and not read to the end, oldest first
         self._part: Part | None = None  # of the oldest of them
         self._out: deque[SpeechEvent] = deque()

@@ -176,9 +176,11 @@ class _Pieces(MarkedSpeech):
             async with asyncio.timeout(None) as self._limit:
                 await self._live.prime()
         except TimeoutError:
-            raise DeadlineExceeded(
+            error = DeadlineExceeded(
                 f"model {self.model!r} gave no audio in time; try again later, or raise its `deadline`"
-            ) from None
+            )
+            self._live.fail(error)
+            raise error from None
         finally:
             self._limit = None
 

@@ -89,17 +89,17 @@ class Part:
         if isinstance(event, AudioChunk):
             self._hear(event)
         if self._factor is None:
-            self._factor = self._levels.factor(self._say.speaker)
+            self._factor = self._levels.factor(self._say.voice)
         if self._factor is not None:
             yield from self._ready(self._factor)
 
     def finish(self) -> Iterator[AudioChunk | Mark]:
         """The piece has ended; yields the rest."""
-        self._levels.pause(self._say.speaker)
+        self._levels.pause(self._say.voice)
         for mark in self._marker.see(Done()):
             self._held += self._translated(mark)
         if self._factor is None:
-            self._factor = self._levels.factor(self._say.speaker, complete=True)
+            self._factor = self._levels.factor(self._say.voice, complete=True)
         yield from self._ready(self._factor or 1.0)
         if self._edges is not None and len(rest := self._edges.finish()):
             yield AudioChunk.of(rest, self._rate, self._span)
@@ -121,8 +121,10 @@ class Part:
         peak = float(np.abs(samples).max(initial=0.0))
         self.seconds += chunk.seconds
         self.peak = max(self.peak, peak)
-        if math.isfinite(peak) and chunk.sample_rate > 0:
-            self._levels.hear(self._say.speaker, samples, chunk.sample_rate)
+        if math.isfinite(peak):
+            self._levels.hear(self._say.voice, samples, chunk.sample_rate)
+        else:
+            self._factor = 1.0  # pass it as it is: it will be refused
         self._held.append(chunk)
 
     def _ready(self, factor: float) -> Iterator[AudioChunk | Mark]:

@@ -83,7 +83,8 @@ def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Lis
     """List a repository of ModelScope (`MODELSCOPE_ENDPOINT` names another server). Raises PullFailed."""
     endpoint = os.environ.get("MODELSCOPE_ENDPOINT", MODELSCOPE).rstrip("/")
     token = os.environ.get("MODELSCOPE_API_TOKEN", "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # Its newer routes read the header, the older ones the cookie. httpx sends neither on to where it is redirected.
+    headers = {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
     place = f"{endpoint}/api/v1/models/{quote(repository)}/repo"
     revision = revision or "master"
     query = urlencode({"Revision": revision, "Recursive": "true"})

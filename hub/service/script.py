@@ -85,11 +85,16 @@ class Origin:
 
 
 class Say(NamedTuple):
-    """One request to the model; `speaker` (None: nobody in particular) tells voices apart."""
+    """One request to the model; `speaker` is None if nobody in particular speaks, or several do."""
 
     request: ResolvedRequest
     origin: Origin
     speaker: str | None
+
+    @property
+    def voice(self) -> str | None:
+        """What tells its voice from the others of the script."""
+        return self.request.voice or self.speaker
 
 
 def read_script(

@@ -217,6 +217,11 @@ class Speech:
             self._ledger.read(len(piece))
         self._stream.feed(piece)
 
+    def fail(self, error: HubError) -> None:
+        """Stop the model, and report `error` as the outcome."""
+        self._stream.close(error)
+        self._ledger.close(error.code)
+
     async def generated(self) -> None:
         """Wait until the model is through, however much is still to be read here."""
         await self._stream.ended.wait()

@@ -22,11 +22,12 @@ from msgspec.structs import replace
 
 from hub.contract.errors import Busy, Conflict, HubError, InternalError, NotFound, StorageFailed, Unavailable
 from hub.contract.task import Task
-from hub.plugin.tasks import TaskKind, TaskWork
+from hub.plugin.tasks import TaskKind
 from hub.service.caller import Caller, current_caller
 from hub.service.claim import Claim
-from hub.service.folder import remove, storing, sweep
+from hub.service.folder import storing, sweep
 from hub.service.store import Accepted, Exists, Store, sqlite_url
+from hub.service.task_work import Work, discard
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub.tasks")
 
 STORAGE_PAUSE = 2.0
-"""Seconds until a task that could not write tries again."""
+"""Seconds until what could not be stored, or opened, is tried again."""
 
 LONGEST_SLEEP = 3600.0
 
@@ -60,22 +61,33 @@ class Tasks:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._notes: dict[str, HubError] = {}  # why a task does not go on
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._opener: asyncio.Task[None] | None = None
         self._janitor: asyncio.Task[None] | None = None
         self._finished = asyncio.Event()
         self._stopping = False
 
     async def start(self) -> None:
-        """Go on with what was left unfinished. A database that cannot be opened is logged."""
+        """Go on with what was left unfinished. A database that cannot be opened is logged, and tried again."""
         if not self._database and not (self.folder / "tasks.db").exists():
             return
         try:
             await self._opened()
         except HubError as error:
-            log.error("tasks: %s", error.message)
+            log.error("tasks wait: %s", error.message)
+            self._opener = asyncio.create_task(self._open_later(), name="tasks: open")
+
+    async def _open_later(self) -> None:
+        while self._store is None:
+            await asyncio.sleep(STORAGE_PAUSE)
+            with suppress(HubError):
+                await self._opened()
 
     async def stop(self) -> None:
         """Stop working; what is unfinished goes on at the next start."""
         self._stopping = True
+        if self._opener is not None:
+            self._opener.cancel()
+            await asyncio.wait([self._opener])
         async with self._opening:
             at_work = [*self._running.values(), *filter(None, [self._janitor])]
             for task in at_work:
@@ -258,8 +270,8 @@ class Tasks:
         if not await store.started(id, time.time()):
             return
         current_caller.set(self.caller_of(owner))
-        work = _Work(self, store, id, job, self._hub)
-        await asyncio.to_thread(_prepare, work.folder, work.scratch)
+        work = Work(self, store, id, job, self._hub)
+        await asyncio.to_thread(work.prepare)
         self.note(id, None)
         try:
             result = await self.kinds[kind].run(work)
@@ -273,7 +285,7 @@ class Tasks:
             await self._end(store, id, "failed", error=unforeseen)
         else:
             await self._end(store, id, "completed", result=result)
-            await asyncio.to_thread(_remove, work.scratch)
+            await asyncio.to_thread(discard, work.scratch)
             return
         await self._discard(id)
 
@@ -306,10 +318,10 @@ class Tasks:
 
     async def _discard(self, id: str) -> None:
         """Remove what a task without a result has written; if that fails, its expiry does it."""
-        await asyncio.to_thread(_remove, self.place(id))
+        await asyncio.to_thread(discard, self.place(id))
 
     async def _forget(self, store: Store, id: str) -> None:
-        await asyncio.to_thread(_remove, self.place(id))  # first: what is left then is a row, which can go later
+        await asyncio.to_thread(discard, self.place(id))  # first: what is left then is a row, which can go later
         await store.delete(id)
         self.changed(id)
 
@@ -351,30 +363,6 @@ class Tasks:
         return replace(task, error={"code": note.code, "message": note.message, "detail": note.detail})
 
 
-class _Work(TaskWork):
-    """See `TaskWork`."""
-
-    def __init__(self, tasks: Tasks, store: Store, id: str, job: bytes, hub: Hub) -> None:
-        self.id = id
-        self.hub = hub
-        self.job = job
-        self.folder = tasks.place(id)
-        self.scratch = self.folder / "scratch"
-        self._tasks = tasks
-        self._store = store
-
-    async def done(self) -> Mapping[int, bytes]:
-        return await self._store.steps(self.id)
-
-    async def finish_step(self, number: int, record: bytes, *, audio: float = 0.0) -> None:
-        await self._store.finish_step(self.id, number, record, audio)
-        self._tasks.changed(self.id)
-
-    def waits(self, reason: Exception | None) -> None:
-        known = reason is None or isinstance(reason, HubError)
-        self._tasks.note(self.id, reason if known else InternalError(str(reason)))  # type: ignore[arg-type]
-
-
 def _caller_name() -> str:
     caller = current_caller.get()
     return caller.name if caller is not None else ""
@@ -393,20 +381,3 @@ def _brief(task: Task) -> Task:
 
 def _digest(kind: str, body: Any) -> str:
     return hashlib.sha256(kind.encode() + b"\0" + msgspec.json.encode(body, order="deterministic")).hexdigest()
-
-
-def _prepare(folder: Path, scratch: Path) -> None:
-    """Make a task's folders, or clear them of what a death left behind."""
-    with storing("the task"):
-        scratch.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
-        sweep(scratch)
-
-
-def _remove(path: Path) -> None:
-    try:
-        remove(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        log.warning("could not remove %s: %s", path, error.strerror)

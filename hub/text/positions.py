@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hub.contract.event import Span
@@ -90,9 +91,20 @@ def compared(before: str, after: str) -> Rewritten:
             i, j = i + 1, j + 1
             continue
         left, right = _next_agreement(old_words, new_words, i, j)
-        changes.append(Change(old_places[i], old_places[left], new_places[j], new_places[right]))
+        for a, b, c, d in _differences(old_words[i:left], new_words[j:right]):
+            changes.append(Change(old_places[i + a], old_places[i + b], new_places[j + c], new_places[j + d]))
         i, j = left, right
     return Rewritten(after, Positions(changes))
+
+
+def _differences(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """(start, end, new start, new end) of what differs between two short lists; of long ones, the whole."""
+    if min(len(old), len(new)) < 2 or max(len(old), len(new)) > 2 * _WINDOW:
+        yield 0, len(old), 0, len(new)
+        return
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind != "equal":
+            yield a, b, c, d
 
 
 def _next_agreement(old: list[str], new: list[str], i: int, j: int) -> tuple[int, int]:

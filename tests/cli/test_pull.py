@@ -193,18 +193,20 @@ def test_files_that_want_out_of_their_folder_are_refused(pull, publisher, tmp_pa
     assert not list(tmp_path.rglob("evil.json"))
 
 
-def test_gated_weights_say_what_to_do_and_a_token_opens_them(pull, publisher):
-    publisher.gated, publisher.token = True, "hf_secret"
-    done = pull("acme", "small")
+@pytest.mark.parametrize(("source", "variable"), [("hf", "HF_TOKEN"), ("modelscope", "MODELSCOPE_API_TOKEN")])
+def test_gated_weights_say_what_to_do_and_a_token_opens_them(pull, publisher, source, variable):
+    publisher.gated, publisher.token = True, "a_secret"
+    done = pull("acme", "small", "--source", source)
     assert done.exit_code == 1
     assert done.stderr.startswith("error: access_denied")
-    assert "HF_TOKEN" in done.stderr
-    assert pull("acme", "small", environ={"HF_TOKEN": "hf_secret"}).exit_code == 0
+    assert variable in done.stderr
+    done = pull("acme", "small", "--source", source, environ={variable: "a_secret"})
+    assert done.exit_code == 0
     assert held(pull.folder) == WANTED
     elsewhere = [allowed for path, _, allowed in publisher.asked if path.startswith("/cdn/")]
     assert elsewhere
     assert not any(elsewhere)  # the token is for the publisher, not for where it sends us
-    assert "hf_secret" not in done.stderr
+    assert "a_secret" not in done.output
 
 
 @pytest.mark.parametrize(

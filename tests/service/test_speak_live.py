@@ -127,6 +127,8 @@ async def test_nothing_to_say_never_reaches_the_model(hubs, model, pieces, error
 
 async def test_the_deadline_of_live_text_counts_from_its_end(hubs):
     hub = await hubs(model={**LIVE, "deadline": 0.2})
+    reports = Reports()
+    hub.observers.append(reports)
     await hub.models.get("tone").start()
     text = written("Slow.", end=False)
     speaking = asyncio.create_task(hub.speak_live(SpeechRequest(options={"step_ms": 3_600_000}), text))
@@ -135,6 +137,7 @@ async def test_the_deadline_of_live_text_counts_from_its_end(hubs):
     text.end()
     with pytest.raises(DeadlineExceeded):
         await speaking
+    assert [report.outcome for report in reports.ended] == ["deadline_exceeded"]
 
 
 @pytest.mark.parametrize("model", [{}, LIVE])

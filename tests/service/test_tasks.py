@@ -253,6 +253,20 @@ async def test_two_hubs_do_not_work_on_the_same_tasks(tasked):
     assert len(await second.tasks.page()) == 1
 
 
+async def test_the_next_hub_takes_over_by_itself_when_the_first_one_stops(tasked):
+    first = await tasked()
+    await submit(first, id="a", text=LONG, options=SLOW)
+    await until(first, "a", 1)
+    second = await tasked()
+    with pytest.raises(Unavailable):
+        await second.tasks.get("a")
+    reports = Reports()
+    second.observers.append(reports)
+    await first.stop()
+    assert (await asyncio.to_thread(reports.ended.get, timeout=20)).request_id.startswith("a-")
+    assert (await ended(second, "a")).state == "completed"
+
+
 async def test_a_damaged_database_is_said(tasked, tmp_path):
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "tasks.db").write_bytes(b"no database at all, " * 100)

@@ -97,6 +97,7 @@ async def open_place(session: Session, url: str | None, api_key: str | None) -> 
 
 
 @click.group()
+@session_options
 def scenes() -> None:
     """List, import and remove scenes.
 

@@ -18,6 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @click.group()
+@session_options
 def voices() -> None:
     """List, keep, import and export voices.
 

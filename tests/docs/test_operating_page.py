@@ -26,9 +26,13 @@ STRUCTS = {
     "[[auth.keys]]": settings.ApiKey,
     "[cors]": settings.CorsSettings,
     "[limits]": settings.LimitSettings,
+    "[live]": settings.LiveSettings,
+    "[references]": settings.ReferenceSettings,
     "[worker]": settings.WorkerSettings,
+    "[tasks]": settings.TaskSettings,
     "[plugins]": settings.PluginSettings,
     "[compat.PLUGIN]": settings.CompatSettings,
+    "[devices.NAME]": settings.DeviceSettings,
     "[models.NAME]": settings.ModelSettings,
 }
 

@@ -122,5 +122,17 @@ def test_the_observer_is_told(hub, examples):
     assert bill.seconds[""] == pytest.approx(before + 0.4)
 
 
+def test_the_scene_is_used(hub):
+    assert hub.client.get("/v1/scenes/brisk").json()["cast"] == {"Ann": "heart"}
+    answer = hub.speak("two words", model="beep", scene="brisk")  # its speed is for models that can
+    assert (answer.status_code, answer.json()["code"]) == (400, "unsupported_capability")
+
+
+def test_the_task_is_done(hub):
+    assert hub.client.post("/v1/tasks/count", json={"to": 0}).json()["code"] == "invalid_request"
+    assert hub.client.post("/v1/tasks/count", json={"to": 3, "id": "three"}).status_code == 201
+    assert '"result":{"counted":3}' in hub.client.get("/v1/tasks/three/events").text
+
+
 def test_the_app_is_configured(hub):
     assert hub.client.get("/v1/health").headers["x-machine"] == "north"

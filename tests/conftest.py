@@ -15,3 +15,9 @@ def data_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def data_home_of_its_own(data_home, monkeypatch, tmp_path_factory):
+    """Each test has its own, because one hub at a time works on the tasks in a data folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))

@@ -96,29 +96,33 @@ def serve_hub(
 ) -> Iterator[LiveHub]:
     """Serve a hub of `settings` with the installed plugins and those in `plugins`, until the end of the block.
 
-    Whatever port the settings name, a free one is taken. With `ready`, its models are up when the block begins.
-    Raises SettingsError for settings that cannot be used, RuntimeError if the server does not start.
+    Whatever port the settings name, a free one is taken; without `data` in them, the data folder is a temporary one.
+    With `ready`, its models are up when the block begins. Raises SettingsError for settings that cannot be used,
+    RuntimeError if the server does not start.
     """
     settings = settings or Settings()
-    settings = msgspec.structs.replace(
-        settings, server=msgspec.structs.replace(settings.server, host="127.0.0.1", port=0)
-    )
-    found = Plugins.discover(settings.plugins.disabled, extra=plugins, settings=settings)
-    hub = Hub.build(settings, found)
-    server = _Server(server_config(create_app(hub), settings))
-    thread = threading.Thread(target=server.run, name="live hub")
-    thread.start()
-    try:
-        if not server.settled.wait(START_TIMEOUT) or not server.started:
-            raise RuntimeError("the hub's server did not start; its log says why")
-        live = LiveHub(hub, server.servers[0].sockets[0].getsockname()[1])
-        with live.client:
-            if ready:
-                live.wait_ready()
-            yield live
-    finally:
-        server.should_exit = True
-        thread.join()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = msgspec.structs.replace(
+            settings,
+            data=settings.data or folder,
+            server=msgspec.structs.replace(settings.server, host="127.0.0.1", port=0),
+        )
+        found = Plugins.discover(settings.plugins.disabled, extra=plugins, settings=settings)
+        hub = Hub.build(settings, found)
+        server = _Server(server_config(create_app(hub), settings))
+        thread = threading.Thread(target=server.run, name="live hub")
+        thread.start()
+        try:
+            if not server.settled.wait(START_TIMEOUT) or not server.started:
+                raise RuntimeError("the hub's server did not start; its log says why")
+            live = LiveHub(hub, server.servers[0].sockets[0].getsockname()[1])
+            with live.client:
+                if ready:
+                    live.wait_ready()
+                yield live
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +170,8 @@ def hub_process(
 ) -> Iterator[HubProcess]:
     """Run `ttshub serve` with `config`, the text of a hub.toml, and stop it at the end of the block.
 
-    `plugins` (name -> module) are there as if they were installed. The process may be killed within the block.
+    `plugins` (name -> module) are there as if they were installed; without `data` in `config`, the data folder is a
+    temporary one. The process may be killed within the block.
     Raises RuntimeError, with the log, if it ends before it listens.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -174,6 +179,7 @@ def hub_process(
         file.write_text(config, encoding="utf-8")
         _install(plugins or {}, site)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TTSHUB_")}
+        environ["XDG_DATA_HOME"] = str(Path(folder, "data"))
         environ["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [environ.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "hub", "serve", "--config", str(file), "--port", "0"]
         process = subprocess.Popen(

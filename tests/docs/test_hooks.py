@@ -99,7 +99,10 @@ def test_the_filter_rewrites(hub):
     assert len(answer.content) == 2 * 1600
 
 
-def test_the_command_runs(examples):
+def test_the_command_runs(examples, monkeypatch):
+    monkeypatch.setattr(cli, "_asked", False)  # whatever ran before in this process
+    monkeypatch.setattr(cli, "_closed", False)
+
     class Here(Session):
         def plugins(self, settings=None):
             return Plugins.discover(extra=[examples[1]["my_commands"]])
@@ -108,7 +111,6 @@ def test_the_command_runs(examples):
         done = CliRunner().invoke(cli, ["greet", "World"], obj=Here())
     finally:
         cli.commands.pop("greet", None)
-        cli._asked = cli._closed = False
     assert (done.exit_code, done.output) == (0, "Hello, World.\n")
 
 

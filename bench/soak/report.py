@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.table import show
-
 from bench.soak.book import Book
 from bench.soak.watch import Sample, Watch, median, trend
+from bench.table import show
 
 HUB_GROWTH, WORKER_GROWTH = 30e6, 15e6
 """Bytes an hour that RSS may rise, by linear regression."""

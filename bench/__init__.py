@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench.NAME` prints a Markdown table. `docs/performance.md` has results."""

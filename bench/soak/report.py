@@ -6,13 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.table import show
-
 from bench.soak.book import Book
 from bench.soak.watch import Sample, Watch, median, trend
-
-WARM = 300.0
-"""Seconds until caches, pools and the allocator's arenas are thought to be full; in a short run a third of it."""
+from bench.table import show
 
 HUB_GROWTH, WORKER_GROWTH = 30e6, 15e6
 """Bytes an hour that RSS may rise, by linear regression."""
@@ -43,9 +39,8 @@ class Findings:
 
     @property
     def warm(self) -> list[Sample]:
-        """Samples from when the hub was warm."""
-        last = self.watch.samples[-1].time
-        return self.watch.since(min(WARM, last / 3))
+        """Samples of the second half: until then caches, pools and the arenas of each thread's allocator fill."""
+        return self.watch.since(self.watch.samples[-1].time / 2)
 
 
 @dataclass(frozen=True)

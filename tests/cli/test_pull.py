@@ -25,7 +25,9 @@ def register_backends(settings):
             "mute": Checkpoint(modelscope="acme/gone"),
             "old": Checkpoint(huggingface="acme/voice", revision="v0"),
         }}),
-        BackendSpec(name="one", contract=1, synthesizer="a:A", checkpoints={{"default": Checkpoint(huggingface="acme/voice")}}),
+        BackendSpec(name="one", contract=1, synthesizer="a:A", checkpoints={{
+            "default": Checkpoint(huggingface="acme/voice"),
+        }}),
         BackendSpec(name="none", contract=1, synthesizer="acme:Acme"),
     ]
 """

@@ -57,7 +57,8 @@ def pin(pid: int, core: int) -> None:
     """Keep all threads of a process, and those they will start, on one core. Does nothing where that is unknown."""
     if hasattr(os, "sched_setaffinity"):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setaffinity(int(thread), {core})
+            with contextlib.suppress(ProcessLookupError):  # a thread that has ended since
+                os.sched_setaffinity(int(thread), {core})
 
 
 def tone_settings(places: int) -> Settings:

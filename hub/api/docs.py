@@ -37,6 +37,7 @@ from hub.api.auth import OPEN
 from hub.api.errors import ErrorBody
 from hub.api.negotiate import JSON, MSGPACK
 from hub.audio.encode import BUILTIN
+from hub.contract import errors as fault
 from hub.contract.errors import HubError
 from hub.version import __version__
 
@@ -50,6 +51,24 @@ AUDIO_TYPES = tuple(spec.media_type.partition(";")[0] for spec in BUILTIN.values
 def example(summary: str, **value: Any) -> Example:
     """A request body that works as it is."""
     return Example(summary=summary, value=value)
+
+
+SPEAKING_ERRORS: tuple[type[HubError], ...] = (
+    fault.InvalidRequest,
+    fault.EmptyText,
+    fault.UnspeakableText,
+    fault.UnsupportedCapability,
+    fault.UnknownModel,
+    fault.UnknownVoice,
+    fault.TooLarge,
+    fault.UnsupportedMediaType,
+    fault.Busy,
+    fault.BackendFailed,
+    fault.EmptyAudio,
+    fault.DeadlineExceeded,
+    fault.BackendCrashed,
+)
+"""What every route that speaks a SpeechRequest may answer with, before its audio begins."""
 
 
 def errors(*kinds: type[HubError], body: type = ErrorBody) -> dict[int, ResponseSpec]:

@@ -15,10 +15,9 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
 
-from hub.api.docs import AudioOperation, errors, example
+from hub.api.docs import SPEAKING_ERRORS, AudioOperation, errors, example
 from hub.api.messages import Audio, Ended, Failed, Marked, ServerMessage, Started
 from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers
-from hub.contract import errors as fault
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import Mark
 from hub.contract.speech import SpeechRequest
@@ -61,21 +60,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         operation_id="speakEvents",
         summary="Speak, as server-sent events with marks",
         tags=["speech"],
-        responses=errors(
-            fault.InvalidRequest,
-            fault.EmptyText,
-            fault.UnspeakableText,
-            fault.UnsupportedCapability,
-            fault.UnknownModel,
-            fault.UnknownVoice,
-            fault.TooLarge,
-            fault.UnsupportedMediaType,
-            fault.Busy,
-            fault.BackendFailed,
-            fault.EmptyAudio,
-            fault.DeadlineExceeded,
-            fault.BackendCrashed,
-        ),
+        responses=errors(*SPEAKING_ERRORS),
     )
     async def speak_events(
         data: JSONBody[SpeechRequest],

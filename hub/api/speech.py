@@ -8,7 +8,7 @@ from litestar import Request, Response, post
 from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 
-from hub.api.docs import AudioOperation, errors, example
+from hub.api.docs import SPEAKING_ERRORS, AudioOperation, errors, example
 from hub.api.respond import speech_response
 from hub.contract import errors as fault
 from hub.contract.speech import SpeechRequest
@@ -47,23 +47,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         operation_id="speak",
         summary="Speak a text or a dialogue",
         tags=["speech"],
-        responses=errors(
-            fault.InvalidRequest,
-            fault.EmptyText,
-            fault.UnspeakableText,
-            fault.UnsupportedCapability,
-            fault.UnknownModel,
-            fault.UnknownVoice,
-            fault.UnknownScene,
-            fault.NotFound,
-            fault.TooLarge,
-            fault.UnsupportedMediaType,
-            fault.Busy,
-            fault.BackendFailed,
-            fault.EmptyAudio,
-            fault.DeadlineExceeded,
-            fault.BackendCrashed,
-        ),
+        responses=errors(*SPEAKING_ERRORS, fault.UnknownScene, fault.NotFound),
     )
     async def speak(data: JSONBody[SpeechRequest], request: Request) -> Response:  # type: ignore[type-arg]
         """Answers audio: whole, with its length, or with `stream` as it is generated.

@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
 from hub.api.departure import until_departure
-from hub.api.docs import AudioOperation, errors, example
+from hub.api.docs import SPEAKING_ERRORS, AudioOperation, errors, example
 from hub.api.negotiate import JSON, MSGPACK, MSGPACK_NAMES
 from hub.api.respond import PackedSpeech, open_speech, pack, speech_headers
 from hub.audio.subtitles import subtitles
@@ -69,22 +69,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         operation_id="speakSubtitles",
         summary="Speak, with SRT or WebVTT subtitles",
         tags=["speech"],
-        responses={200: ResponseSpec(SubtitledSpeech, generate_examples=False)}
-        | errors(
-            fault.InvalidRequest,
-            fault.EmptyText,
-            fault.UnspeakableText,
-            fault.UnsupportedCapability,
-            fault.UnknownModel,
-            fault.UnknownVoice,
-            fault.TooLarge,
-            fault.UnsupportedMediaType,
-            fault.Busy,
-            fault.BackendFailed,
-            fault.EmptyAudio,
-            fault.DeadlineExceeded,
-            fault.BackendCrashed,
-        ),
+        responses={200: ResponseSpec(SubtitledSpeech, generate_examples=False)} | errors(*SPEAKING_ERRORS),
     )
     async def speak_subtitles(
         data: JSONBody[SpeechRequest],

@@ -14,7 +14,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from hub.api.docs import AudioOperation, errors, example
+from hub.api.docs import SPEAKING_ERRORS, AudioOperation, errors, example
 from hub.api.respond import speech_response
 from hub.api.upload import UploadOperation, UploadRequest
 from hub.contract import errors as fault
@@ -159,21 +159,7 @@ def _reading(hub: Hub) -> list[ControllerRouterHandler]:
         operation_id="preview_voice",
         operation_class=PreviewOperation,
         summary="Hear a voice",
-        responses=errors(
-            fault.InvalidRequest,
-            fault.EmptyText,
-            fault.UnspeakableText,
-            fault.UnsupportedCapability,
-            fault.UnknownModel,
-            fault.UnknownVoice,
-            fault.TooLarge,
-            fault.UnsupportedMediaType,
-            fault.Busy,
-            fault.BackendFailed,
-            fault.EmptyAudio,
-            fault.DeadlineExceeded,
-            fault.StorageFailed,
-        ),
+        responses=errors(*SPEAKING_ERRORS, fault.StorageFailed),
     )
     async def preview(voice: FromPath[str], data: JSONBody[Preview], request: Request) -> Response:  # type: ignore[type-arg]
         """A sentence with this voice, by a model that can use it."""

@@ -14,6 +14,7 @@ LAYERS = {
     "settings": set(),
     "text": {"contract"},
     "audio": {"contract"},
+    "nn": {"contract"},
     "plugin": {"contract", "audio", "settings"},
     "engine": {"contract", "settings"},
     "service": {"contract", "settings", "text", "audio", "plugin", "engine"},
@@ -34,6 +35,7 @@ ALLOWED_THIRD_PARTY = {
     "settings": {"msgspec"},
     "plugin": {"msgspec", "pluggy", "click", "litestar"},
     "audio": {"msgspec", "numpy", "soundfile", "soxr", "av"},
+    "nn": {"numpy", "safetensors", "torch", "torchaudio"},
     "text": {"msgspec", "markdown_it"},
     "service": {"httpx", "huggingface_hub", "msgspec", "numpy", "prometheus_client", "sqlalchemy"},
 }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Response
 from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, ExceptionHandler
 
 from hub.api import (
     compat,
@@ -34,6 +35,7 @@ from hub.api.respond import EXPOSED_HEADERS
 from hub.api.voices import routes as voice_routes
 from hub.service.hub import Hub
 from hub.service.metrics import Metrics
+from hub.settings import SettingsError
 
 
 def create_app(hub: Hub) -> Litestar:
@@ -59,7 +61,7 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
     hub.observers.append(metrics)
     hub.tasks.caller_of = keys.named
     schema = docs.CompleteSchema()
-    rootless = {plugin for plugin, wanted in settings.compat.items() if not wanted.root}
+    rootless = compat.rootless(hub, hub.plugins)
     own = [
         *speech.routes(hub),
         *events.routes(hub),
@@ -77,6 +79,39 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
         *docs.routes(schema),
     ]
 
+    def configure(config: AppConfig) -> AppConfig:
+        hub.plugins.configure_app(config)
+        return config
+
+    return Litestar(
+        route_handlers=[*own, *compat.mount(routes, hub.plugins, own, rootless)],
+        lifespan=[_lifespan(hub)],
+        on_app_init=[configure],
+        middleware=[gate(keys)] if keys else [],
+        request_class=HubRequest,
+        response_class=HubResponse,
+        exception_handlers={Exception: partial(error_response, shapes=compat.shapes(routes))},
+        request_max_body_size=settings.limits.body_bytes,
+        cors_config=_cors(settings.cors.origins),
+        openapi_config=docs.openapi_config(schema, keys=bool(keys)),
+        logging_config=None,
+    )
+
+
+def create_alone(hub: Hub, plugin: str) -> Litestar:
+    """The app of a hub that has nothing but `plugin`'s routes, at their original paths; its lifespan is the hub's.
+
+    Raises SettingsError if the plugin has none.
+    """
+    handlers = compat.sound_routes(hub, hub.plugins).get(plugin)
+    if not handlers:
+        raise SettingsError(f"plugin {plugin!r} has no routes to serve; `ttshub plugins` says what is installed")
+    keys = ApiKeys(hub.settings.auth)
+    hub.tasks.caller_of = keys.named
+    return _plugin_app(hub, keys, handlers, [_lifespan(hub)])
+
+
+def _lifespan(hub: Hub) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await hub.start()
@@ -85,33 +120,24 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
         finally:
             await hub.stop()
 
-    def configure(config: AppConfig) -> AppConfig:
-        hub.plugins.configure_app(config)
-        return config
-
-    return Litestar(
-        route_handlers=[*own, *compat.mount(routes, hub.plugins, own, rootless)],
-        lifespan=[lifespan],
-        on_app_init=[configure],
-        middleware=[gate(keys)] if keys else [],
-        request_class=HubRequest,
-        response_class=HubResponse,
-        exception_handlers={Exception: error_response},
-        request_max_body_size=settings.limits.body_bytes,
-        cors_config=_cors(settings.cors.origins),
-        openapi_config=docs.openapi_config(schema, keys=bool(keys)),
-        logging_config=None,
-    )
+    return lifespan
 
 
-def _plugin_app(hub: Hub, keys: ApiKeys, handlers: list[ControllerRouterHandler]) -> Litestar:
-    """One plugin's routes alone, at their original paths."""
+def _plugin_app(
+    hub: Hub,
+    keys: ApiKeys,
+    handlers: list[ControllerRouterHandler],
+    lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+) -> Litestar:
+    """One plugin's routes alone, at their original paths, and its way to tell errors."""
+    shape = compat.shapes({"": handlers}).get("", errors.error_response)
     return Litestar(
         route_handlers=handlers,
+        lifespan=list(lifespan),
         middleware=[gate(keys)] if keys else [],
         request_class=HubRequest,
         response_class=HubResponse,
-        exception_handlers={Exception: errors.error_response},
+        exception_handlers={Exception: shape},
         request_max_body_size=hub.settings.limits.body_bytes,
         cors_config=_cors(hub.settings.cors.origins),
         openapi_config=None,
@@ -119,12 +145,20 @@ def _plugin_app(hub: Hub, keys: ApiKeys, handlers: list[ControllerRouterHandler]
     )
 
 
-def error_response(request: Request[Any, Any, Any], raised: Exception) -> HubResponse[Any]:
-    """The app's exception handler; below OpenAI's and ElevenLabs' paths even a wrong path is told in their shape."""
+def error_response(
+    request: Request[Any, Any, Any], raised: Exception, shapes: Mapping[str, ExceptionHandler[Any]] = {}
+) -> Response[Any]:
+    """The app's exception handler. Below the paths of OpenAI, ElevenLabs and plugins even a wrong path has their shape.
+
+    `shapes`: plugin -> its exception handler.
+    """
     if request.scope["path"].startswith(openai.PATHS):
         return openai.error_response(request, raised)
     if request.scope["path"].startswith(elevenlabs.PATHS):
         return elevenlabs.error_response(request, raised)
+    plugin = request.scope["path"].removeprefix("/compat/").partition("/")[0]
+    if plugin in shapes and request.scope["path"].startswith("/compat/"):
+        return shapes[plugin](request, raised)
     return errors.error_response(request, raised)
 
 

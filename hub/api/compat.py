@@ -1,4 +1,9 @@
-"""Plugins' own routes: under /compat/<plugin>/ always, and at their original paths where the hub has none there."""
+"""Plugins' own routes: under /compat/<plugin>/ always, and at their original paths where these are free.
+
+The original paths are for the families that this hub serves: a plugin that brings backends, none of which has a model
+here, is only under /compat. Where two want the same path, the hub comes first, then the plugins by name; whoever comes
+too late is told so in `Plugins.notes`.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,25 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 from litestar import Litestar, Router
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute, WebSocketRoute
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, ExceptionHandler
 
 from hub.plugin.manager import Plugins
 
 log = logging.getLogger("hub.api")
 
+YIELDS = {"yields": True}
+"""`opt` of a handler at whose original path the hub's own route does as well: that it is there is nothing to tell."""
+
 Place = tuple[str, str]
 """(method, path with its parameters' names left out): what only one handler can answer."""
 
+
+Handler = TypeVar("Handler", bound=BaseRouteHandler)
 
 Routes = dict[str, list[ControllerRouterHandler]]
 """Plugin -> its handlers."""
@@ -38,8 +48,8 @@ def mount(
 ) -> list[ControllerRouterHandler]:
     """The `routes` of plugins, beside the hub's `own`. Those under /compat are documented, their twins are not.
 
-    Plugins in `rootless` are only under /compat. A route whose original path is taken is reported in
-    `plugins.failures`; the others stand.
+    Plugins in `rootless` are only under /compat. A route whose original path is taken is noted in `plugins.notes`; the
+    others stand.
     """
     taken = places(own)
     mounted: list[ControllerRouterHandler] = []
@@ -50,11 +60,40 @@ def mount(
             if not isinstance(handler, Router):  # a handler joins others at its path; a router brings its own OPTIONS
                 wanted = {place for place in wanted if place[0] != "OPTIONS"}
             if clashes := sorted(wanted & taken):
-                _report(plugins, plugin, f"{_words(clashes)} is taken already; see /compat/{plugin}")
+                if not getattr(handler, "opt", {}).get("yields"):
+                    _note(plugins, plugin, f"{_words(clashes)} is taken already; see /compat/{plugin}")
             else:
                 taken |= wanted
                 mounted.append(_undocumented(handler))
     return mounted
+
+
+def rootless(hub: Any, plugins: Plugins) -> set[str]:
+    """The plugins whose routes are under /compat only: by `[compat.PLUGIN] root`, or for want of a model."""
+    served = {plugins.backend_plugins.get(model.spec.name) for model in hub.models}
+    switched_off = {plugin for plugin, wanted in hub.settings.compat.items() if not wanted.root}
+    return switched_off | {info.name for info in plugins.installed if info.backends and info.name not in served}
+
+
+def shapes(routes: Routes) -> dict[str, ExceptionHandler[Any]]:
+    """Plugin -> how its first handler with an exception handler for everything tells errors."""
+    found: dict[str, ExceptionHandler[Any]] = {}
+    for plugin, handlers in routes.items():
+        for handler in handlers:
+            own = getattr(handler, "exception_handlers", None) or {}
+            if Exception in own:
+                found.setdefault(plugin, own[Exception])
+    return found
+
+
+def shaped(handlers: Sequence[Handler], shape: ExceptionHandler[Any]) -> list[Handler]:
+    """`handlers`, whose errors `shape` tells from now on: it gets the request and whatever was raised.
+
+    So it does for wrong paths below /compat/<plugin>, and for all that goes wrong where the family is served alone.
+    """
+    for handler in handlers:
+        handler.exception_handlers = {Exception: shape}
+    return list(handlers)
 
 
 def places(handlers: Iterable[ControllerRouterHandler]) -> set[Place]:
@@ -88,6 +127,11 @@ def _stands(plugins: Plugins, plugin: str, handler: ControllerRouterHandler) -> 
         _report(plugins, plugin, f"register_routes: {type(error).__name__}: {error}")
         return False
     return True
+
+
+def _note(plugins: Plugins, plugin: str, words: str) -> None:
+    log.info("plugin %s: %s", plugin, words)
+    plugins.note(plugin, words)
 
 
 def _report(plugins: Plugins, plugin: str, problem: str) -> None:

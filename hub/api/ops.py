@@ -17,7 +17,7 @@ from hub.api.docs import errors
 from hub.api.negotiate import HubResponse
 from hub.contract.backend import BackendSpec, Capabilities
 from hub.contract.errors import InvalidRequest, Unavailable
-from hub.plugin.manager import PluginFailure, PluginInfo
+from hub.plugin.manager import PluginFailure, PluginInfo, PluginNote
 from hub.service.metrics import CONTENT_TYPE, Metrics
 from hub.service.models import ModelStatus
 from hub.version import __version__
@@ -75,6 +75,7 @@ class Backends(Struct, kw_only=True):
     backends: list[BackendView]
     plugins: list[PluginInfo]
     failures: list[PluginFailure]
+    notes: Annotated[list[PluginNote], Meta(description="what is as it should be and may surprise")]
     missing: Annotated[dict[str, str], Meta(description="configured models whose backend is not available")]
 
 
@@ -127,6 +128,7 @@ def routes(hub: Hub, metrics: Metrics) -> list[ControllerRouterHandler]:
                 PluginFailure(plugin=failed.plugin, distribution=failed.distribution, error=without_paths(failed.error))
                 for failed in hub.plugins.failures
             ],
+            notes=hub.plugins.notes,
             missing=hub.models.missing,
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 from litestar.types import ASGIApp
 
-from hub.api.app import create_apps
+from hub.api.app import create_alone, create_apps
 from hub.api.auth import check_bind
 from hub.plugin.manager import Plugins
 from hub.service.hub import Hub
@@ -32,16 +32,17 @@ def run(
     *,
     sockets: list[socket.socket] | None = None,
     on_listening: Callable[[Hub], None] = lambda hub: None,
+    alone: str = "",
 ) -> bool:
     """Serve until SIGTERM or SIGINT: then accept nobody new, let streams finish for `GRACE` seconds, stop the workers.
 
     `sockets` are bound already (default: the settings' address and the plugins' own ports); `on_listening` is called
-    once requests are answered. Returns whether it ever came to that. Raises SettingsError, before anything is started,
-    for settings that cannot be used.
+    once requests are answered; `alone` names a plugin whose routes are then all that is served. Returns whether it ever
+    came to that. Raises SettingsError, before anything is started, for settings that cannot be used.
     """
     check_bind(settings)
     hub = Hub.build(settings, plugins)
-    app, by_port = create_apps(hub)
+    app, by_port = (create_alone(hub, alone), {}) if alone else create_apps(hub)
     server = _Server(server_config(_by_port(app, by_port), settings), partial(on_listening, hub))
     if sockets is None and by_port:
         sockets = [socket.create_server(address, backlog=2048) for address in addresses(settings)]

@@ -52,6 +52,7 @@ def _findings(session: Session, load: bool) -> list[Finding]:
         return [*found, *findings.of_plugins(session.plugins()), *findings.of_devices()]
     plugins = session.plugins(settings)
     found = [*findings.of_settings(session.config, settings), *findings.of_plugins(plugins)]
+    found += findings.of_routes(settings, plugins)
     found += findings.of_devices()
     found += session.run(findings.of_models(settings, plugins))
     found += findings.of_server(settings)

@@ -98,6 +98,22 @@ def _has_mps() -> bool:
     return sys.platform == "darwin" and os.uname().machine == "arm64"
 
 
+def of_routes(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    """What plugins' routes are in the way of each other, or of the hub's; fills `plugins.failures` too."""
+    from hub.api.app import create_app
+    from hub.service.hub import Hub
+
+    failed = len(plugins.failures)
+    try:
+        create_app(Hub.build(settings, plugins))
+    except SettingsError:
+        return  # `of_models` tells it
+    for failure in plugins.failures[failed:]:
+        yield Finding("plugin", failure.plugin, "problem", failure.error)
+    for note in plugins.notes:
+        yield Finding("plugin", note.plugin, "note", note.note)
+
+
 async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
     """Each model: its backend, device, path, and whether its interpreter can import its synthesizer."""
     from hub.service.hub import Hub

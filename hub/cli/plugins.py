@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import click
 
 from hub.cli.report import echo_json, echo_table, plain
 from hub.cli.session import Session, json_option, session_options
+
+if TYPE_CHECKING:
+    from hub.plugin.manager import Plugins
+    from hub.settings import Settings
 
 
 @click.command()
@@ -13,10 +20,12 @@ from hub.cli.session import Session, json_option, session_options
 @json_option
 @click.pass_obj
 def plugins(session: Session, as_json: bool) -> None:
-    """List the installed plugins, and what failed."""
-    found = session.plugins(session.settings())
+    """List the installed plugins, what failed, and what is worth knowing."""
+    settings = session.settings()
+    found = session.plugins(settings)
+    _try_routes(settings, found)
     if as_json:
-        echo_json({"plugins": found.installed, "failures": found.failures})
+        echo_json({"plugins": found.installed, "failures": found.failures, "notes": found.notes})
         return
     failures: dict[str, list[str]] = {}
     for failure in found.failures:
@@ -28,3 +37,15 @@ def plugins(session: Session, as_json: bool) -> None:
             state = f"[red]failed[/]: {plain('; '.join(failures[info.name]))}"
         rows.append((plain(info.name), plain(f"{info.distribution} {info.version}"), ", ".join(info.backends), state))
     echo_table(("plugin", "distribution", "backends", "state"), rows)
+    for note in found.notes:
+        click.echo(f"note: {note.plugin}: {note.note}")
+
+
+def _try_routes(settings: Settings, plugins: Plugins) -> None:
+    """Have the plugins register their routes, as a server does: `plugins` then knows what fails and what clashes."""
+    from hub.api.app import create_app
+    from hub.service.hub import Hub
+    from hub.settings import SettingsError
+
+    with suppress(SettingsError):  # a wrong model is no matter of this list; `ttshub check` tells it
+        create_app(Hub.build(settings, plugins))

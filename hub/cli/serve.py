@@ -62,8 +62,7 @@ def serve(
         if wanted.port is not None:
             sockets += bind(replace(settings.server, port=wanted.port))
             log.info("plugin %s also answers at port %d", plugin, wanted.port)
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again at its end: no error here
-        signal.signal(number, lambda *_: None)
+    be_told_to_stop()
     if not _run(settings, plugins, sockets):
         raise Failed("startup_failed", "the server did not start; the log above has why")
 
@@ -71,17 +70,27 @@ def serve(
 def _run(settings: Settings, plugins: Plugins, sockets: list[socket.socket]) -> bool:
     from hub.api.server import run
 
-    port = sockets[0].getsockname()[1]
+    url = url_of(settings.server, sockets)
 
     def announce(hub: Hub) -> None:
-        host = settings.server.host
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         names = [f"{model.name} (default)" if model is hub.models.default else model.name for model in hub.models]
         click.echo(f"tts-hub {__version__} listens at {url}")
         click.echo(f"models: {', '.join(names) or 'none'}")
         click.echo(f"documentation: {url}/docs")
 
     return run(settings, plugins, sockets=sockets, on_listening=announce)
+
+
+def be_told_to_stop() -> None:
+    """Let uvicorn alone see to SIGINT and SIGTERM: it raises them again at its end, and that is no error here."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+
+def url_of(server: ServerSettings, sockets: list[socket.socket]) -> str:
+    """Where the server listens, as a URL."""
+    host, port = server.host, sockets[0].getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def bind(server: ServerSettings) -> list[socket.socket]:

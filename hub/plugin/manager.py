@@ -40,6 +40,13 @@ class PluginFailure(Struct, kw_only=True, frozen=True):
     error: str
 
 
+class PluginNote(Struct, kw_only=True, frozen=True):
+    """What is worth knowing of a plugin that works."""
+
+    plugin: str
+    note: str
+
+
 class PluginInfo(Struct, kw_only=True, frozen=True):
     """An installed plugin."""
 
@@ -57,6 +64,7 @@ class Plugins:
         self.backends: dict[str, BackendSpec] = {}
         self.backend_plugins: dict[str, str] = {}  # backend name -> plugin name
         self.failures: list[PluginFailure] = []
+        self.notes: list[PluginNote] = []
         self._infos: dict[str, PluginInfo] = {}
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -111,7 +119,15 @@ class Plugins:
         """Record that something of `plugin` does not work."""
         if distribution is None:
             distribution = self._infos[plugin].distribution
-        self.failures.append(PluginFailure(plugin=plugin, distribution=distribution, error=error))
+        failure = PluginFailure(plugin=plugin, distribution=distribution, error=error)
+        if failure not in self.failures:  # a second Hub of the same plugins finds it again
+            self.failures.append(failure)
+
+    def note(self, plugin: str, words: str) -> None:
+        """Record something that is as it should be and may surprise."""
+        note = PluginNote(plugin=plugin, note=words)
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         """(plugin, result) of one hook, by plugin name; a plugin that raises is recorded and passed over."""

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ class HubProcess:
     def wait_listening(self) -> None:
         """Until it has said where it listens. Raises RuntimeError, with the log, if it ends before that."""
         deadline = time.monotonic() + START_TIMEOUT
-        while (found := re.search(r"listens at (http://\S+)\n", self.logged)) is None:
+        while (found := re.search(r"listens at (http://\S+)\s", self.logged)) is None:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the hub ended with exit code {self.process.returncode}:\n{self.logged}")
             if time.monotonic() > deadline:
@@ -167,8 +167,11 @@ def hub_process(
     plugins: Mapping[str, str] | None = None,
     env: Mapping[str, str] | None = None,
     ready: bool = True,
+    command: Sequence[str] = ("serve", "--port", "0"),
 ) -> Iterator[HubProcess]:
     """Run `ttshub serve` with `config`, the text of a hub.toml, and stop it at the end of the block.
+
+    `command` may be another server, such as a plugin's own; without `/v1/ready` it needs `ready=False`.
 
     `plugins` (name -> module) are there as if they were installed; without `data` in `config`, the data folder is a
     temporary one. The process may be killed within the block.
@@ -181,9 +184,8 @@ def hub_process(
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TTSHUB_")}
         environ["XDG_DATA_HOME"] = str(Path(folder, "data"))
         environ["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-m", "hub", "serve", "--config", str(file), "--port", "0"]
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "hub", *command, "--config", str(file)],
             cwd=folder,
             env={**environ, **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ import re
 import socket
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -12,13 +13,17 @@ from litestar.middleware import ASGIMiddleware
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
+from hub.api.auth import OPEN
+from hub.api.compat import YIELDS, shaped
+from hub.api.errors import to_hub_error
+from hub.api.negotiate import HubResponse
 from hub.api.respond import speech_response
 from hub.audio.encode import EncoderSpec
 from hub.contract import AudioFormat, SpeechRequest
 from hub.plugin.manager import Plugins
 from hub.plugin.spec import hookimpl
 from hub.service.hub import Hub
-from hub.settings import CompatSettings, ModelSettings, Settings, SettingsError
+from hub.settings import ApiKey, AuthSettings, CompatSettings, ModelSettings, Settings, SettingsError
 from hub.testing import tone
 from hub.testing.fixtures import hub_process
 
@@ -91,6 +96,10 @@ def failures(live):
     return {failure["error"].split(";")[0] for failure in live.client.get("/v1/backends").json()["failures"]}
 
 
+def notes(live):
+    return {note["note"].split(";")[0] for note in live.client.get("/v1/backends").json()["notes"]}
+
+
 def test_routes_of_a_plugin_are_there_twice(served):
     live = served(family())
     for path in ("/say", "/compat/family/say"):
@@ -101,15 +110,14 @@ def test_routes_of_a_plugin_are_there_twice(served):
 
 
 def test_a_route_of_the_hub_stays_the_hubs(served, caplog):
-    with caplog.at_level(logging.WARNING, "hub.api"):
+    with caplog.at_level(logging.INFO, "hub.api"):
         live = served(family())
     assert live.speak("hello").headers["content-type"] == "audio/wav"
     assert live.client.post("/compat/family/v1/speech", json={"what": "mine"}).json() == {"what": "mine"}
     assert live.client.get("/v1/models/tone").json()["id"] == "tone"
     assert live.client.get("/v1/speech").json() == {"who": "family"}  # another method is another route
-    reported = failures(live)
-    assert "POST /v1/speech is taken already" in reported
-    assert "GET /v1/models/{} is taken already" in reported
+    assert notes(live) == {"POST /v1/speech is taken already", "GET /v1/models/{} is taken already"}
+    assert not any("taken" in failure for failure in failures(live))
     assert any("POST /v1/speech is taken" in record.getMessage() for record in caplog.records)
 
 
@@ -140,7 +148,57 @@ def test_the_first_plugin_of_two_keeps_a_path(served):
     live = served(rival(), family())
     assert live.client.post("/say", json={"what": "family"}).headers["content-type"].startswith("audio/pcm")
     assert live.client.post("/compat/rival/say").json() == {"who": "rival"}
-    assert "POST /say is taken already" in failures(live)
+    assert "POST /say is taken already" in notes(live)
+
+
+class tuned:  # noqa: N801
+    """A family with a backend, a shape of errors, and a route that stands back for the hub's."""
+
+    __name__ = "tuned"
+
+    @staticmethod
+    @hookimpl
+    def register_backends(settings):
+        return [msgspec.structs.replace(spec, name="tuned", default_models={}) for spec in tone.register_backends(None)]
+
+    @staticmethod
+    @hookimpl
+    def register_routes(hub):
+        def shape(request, raised):
+            error = to_hub_error(raised, request)
+            return HubResponse({"oh": error.code}, status_code=error.status)
+
+        @get("/v1/health", opt={**YIELDS, **OPEN}, sync_to_thread=False)
+        def health() -> dict[str, str]:
+            return {"who": "tuned"}
+
+        @post("/say", status_code=200)
+        async def say(data: JSONBody[Say]) -> dict[str, str]:
+            return {"who": "tuned"}
+
+        return shaped([health, say], shape)
+
+
+def test_a_family_without_a_model_leaves_the_root_to_others(served):
+    without = served(tuned(), models={"tone": ModelSettings(backend="tone")})
+    assert without.client.post("/say", json={"what": "-"}).json()["code"] == "not_found"
+    assert without.client.post("/compat/tuned/say", json={"what": "-"}).json() == {"who": "tuned"}
+    with_model = served(tuned(), models={"tuned": ModelSettings(backend="tuned", preload=False)})
+    assert with_model.client.post("/say", json={"what": "-"}).json() == {"who": "tuned"}
+    assert with_model.client.get("/v1/health").json()["status"] == "ok"
+    assert (notes(with_model), failures(with_model)) == (set(), set())
+
+
+def test_a_family_tells_its_errors_in_its_own_shape(served):
+    models = {"tuned": ModelSettings(backend="tuned", preload=False)}
+    client = served(tuned(), models=models, auth=AuthSettings(keys=(ApiKey(name="a", key="a-long-key"),))).client
+    key = {"x-api-key": "a-long-key"}
+    for base in ("", "/compat/tuned"):
+        assert client.post(f"{base}/say", json={"which": 1}, headers=key).json() == {"oh": "invalid_request"}
+        assert client.post(f"{base}/say", json={"what": "-"}).json() == {"oh": "unauthorized"}
+    assert client.get("/compat/tuned/nowhere", headers=key).json() == {"oh": "not_found"}
+    assert client.get("/compat/tuned/say", headers=key).json() == {"oh": "method_not_allowed"}
+    assert client.get("/nowhere", headers=key).json()["code"] == "not_found"
 
 
 def test_a_plugin_can_change_the_app(served):

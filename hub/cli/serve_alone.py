@@ -1,0 +1,101 @@
+"""serve_alone(): one family's own API at an address, as the family's own server has it. For plugins' commands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+from msgspec.structs import replace
+
+from hub.cli.serve import be_told_to_stop, bind, url_of
+from hub.cli.session import Session
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub.settings import ModelSettings, Settings
+
+log = logging.getLogger("hub.cli")
+
+
+def serve_alone(
+    session: Session,
+    plugin: str,
+    *,
+    host: str,
+    port: int,
+    models: Mapping[str, ModelSettings] = {},
+    api_keys: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> None:
+    """Serve the routes of `plugin` at their original paths, and nothing else, until Ctrl-C or SIGTERM.
+
+    `models` (name -> what `[models.NAME]` would say) are loaded instead of those configured, the first by default;
+    without any, the configured models of the plugin's backends stand. `api_keys` are asked for instead of those
+    configured. All else is `settings`, or what `session` has: the data folder with its voices, limits, tasks. A public
+    address without a key is served, as the family's own server does it, and the log warns.
+
+    Raises Failed (port taken, wrong address, no start) and SettingsError (no model, no such plugin).
+    """
+    from hub.api.auth import is_loopback
+
+    settings = _alone(settings or session.settings(), plugin, host, port, models, api_keys)
+    level = "debug" if session.debug else settings.log_level
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    if not settings.auth.keys and not is_loopback(host):
+        log.warning("%s can be reached from outside and there is no API key: anybody may use this server", host)
+    plugins = session.plugins(settings)
+    settings = _own_models(settings, plugin, plugins.backend_plugins)
+    sockets = bind(settings.server)
+    be_told_to_stop()
+    url = url_of(settings.server, sockets)
+
+    def announce(hub: Hub) -> None:
+        from hub.version import __version__
+
+        click.echo(f"tts-hub {__version__} listens at {url} with the API of {plugin} alone")
+        click.echo(f"models: {', '.join(model.name for model in hub.models)}")
+
+    from hub.api.server import run
+    from hub.cli.failure import Failed
+
+    if not run(settings, plugins, sockets=sockets, on_listening=announce, alone=plugin):
+        raise Failed("startup_failed", "the server did not start; the log above has why")
+
+
+def _alone(
+    settings: Settings, plugin: str, host: str, port: int, models: Mapping[str, ModelSettings], api_keys: Sequence[str]
+) -> Settings:
+    """`settings` with the address, the keys and the models that the command line gave."""
+    from hub.settings import ApiKey, AuthSettings
+
+    if api_keys:
+        keys = tuple(ApiKey(name=f"key{number}", key=key) for number, key in enumerate(api_keys, 1))
+        settings = replace(settings, auth=AuthSettings(keys=keys))
+    if models:
+        settings = replace(settings, models=dict(models), default_model=next(iter(models)))
+    disabled = tuple(name for name in settings.plugins.disabled if name != plugin)
+    return replace(
+        settings,
+        server=replace(settings.server, host=host, port=port, allow_public=True),
+        plugins=replace(settings.plugins, disabled=disabled),
+        compat={name: replace(wanted, port=None) for name, wanted in settings.compat.items()},
+    )
+
+
+def _own_models(settings: Settings, plugin: str, owners: Mapping[str, str]) -> Settings:
+    """`settings` with no models but those of `plugin`'s backends. Raises SettingsError if none is left."""
+    from hub.settings import SettingsError
+
+    if not settings.models:  # a backend's default models, if it has any
+        return settings
+    own = {name: model for name, model in settings.models.items() if owners.get(model.backend) == plugin}
+    if not own:
+        backends = [backend for backend, owner in owners.items() if owner == plugin]
+        raise SettingsError(
+            f"no model of plugin {plugin!r} is configured: name a checkpoint on the command line, "
+            f"or add [models.NAME] with backend = {' or '.join(map(repr, backends))} to hub.toml"
+        )
+    default = settings.default_model if settings.default_model in own else next(iter(own))
+    return replace(settings, models=own, default_model=default)

@@ -1,0 +1,1 @@
+"""CosyVoice for tts-hub. This module registers; it imports nothing heavy."""

@@ -1,0 +1,97 @@
+"""How the models want text written: numbers and symbols in words, marks that they know.
+
+The steps and their order are CosyVoice's own. A text with both `<|` and `|>` speaks the model's control language and is
+left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import inflect
+
+from hub_cosyvoice.text.split import Length, split
+
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_TRAILING_COMMAS = re.compile(r"[，,、]+$")
+_DIGITS = re.compile(r"\d+")
+
+LONGEST_NUMBER = 36
+"""Digits that have a name in English; longer runs are read digit by digit."""
+
+
+class External(Protocol):
+    """A normaliser of somebody else, such as wetext."""
+
+    def normalise(self, text: str, *, chinese: bool) -> str:
+        """`text` with its numbers, dates and units in words."""
+        ...
+
+
+class Normaliser:
+    """CosyVoice's text front end. Keeps nothing of a text, so one serves all requests."""
+
+    def __init__(self, length: Length, external: External | None = None) -> None:
+        """`length` counts the token ids of a text."""
+        self._length = length
+        self._external = external
+        self._english = inflect.engine()
+
+    def segments(self, text: str, *, enabled: bool = True) -> list[str]:
+        """What is spoken one after the other; nothing if there is nothing to say."""
+        if not enabled or is_control(text) or not text:
+            return [text] if text.strip() else []
+        chinese, text = self._written(text.strip())
+        length = len if chinese else self._length
+        return split(text, chinese=chinese, length=length) if text else []
+
+    def whole(self, text: str, *, enabled: bool = True) -> str:
+        """The normalised text in one piece, as transcripts and instructions go into the model."""
+        if not enabled or is_control(text) or not text:
+            return text
+        return self._written(text.strip())[1]
+
+    def _written(self, text: str) -> tuple[bool, str]:
+        """Whether `text` counts as Chinese, and how it is written."""
+        chinese = is_chinese(text)
+        if self._external is not None and text:
+            text = self._external.normalise(text, chinese=chinese)
+        return chinese, _chinese(text) if chinese else _DIGITS.sub(self._number, text)
+
+    def _number(self, found: re.Match[str]) -> str:
+        digits = found.group()
+        try:
+            if len(digits) > LONGEST_NUMBER:
+                return " ".join(str(self._english.number_to_words(digit)) for digit in digits)
+            return str(self._english.number_to_words(digits))
+        except Exception:  # digits of a script that inflect does not know
+            return digits
+
+
+def is_chinese(text: str) -> bool:
+    """Whether `text` has a Chinese character, which is how the models tell the two ways of writing apart."""
+    return _CHINESE.search(text) is not None
+
+
+def is_control(text: str) -> bool:
+    """Whether `text` has tokens of the model's control language in it."""
+    return "<|" in text and "|>" in text
+
+
+def _chinese(text: str) -> str:
+    text = _without_blanks(text.replace("\n", ""))
+    text = text.replace("²", "平方").replace("³", "立方").replace(".", "。").replace(" - ", "，")
+    for mark in "（）【】`":
+        text = text.replace(mark, "")
+    return _TRAILING_COMMAS.sub("。", text.replace("——", " "))
+
+
+def _without_blanks(text: str) -> str:
+    """`text` without its spaces, except where both neighbours are ASCII and no space."""
+
+    def stays(place: int) -> bool:
+        neighbours = text[max(place - 1, 0)], text[min(place + 1, len(text) - 1)]
+        return all(char.isascii() and char != " " for char in neighbours)
+
+    return "".join(char for place, char in enumerate(text) if char != " " or stays(place))

@@ -1,0 +1,88 @@
+"""A normalised text in segments of a length that the models speak well.
+
+Lengths are characters in Chinese and token ids in other languages. The rule is the models' own: sentences are joined
+until the next one would go over `MOST`, if what is there is over `ENOUGH`; a last piece under `LITTLE` joins the one
+before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import regex
+
+MOST, ENOUGH, LITTLE = 80, 60, 20
+
+ENDS_CHINESE = frozenset("。？！；：、.?!;")
+ENDS_OTHER = frozenset(".?!;:")
+"""Characters that end a sentence. A comma does not."""
+
+CLOSING = frozenset('"”')
+"""Quotation marks that belong to the sentence before them."""
+
+LONGEST = 300
+"""Characters of a segment; what the rule above leaves longer is cut at a clause or a space."""
+
+_SILENT = regex.compile(r"[\p{P}\p{S}]*")
+_CLAUSE = regex.compile(r"[,，、;；:：)）\]】—…]\s*|\s+")
+
+Length = Callable[[str], int]
+
+
+def split(text: str, *, chinese: bool, length: Length) -> list[str]:
+    """The segments of `text`, which is not empty; pieces without anything to say are left out."""
+    ends = ENDS_CHINESE if chinese else ENDS_OTHER
+    if text[-1] not in ends:
+        text += "。" if chinese else "."
+    return [segment for segment in _merge(list(_sentences(text, ends)), length) if not is_silent(segment)]
+
+
+def is_silent(text: str) -> bool:
+    """Whether `text` is nothing but punctuation and symbols."""
+    return _SILENT.fullmatch(text) is not None
+
+
+def bounded(segment: str) -> list[str]:
+    """`segment` in parts of at most `LONGEST` characters, cut after a clause or a word where there is one."""
+    parts: list[str] = []
+    while len(segment) > LONGEST:
+        cuts = [cut.end() for cut in _CLAUSE.finditer(segment, LONGEST // 3, LONGEST)]
+        cut = cuts[-1] if cuts else LONGEST
+        parts.append(segment[:cut])
+        segment = segment[cut:]
+    return [part for part in (*parts, segment) if part.strip()]
+
+
+def _sentences(text: str, ends: frozenset[str]) -> Iterator[str]:
+    """Each sentence with its end and a closing quotation mark; an end that follows an end directly is dropped."""
+    places = [place for place, char in enumerate(text) if char in ends]
+    start = 0
+    held = ""
+    for place, following in pairwise([*places, len(text)]):
+        if place > start:
+            if held:
+                yield held
+            held = text[start : place + 1]
+        start = place + 1
+        if following > place + 1 and text[place + 1] in CLOSING and held:
+            held += text[place + 1]
+            start += 1
+    if held:
+        yield held
+
+
+def _merge(sentences: list[str], length: Length) -> list[str]:
+    merged: list[str] = []
+    current = ""
+    for sentence in sentences:
+        if length(current + sentence) > MOST and length(current) > ENOUGH:
+            merged.append(current)
+            current = ""
+        current += sentence
+    if current:
+        if merged and length(current) < LITTLE:
+            merged[-1] += current
+        else:
+            merged.append(current)
+    return merged

@@ -43,8 +43,9 @@ def register_backends(settings: Settings) -> list[BackendSpec]:  # type: ignore[
 def register_routes(hub: Any) -> list[ControllerRouterHandler]:  # type: ignore[empty-body]
     """The family's own HTTP routes, as Litestar handlers, controllers or routers.
 
-    Mounted under `/compat/<plugin>/` always, and at the paths as written while the hub has a model of the
-    plugin's (or it brings no backend) and they are free. `hub` is `hub.service.hub.Hub`; answer audio with `hub.api.respond.audio_response`.
+    Mounted under `/compat/<plugin>/` always, and at the paths as written while the hub has a model of the plugin's (or
+    it brings no backend) and they are free. `hub` is `hub.service.hub.Hub`; answer audio with
+    `hub.api.respond.audio_response`.
     """
 
 

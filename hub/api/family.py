@@ -1,0 +1,32 @@
+"""What the routes of a family ask of the hub: its model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.contract.errors import BackendUnavailable, UnknownModel
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub.service.models import Model
+
+
+def model_of(hub: Hub, backend: str, name: str = "") -> Model:
+    """The model `name` of this backend; without a name the hub's default model if it is of it, else its first.
+
+    Raises UnknownModel for a name that none of its models has, BackendUnavailable if the hub has no model of it.
+    """
+    models = [model for model in hub.models if model.spec.name == backend]
+    if not models:
+        raise BackendUnavailable(
+            f'this hub has no model of backend {backend!r}: add [models.NAME] with backend = "{backend}" and the path '
+            "of a checkpoint to hub.toml",
+            backend=backend,
+        )
+    if name:
+        for model in models:
+            if model.name == name:
+                return model
+        known = [model.name for model in models]
+        raise UnknownModel(f"there is no model {name[:100]!r}; there are: {', '.join(known)}", models=known)
+    return hub.models.default if hub.models.default in models else models[0]

@@ -1,0 +1,98 @@
+"""Sound <-> codes, whole or while the codes arrive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hub.contract.errors import InvalidAudio
+from hub_fish_speech.codec.layers import State
+from hub_fish_speech.codec.network import Network, load_network
+
+SPAN = 128
+"""Columns of codes that are brought to latents at a time."""
+WINDOW = {"cpu": 8}
+"""Columns that become samples at a time: few enough for the caches of a CPU, and..."""
+WIDE_WINDOW = 64
+"""...many enough to keep a GPU busy, in memory that does not grow with the audio."""
+
+
+class Codec:
+    """One codec, float32. Nothing of a call stays in it: several threads may use it at once.
+
+    Codes are (C, T) int64 on the CPU, sound is (N,) float32 at `sample_rate`; `frame` samples are one column of codes.
+    """
+
+    def __init__(self, network: Network, device: torch.device) -> None:
+        self.network = network
+        self.device = device
+        self.sample_rate = network.sample_rate
+        self.frame = network.frame
+        self.codebooks = len(network.entries)
+        self.window = WINDOW.get(device.type, WIDE_WINDOW)
+        self._last = torch.tensor(network.entries, device=device)[:, None] - 1
+
+    @torch.inference_mode()
+    def encode(self, wave: Tensor) -> Tensor:
+        """The codes of a recording: all columns, as a prompt takes them.
+
+        Raises InvalidAudio for one that is too short.
+        """
+        shortest = self.network.shortest
+        if wave.numel() < shortest:
+            least = shortest / self.sample_rate
+            raise InvalidAudio(f"a reference recording of at least {least:.3f} s is needed", least=least)
+        sound = wave.to(self.device, torch.float32)[None]
+        return self.network.encode(sound, SPAN if self.window > SPAN else self.window)[0].cpu()
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """The sound of codes: T * frame samples. Ids above those of a codebook count as its last one."""
+        return self.stream().feed(codes)
+
+    def stream(self) -> CodecStream:
+        """A decoder for codes that arrive in pieces."""
+        return CodecStream(self)
+
+    def usable(self, codes: Tensor) -> Tensor:
+        """A copy of codes (C', T) on the device: the rows of this codec, ids within its codebooks, (1, C, T)."""
+        if codes.dim() != 2 or codes.shape[0] < self.codebooks:
+            raise ValueError(f"codes of shape {tuple(codes.shape)}; {self.codebooks} rows are needed")
+        rows = codes[: self.codebooks].to(self.device, torch.int64)
+        return rows.clamp(min=0).minimum(self._last)[None]
+
+
+class CodecStream:
+    """One sound, decoded while its codes arrive. The pieces together are `Codec.decode` of all codes.
+
+    The codecs are causal, so every column gives its samples at once, and the memory that a stream holds depends on the
+    codec alone, not on how long the sound is.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._state: State = {}
+
+    @torch.inference_mode()
+    def feed(self, codes: Tensor) -> Tensor:
+        """The sound of further codes (C, t): t * frame samples, (N,) float32 on the CPU."""
+        codec, network = self._codec, self._codec.network
+        made = []
+        for span in codec.usable(codes).split(SPAN, dim=2):
+            if span.shape[2] == 0:
+                continue
+            latent = network.dequantize(span, self._state)
+            made += [network.synthesise(part, self._state)[0] for part in latent.split(codec.window * network.steps, 1)]
+        return torch.cat(made).cpu() if made else torch.zeros(0)
+
+    def finish(self) -> Tensor:
+        """What is left after the last codes: nothing, because each column gives its samples at once."""
+        self._state.clear()
+        return torch.zeros(0)
+
+
+def load_codec(folder: Path, device: torch.device | str) -> Codec:
+    """The codec of a checkpoint folder, ready to run. Raises CheckpointError, which names file and key."""
+    device = torch.device(device)
+    return Codec(load_network(folder, device), device)

@@ -185,13 +185,15 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
     `data` is the folder where the hub keeps voices, scenes, tasks and caches; default: `tts-hub` below
     `XDG_DATA_HOME` or `~/.local/share`. `scene_folders` are further folders of scenes, which are only read: `*.txt`,
-    as Higgs Audio has them, and `*.json`. `database` is the URL of the tasks' database, such as
+    as Higgs Audio has them, and `*.json`; so are `voice_folders` of voices: a folder each, such as Fish Speech's
+    `references`. `database` is the URL of the tasks' database, such as
     `postgresql://user@host/name`; default: a SQLite file in `data`.
     """
 
     default_model: str = ""
     data: str = ""
     scene_folders: tuple[str, ...] = ()
+    voice_folders: tuple[str, ...] = ()
     database: str = ""
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     server: ServerSettings = ServerSettings()

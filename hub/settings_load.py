@@ -88,11 +88,12 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     """Make a file's paths relative to the file. What names no existing thing may be a hub id, and stays."""
     if isinstance(values.get("data"), str) and values["data"]:
         values["data"] = os.path.abspath(folder / Path(values["data"]).expanduser())
-    if isinstance(values.get("scene_folders"), list):
-        values["scene_folders"] = [
-            os.path.abspath(folder / Path(place).expanduser()) if isinstance(place, str) else place
-            for place in values["scene_folders"]
-        ]
+    for key in ("scene_folders", "voice_folders"):
+        if isinstance(values.get(key), list):
+            values[key] = [
+                os.path.abspath(folder / Path(place).expanduser()) if isinstance(place, str) else place
+                for place in values[key]
+            ]
     references = values.get("references")
     if isinstance(references, dict) and isinstance(references.get("roots"), list):
         references["roots"] = [

@@ -6,11 +6,14 @@ import unicodedata
 
 from hub.contract.errors import InvalidRequest
 
-LONGEST = 128
+LONGEST = 255
 """Characters."""
 
-LONGEST_BYTES = 240
-"""Of UTF-8: what a file system takes, less some room."""
+LONGEST_BYTES = 255
+"""Of UTF-8: what a file system takes."""
+
+SUFFIX_BYTES = 15
+"""What the file of anything but a voice, which is a folder, may need behind its id."""
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 
@@ -21,9 +24,10 @@ def check_id(name: str, what: str = "voice") -> str:
     Letters and digits of any script, `-`, `_`, `.` and space; not beginning or ending with a dot or a space.
     """
     name = unicodedata.normalize("NFC", name)
-    if not name or len(name) > LONGEST or len(name.encode("utf-8", "replace")) > LONGEST_BYTES:
+    most = LONGEST_BYTES if what == "voice" else LONGEST_BYTES - SUFFIX_BYTES
+    if not name or len(name) > LONGEST or len(name.encode("utf-8", "replace")) > most:
         raise InvalidRequest(
-            f"a {what} id has 1 to {LONGEST} characters (at most {LONGEST_BYTES} bytes of UTF-8), not {len(name)}"
+            f"a {what} id has 1 to {LONGEST} characters (at most {most} bytes of UTF-8), not {len(name)}"
         )
     strange = [char for char in name if char not in "-_. " and unicodedata.category(char)[0] not in "LMN"]
     if strange or name[0] in ". " or name[-1] in ". " or name.partition(".")[0].lower() in _RESERVED:

@@ -1,7 +1,7 @@
 """VoiceLibrary: the voices that the hub keeps, as plain folders that may also be made, changed and removed by hand.
 
-A voice is looked at when it is asked for, and decoded again only if one of its files changed. A damaged one is
-reported beside the others and hides none of them.
+Those of the settings' `voice_folders` are there too, and only read. A voice is looked at when it is asked for, and
+decoded again only if one of its files changed. A damaged one is reported beside the others and hides none of them.
 """
 
 from __future__ import annotations
@@ -57,8 +57,16 @@ class VoiceProblem(Struct, kw_only=True, frozen=True):
 class VoiceLibrary:
     """All methods but `references`, `prepared` and `state` read or write files: call them in a thread."""
 
-    def __init__(self, folder: Path, limits: DecodeLimits, cache: PreparedCache, plugins: Plugins) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: DecodeLimits,
+        cache: PreparedCache,
+        plugins: Plugins,
+        further: Sequence[Path] = (),
+    ) -> None:
         self.folder = folder
+        self.further = further
         self.limits = limits
         self._cache = cache
         self._plugins = plugins
@@ -71,7 +79,7 @@ class VoiceLibrary:
         data = data_folder(settings)
         limits = DecodeLimits(bytes=settings.limits.body_bytes, seconds=settings.limits.reference_seconds)
         cache = PreparedCache(data / "cache" / "prepared", settings.limits.prepared_bytes)
-        return cls(data / "voices", limits, cache, plugins)
+        return cls(data / "voices", limits, cache, plugins, [Path(place) for place in settings.voice_folders])
 
     def recover(self) -> None:
         """Clear what a death in the middle of a write left behind. Once, at the start."""
@@ -203,12 +211,12 @@ class VoiceLibrary:
     def update(self, id: str, *, new_id: str | None = None, texts: dict[str, str] | None = None, **changes: Any) -> Any:
         """Change facts (`changes`: fields of Facts), transcripts (recording's file -> text) and the id; the voice.
 
-        Raises UnknownVoice, InvalidRequest, Conflict, StorageFailed.
+        Raises UnknownVoice, InvalidRequest, StorageFailed, and Conflict for a taken id or a voice of `voice_folders`.
         """
         new_id = check_id(new_id) if new_id is not None else None
         with storing(f"voice {id!r}"), exclusive(self.folder):
             voice = self.get(id)
-            path = self._place(voice.id)[1]
+            path = self._own(voice.id)
             if new_id is not None and new_id != voice.id:
                 self._check_free(new_id, besides=voice.id)
             for file, text in _checked_texts(voice, texts or {}).items():
@@ -222,24 +230,28 @@ class VoiceLibrary:
         return self.get(new_id or voice.id)
 
     def delete(self, id: str) -> None:
-        """Remove the voice, or what is left of a damaged one. Raises UnknownVoice, StorageFailed."""
+        """Remove the voice, or what is left of a damaged one.
+
+        Raises UnknownVoice, StorageFailed, and Conflict for a voice of `voice_folders`.
+        """
         with storing(f"voice {id!r}"), exclusive(self.folder):
-            remove(self._place(id)[1])
+            remove(self._own(id))
 
     # ---- the folders ------------------------------------------------------------------------------------------------
 
     def _places(self) -> dict[str, Path]:
-        """Id -> folder. Of two names that are one in composed form, the composed one counts."""
-        try:
-            entries = sorted(entry.name for entry in os.scandir(self.folder) if entry.is_dir())
-        except FileNotFoundError:
-            return {}
+        """Id -> folder. The library's own voices come before those of `voice_folders`, these in their order."""
         places: dict[str, Path] = {}
-        for name in entries:
-            id = unicodedata.normalize("NFC", name)
-            if not name.startswith(".") and (id not in places or id == name):
-                places[id] = self.folder / name
-        return places
+        for folder in (self.folder, *self.further):
+            places = {**_places_in(folder), **places}
+        return dict(sorted(places.items()))
+
+    def _own(self, id: str) -> Path:
+        """The folder of a voice that is the library's to change. Raises UnknownVoice, Conflict."""
+        id, path = self._place(id)
+        if path.parent != self.folder:
+            raise Conflict(f"voice {id!r} is in a folder that the hub only reads (voice_folders)", voice=id)
+        return path
 
     def _place(self, id: str) -> tuple[str, Path]:
         with storing("the voices"):
@@ -277,6 +289,20 @@ class VoiceLibrary:
         taken = next((one for one in self._places() if folded(one) == wanted and one != besides), None)
         if taken is not None:
             raise Conflict(f"there is a voice {taken!r} already; choose another id, or delete it first", voice=taken)
+
+
+def _places_in(folder: Path) -> dict[str, Path]:
+    """Id -> folder. Of two names that are one in composed form, the composed one counts."""
+    try:
+        entries = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except FileNotFoundError:
+        return {}
+    places: dict[str, Path] = {}
+    for name in entries:
+        id = unicodedata.normalize("NFC", name)
+        if not name.startswith(".") and (id not in places or id == name):
+            places[id] = folder / name
+    return places
 
 
 def _unknown(id: str, problem: StoredVoice | VoiceProblem) -> UnknownVoice:

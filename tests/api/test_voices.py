@@ -193,7 +193,7 @@ def test_of_several_recordings_the_bad_one_is_named(live):
         ("low", [wav()], {}, 409, "preset"),
         ("LOW", [wav()], {}, 409, "preset"),
         ("../up", [wav()], {}, 400, "voice id"),
-        ("", [wav()], {}, 400, "1 to 128 characters"),
+        ("", [wav()], {}, 400, "1 to 255 characters"),
         ("a", [], {}, 400, "unknown field"),
         ("a", [wav()], {"text": ["1", "2"]}, 400, "one text for each"),
         ("a", [wav(0.05)] * 17, {}, 400, "at most 16"),

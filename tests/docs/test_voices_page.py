@@ -14,8 +14,9 @@ def test_the_commands_run(shell):
 
 
 def test_the_settings_are_the_defaults_but_for_the_roots():
-    (block,) = [block for block in blocks(read("docs/voices.md")) if block.language == "toml"]
-    shown = convert(tomllib.loads(block.text), HubSettings).references
+    folders, references = [block for block in blocks(read("docs/voices.md")) if block.language == "toml"]
+    assert convert(tomllib.loads(folders.text), HubSettings).voice_folders == ("fish-speech/references",)
+    shown = convert(tomllib.loads(references.text), HubSettings).references
     assert shown.roots == ("takes",)
     assert (shown.urls, shown.private_addresses, shown.url_timeout) == (
         ReferenceSettings().urls,

@@ -127,7 +127,32 @@ def test_ids_that_look_the_same_are_the_same(voices, reference):
     assert voices.get("Amélie").id == "Amélie"
 
 
-@pytest.mark.parametrize("id", ["a", "3", "Ümit", "声優", "a b-c_d", "v1.5", "हिन्दी", "x" * 128, "字" * 80])
+def test_folders_of_other_programs_are_read_and_left_alone(tmp_path, reference):
+    drop(tmp_path / "references/bob", name="x.wav", lab="what Bob says")
+    drop(tmp_path / "references/anna", lab="another Anna")
+    settings = Settings(
+        data=str(tmp_path / "data"), voice_folders=(str(tmp_path / "references"), str(tmp_path / "none"))
+    )
+    voices = VoiceLibrary.build(settings, Plugins())
+    voices.create("eva", Facts(), (reference,))
+    drop(voices.folder / "anna", txt="this Anna")
+    assert [voice.id for voice in voices.list()] == ["anna", "bob", "eva"]
+    assert voices.get("anna").recordings[0].text == "this Anna"
+    assert voices.open("bob").references[0].text == "what Bob says"
+    for change in (
+        lambda: voices.delete("bob"),
+        lambda: voices.update("bob", new_id="bobby"),
+        lambda: voices.update("eva", new_id="bob"),
+        lambda: voices.create("Bob", Facts(), (reference,)),
+    ):
+        with pytest.raises(Conflict):
+            change()
+    assert sorted(os.listdir(tmp_path / "references/bob")) == ["x.lab", "x.wav"]
+    voices.delete("anna")
+    assert voices.get("anna").recordings[0].text == "another Anna"
+
+
+@pytest.mark.parametrize("id", ["a", "3", "Ümit", "声優", "a b-c_d", "v1.5", "हिन्दी", "x" * 255, "字" * 85])
 def test_ids_that_will_do(id):
     assert check_id(id) == unicodedata.normalize("NFC", id)
 
@@ -135,7 +160,7 @@ def test_ids_that_will_do(id):
 @pytest.mark.parametrize(
     "id",
     [
-        *("", " ", ".", "..", ".a", "a.", " a", "a ", "a/b", "a\\b", "a\0", "a\n", "x" * 129, "字" * 100, "😀", "a:b"),
+        *("", " ", ".", "..", ".a", "a.", " a", "a ", "a/b", "a\\b", "a\0", "a\n", "x" * 256, "字" * 86, "😀", "a:b"),
         *("NUL", "con.wav", "\ud800", "a\u200bb", "～", "／", "a\u2028b", "-\u202ea"),
     ],
 )

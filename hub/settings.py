@@ -178,6 +178,8 @@ class CompatSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     """Also at the family's original paths."""
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     """Also alone, at their original paths, on a port of their own (the family's usual one)."""
+    options: dict[str, Any] = {}
+    """What the plugin's own routes can be told, as the plugin documents it."""
 
 
 class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

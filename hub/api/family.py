@@ -1,14 +1,30 @@
-"""What the routes of a family ask of the hub: its model."""
+"""What the routes of a family ask of the hub: its model, and what `[compat.PLUGIN.options]` says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from hub.contract.errors import BackendUnavailable, UnknownModel
+from hub.settings import SettingsError
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
     from hub.service.models import Model
+
+T = TypeVar("T", bound=Struct)
+
+
+def options_of(hub: Hub, plugin: str, kind: type[T]) -> T:
+    """`[compat.PLUGIN.options]` as a `kind`, whose fields all have defaults. Raises SettingsError, naming the key."""
+    wanted = hub.settings.compat.get(plugin)
+    try:
+        return msgspec.convert(wanted.options if wanted else {}, kind)
+    except msgspec.ValidationError as error:
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
+        raise SettingsError(f"compat.{plugin}.options: {error}; the keys are: {known}") from None
 
 
 def model_of(hub: Hub, backend: str, name: str = "") -> Model:

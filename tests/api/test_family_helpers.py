@@ -11,11 +11,13 @@ from msgspec import Meta, Struct
 
 from hub.api.compat import shaped
 from hub.api.errors import error_response
-from hub.api.family import model_of
+from hub.api.family import model_of, options_of
 from hub.api.fields import Unprocessable, Upload, as_struct, fastapi_body, query_fields, read_fields
 from hub.api.negotiate import HubResponse
+from hub.plugin.manager import Plugins
 from hub.plugin.spec import hookimpl
-from hub.settings import ModelSettings
+from hub.service.hub import Hub
+from hub.settings import CompatSettings, ModelSettings, Settings, SettingsError
 
 
 class Wanted(Struct):
@@ -161,3 +163,19 @@ def test_the_model_of_a_family(client, served):
     none = model(backend="fish")
     assert none.status_code == 503
     assert 'add [models.NAME] with backend = "fish"' in none.json()["message"]
+
+
+class Told(Struct, forbid_unknown_fields=True):
+    longest: int = 0
+
+
+def test_what_the_settings_tell_a_familys_routes():
+    def told(options):
+        compat = {"families": CompatSettings(options=options)}
+        return options_of(Hub.build(Settings(compat=compat), Plugins.discover(extra=[families()])), "families", Told)
+
+    assert told({"longest": 3}) == Told(longest=3)
+    assert options_of(Hub.build(Settings()), "families", Told) == Told()
+    for wrong in ({"shortest": 3}, {"longest": "3"}):
+        with pytest.raises(SettingsError, match="compat.families.options: .* the keys are: longest"):
+            told(wrong)

@@ -1,23 +1,8 @@
-"""Fixtures for the whole suite."""
+"""What a run of the hub's own tests says first."""
 
-import pytest
-
-
-@pytest.fixture
-def anyio_backend():
-    """Async tests (`@pytest.mark.anyio`) run on asyncio, as the hub does."""
-    return "asyncio"
+import parity_cases
 
 
-@pytest.fixture(scope="session", autouse=True)
-def data_home(tmp_path_factory):
-    """No test reads or writes the data folder of whoever runs it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def data_home_of_its_own(data_home, monkeypatch, tmp_path_factory):
-    """Each test has its own, because one hub at a time works on the tasks in a data folder."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+def pytest_report_header():
+    """Which parity cases there are, in one line."""
+    return parity_cases.found().summary

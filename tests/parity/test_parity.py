@@ -1,0 +1,102 @@
+"""Every stage of every parity case, computed by the family's plugin from the case's checkpoint."""
+
+import inspect
+
+import numpy as np
+import parity_cases
+import pytest
+
+STAGES = [
+    pytest.param(case, stage, id=f"{case.name}/{stage['name']}")
+    for case in parity_cases.found().cases
+    for stage in case.about["stages"]
+]
+KINDS = {"i": "integer", "u": "integer", "f": "float", "b": "bool", "U": "text", "S": "bytes", "c": "complex"}
+
+
+@pytest.fixture(scope="module")
+def model_of():
+    """Case -> its loaded model. One at a time, because the stages of a case follow each other."""
+    loaded = {}
+
+    def load(case, adapter):
+        if case not in loaded:
+            loaded.clear()
+            try:
+                loaded[case] = adapter.load(case.folder / "checkpoint", case.about)
+            except Exception as error:  # every stage of the case tells it
+                loaded[case] = error
+        if isinstance(loaded[case], Exception):
+            raise loaded[case]
+        return loaded[case]
+
+    return load
+
+
+@pytest.mark.parametrize(("case", "stage"), STAGES)
+def test_stage(case, stage, model_of):
+    adapter = parity_cases.import_adapter(parity_cases.found().adapters[case.family])
+    if stage["name"] in getattr(adapter, "TRAINING", ()):
+        pytest.skip("training stage")
+    compute = stage_function(adapter.STAGES, stage["name"])
+    assert compute is not None, f"the adapter of {case.family} knows no stage {stage['name']!r}"
+    arrays = arrays_of(case, stage)
+    inputs = {name: arrays[name] for name in stage["in"]}
+    given = (model_of(case, adapter), stage["scalars"], inputs, stage)
+    takes_stage = len(inspect.signature(compute).parameters) > 3
+    found = compute(*given) if takes_stage else compute(*given[:3])
+    assert stage["out"], "a stage without results proves nothing"
+    for name in stage["out"]:
+        assert name in found, f"no {name}; the adapter gave {sorted(found)}"
+        compare(name, np.asarray(found[name]), arrays[name], stage)
+
+
+def stage_function(stages, name):
+    """The function of this name, or else of the longest `prefix*` that fits."""
+    if name in stages:
+        return stages[name]
+    fitting = [key for key in stages if key.endswith("*") and name.startswith(key[:-1])]
+    return stages[max(fitting, key=len)] if fitting else None
+
+
+def arrays_of(case, stage):
+    path = case.folder / f"{stage['name']}.npz"
+    if not path.is_file() and not stage["in"] and not stage["out"]:
+        return {}
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def compare(name, found, wanted, stage):
+    """Fails unless kind, shape and values are the case's: equal if it is exact, else within its tolerance.
+
+    Text and truth values are always equal; integers too, unless the tolerance is of whole numbers (PCM samples) and
+    the stage does not ask for exact ids.
+    """
+    assert KINDS.get(found.dtype.kind) == KINDS[wanted.dtype.kind], f"{name}: {found.dtype}, not {wanted.dtype}"
+    assert found.shape == wanted.shape, f"{name}: shape {found.shape}, not {wanted.shape}"
+    kind = KINDS[wanted.dtype.kind]
+    atol, rtol = stage.get("atol", 0.0), stage.get("rtol", 0.0)
+    whole_numbers = kind == "integer" and (atol < 1 or stage.get("exact_ids"))
+    if stage.get("exact") or whole_numbers or kind not in ("integer", "float", "complex"):
+        atol = rtol = 0.0
+    if not atol and not rtol:
+        wrong = np.asarray(found != wanted)
+    else:
+        wide = np.complex128 if kind == "complex" else np.float64
+        wrong = ~np.isclose(found.astype(wide), wanted.astype(wide), atol=atol, rtol=rtol)
+    if wrong.any():
+        pytest.fail(f"{name}: {describe(found, wanted, wrong)} (atol {atol:g}, rtol {rtol:g})")
+
+
+def describe(found, wanted, wrong):
+    """How many values are wrong, and the first of them."""
+    place = tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.ndim else ()
+    words = (
+        f"{wrong.sum()} of {wrong.size} values are wrong, the first at {place}: {found[place]!r} for {wanted[place]!r}"
+    )
+    if found.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore"):
+            worst = np.abs(found.astype(np.float64) - wanted.astype(np.float64)).max()
+        words += f"; greatest difference {worst:g}"
+    return words

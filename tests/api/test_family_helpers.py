@@ -177,5 +177,5 @@ def test_what_the_settings_tell_a_familys_routes():
     assert told({"longest": 3}) == Told(longest=3)
     assert options_of(Hub.build(Settings()), "families", Told) == Told()
     for wrong in ({"shortest": 3}, {"longest": "3"}):
-        with pytest.raises(SettingsError, match="compat.families.options: .* the keys are: longest"):
+        with pytest.raises(SettingsError, match=r"compat\.families\.options: .* the keys are: longest"):
             told(wrong)

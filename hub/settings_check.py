@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -83,6 +83,18 @@ def check(tree: Tree) -> Settings:
     if problems:
         raise SettingsError(*problems)
     return settings
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def convert_table(values: dict[str, Any], kind: type[T], path: KeyPath) -> T:
+    """The table at `path`, whose Struct only a plugin knows. Raises SettingsError with every problem found."""
+    problems: list[str] = []
+    _check_value(inspect.type_info(kind), kind, values, path, Tree(), problems)
+    if problems:
+        raise SettingsError(*problems)
+    return msgspec.convert(values, kind)
 
 
 def _check_value(

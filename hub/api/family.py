@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from hub.contract.errors import BackendUnavailable, UnknownModel
-from hub.settings import SettingsError
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
@@ -18,13 +16,11 @@ T = TypeVar("T", bound=Struct)
 
 
 def options_of(hub: Hub, plugin: str, kind: type[T]) -> T:
-    """`[compat.PLUGIN.options]` as a `kind`, whose fields all have defaults. Raises SettingsError, naming the key."""
-    wanted = hub.settings.compat.get(plugin)
-    try:
-        return msgspec.convert(wanted.options if wanted else {}, kind)
-    except msgspec.ValidationError as error:
-        known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        raise SettingsError(f"compat.{plugin}.options: {error}; the keys are: {known}") from None
+    """`[compat.PLUGIN.options]`, checked, as the `kind` that the plugin's `register_compat_options` named."""
+    options = hub.compat_options.get(plugin, kind())
+    if not isinstance(options, kind):
+        raise TypeError(f"register_compat_options of {plugin} names {type(options).__name__}, not {kind.__name__}")
+    return options
 
 
 def model_of(hub: Hub, backend: str, name: str = "") -> Model:

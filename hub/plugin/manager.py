@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 from msgspec import Struct
+from msgspec.structs import fields
 
 from hub.contract.backend import CONTRACT, BackendSpec
 from hub.contract.observer import Observer
@@ -180,6 +181,18 @@ class Plugins:
         for name, handler in self._each_object("register_routes", hub=hub):
             grouped.setdefault(name, []).append(handler)
         return list(grouped.items())
+
+    def compat_options(self) -> dict[str, type[Struct]]:
+        """Plugin -> the Struct of `[compat.PLUGIN.options]`, for each plugin that has one."""
+        kinds: dict[str, type[Struct]] = {}
+        for name, kind in self._each("register_compat_options"):
+            if not (isinstance(kind, type) and issubclass(kind, Struct)):
+                self.fail(name, "register_compat_options: the result is no msgspec Struct class")
+            elif required := [field.name for field in fields(kind) if field.required]:
+                self.fail(name, f"register_compat_options: {', '.join(required)} must have a default")
+            else:
+                kinds[name] = kind
+        return kinds
 
     def encoders(self) -> list[tuple[str, EncoderSpec]]:
         """(plugin, container) for each further container."""

@@ -16,6 +16,7 @@ from hub.contract.scene import Scene
 
 if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook's signature
     import click
+    import msgspec
     from litestar.config.app import AppConfig
     from litestar.types import ControllerRouterHandler
 
@@ -46,6 +47,15 @@ def register_routes(hub: Any) -> list[ControllerRouterHandler]:  # type: ignore[
     Mounted under `/compat/<plugin>/` always, and at the paths as written while the hub has a model of the plugin's (or
     it brings no backend) and they are free. `hub` is `hub.service.hub.Hub`; answer audio with
     `hub.api.respond.audio_response`.
+    """
+
+
+@hookspec
+def register_compat_options() -> type[msgspec.Struct]:  # type: ignore[empty-body]
+    """What `[compat.<plugin>.options]` may say: a Struct whose fields all have defaults.
+
+    Checked when the hub is built; a wrong key or value is an error of the settings. The routes read the result with
+    `hub.api.family.options_of`. Options for a plugin without this hook are an error too.
     """
 
 

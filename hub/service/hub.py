@@ -7,6 +7,8 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 
+from msgspec import Struct
+
 from hub.audio.encode import BUILTIN, EncoderSpec
 from hub.audio.telephone import TELEPHONE
 from hub.contract.errors import HubError
@@ -27,6 +29,7 @@ from hub.service.store import check_url
 from hub.service.tasks import Tasks
 from hub.service.voices import VoiceLibrary
 from hub.settings import Settings, SettingsError
+from hub.settings_check import convert_table
 
 log = logging.getLogger("hub")
 
@@ -37,7 +40,8 @@ class Hub:
     def __init__(self, settings: Settings, plugins: Plugins) -> None:
         self.settings = settings
         self.plugins = plugins
-        _check_compat(settings, plugins)
+        self.compat_options = _check_compat(settings, plugins)
+        """Plugin -> `[compat.PLUGIN.options]`, for each plugin that has any."""
         self.observers: list[Observer] = plugins.observers()
         self.text_filters = plugins.text_filters()
         self.encoders = _encoders(plugins)
@@ -131,8 +135,11 @@ def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
     return encoders
 
 
-def _check_compat(settings: Settings, plugins: Plugins) -> None:
-    """Raises SettingsError for a `[compat.NAME]` whose plugin is not installed, or a port that is given twice."""
+def _check_compat(settings: Settings, plugins: Plugins) -> dict[str, Struct]:
+    """The plugins' own options. Raises SettingsError for a `[compat.NAME]` whose plugin is not installed, a port that
+    is given twice, and options that the plugin does not know.
+    """
+    kinds = plugins.compat_options()
     installed = [plugin.name for plugin in plugins.installed]
     ports = {settings.server.port: "server.port"}
     for name, wanted in settings.compat.items():
@@ -142,6 +149,14 @@ def _check_compat(settings: Settings, plugins: Plugins) -> None:
             f"compat.{name}.port"
         ):
             raise SettingsError(f"compat.{name}.port: {wanted.port} is {other} already; choose another")
+        if wanted.options and name not in kinds:
+            raise SettingsError(f"compat.{name}.options: plugin {name!r} has no options; take them away")
+    return {name: _options(settings, name, kind) for name, kind in kinds.items()}
+
+
+def _options(settings: Settings, plugin: str, kind: type[Struct]) -> Struct:
+    wanted = settings.compat.get(plugin)
+    return convert_table(wanted.options if wanted else {}, kind, ("compat", plugin, "options"))
 
 
 def _scenes(plugins: Plugins) -> list[Scene]:

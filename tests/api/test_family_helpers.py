@@ -32,8 +32,17 @@ class Wanted(Struct):
     raw: bytes = b""
 
 
+class Told(Struct):
+    longest: int = 0
+
+
 class families:  # noqa: N801
     __name__ = "families"
+
+    @staticmethod
+    @hookimpl
+    def register_compat_options():
+        return Told
 
     @staticmethod
     @hookimpl
@@ -165,17 +174,19 @@ def test_the_model_of_a_family(client, served):
     assert 'add [models.NAME] with backend = "fish"' in none.json()["message"]
 
 
-class Told(Struct, forbid_unknown_fields=True):
-    longest: int = 0
-
-
 def test_what_the_settings_tell_a_familys_routes():
     def told(options):
         compat = {"families": CompatSettings(options=options)}
         return options_of(Hub.build(Settings(compat=compat), Plugins.discover(extra=[families()])), "families", Told)
 
     assert told({"longest": 3}) == Told(longest=3)
-    assert options_of(Hub.build(Settings()), "families", Told) == Told()
-    for wrong in ({"shortest": 3}, {"longest": "3"}):
-        with pytest.raises(SettingsError, match=r"compat\.families\.options: .* the keys are: longest"):
-            told(wrong)
+    assert told({}) == options_of(Hub.build(Settings()), "families", Told) == Told()
+    with pytest.raises(
+        SettingsError, match=r"compat\.families\.options\.longer: unknown key\. Did you mean 'longest'\?"
+    ):
+        told({"longer": 3})
+    with pytest.raises(SettingsError, match=r"compat\.families\.options\.longest: expected a whole number, got a text"):
+        told({"longest": "secret"})
+    without = Settings(compat={"hibari": CompatSettings(options={"a": 1})})
+    with pytest.raises(SettingsError, match=r"compat\.hibari\.options: plugin 'hibari' has no options"):
+        Hub.build(without)

@@ -82,6 +82,12 @@ def test_an_unknown_backend(check):
     assert "nobody" in found["model", ""][1]
 
 
+def test_options_that_a_plugin_does_not_know(check):
+    found, problems = check('[models.a]\nbackend = "tone"\n[compat.hibari.options]\nloud = true\n[server]\nport = 0\n')
+    assert problems == [("model", "")]
+    assert "compat.hibari.options: plugin 'hibari' has no options" in found["model", ""][1]
+
+
 def test_a_taken_port(check):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

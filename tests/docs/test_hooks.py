@@ -4,7 +4,9 @@ import ast
 import importlib
 import io
 import sys
+import tomllib
 
+import msgspec
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -65,7 +67,11 @@ def hub(examples):
     """A real server with all of the examples in it."""
     folder, modules = examples
     model = ModelSettings(backend="beep", env={"PYTHONPATH": str(folder)})
-    with serve_hub(Settings(models={"beep": model}), modules.values()) as live:
+    told = tomllib.loads(
+        next(block.text for block in blocks(HOOKS["register_compat_options"]) if block.language == "toml")
+    )
+    settings = msgspec.convert({**told, "models": {"beep": model}}, Settings)
+    with serve_hub(settings, modules.values()) as live:
         assert live.hub.plugins.failures == []
         yield live
 
@@ -83,6 +89,10 @@ def test_the_routes_answer(hub, prefix):
     assert len(answer.content) > 2 * 1600
     assert hub.client.get(f"{prefix}/model-names").json() == ["beep"]
     assert hub.client.post(f"{prefix}/say", json={"word": "two"}).json()["code"] == "invalid_request"
+
+
+def test_the_routes_have_their_options(hub):
+    assert hub.client.get("/greeting").text == "Hello Hello"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 
+import msgspec
 import pytest
 
 from hub import BackendSpec, hookimpl
@@ -130,6 +131,24 @@ def test_an_installed_plugin_whose_import_fails_does_not_stop_the_others(tmp_pat
     assert words in done.stdout
 
 
+def test_the_struct_of_compat_options_is_one_with_defaults():
+    class Good(msgspec.Struct):
+        longest: int = 0
+
+    class Bad(msgspec.Struct):
+        longest: int
+
+    kinds = {"good": Good, "bad": Bad, "odd": {"longest": 0}}
+    plugins = Plugins.discover(
+        extra=[plugin(name, register_compat_options=lambda kind=kind: kind) for name, kind in kinds.items()]
+    )
+    assert plugins.compat_options() == {"good": Good}
+    assert [(failure.plugin, failure.error) for failure in plugins.failures] == [
+        ("bad", "register_compat_options: longest must have a default"),
+        ("odd", "register_compat_options: the result is no msgspec Struct class"),
+    ]
+
+
 def test_hooks_are_the_ones_documented():
     from hub.plugin import spec as hookspecs
 
@@ -137,6 +156,7 @@ def test_hooks_are_the_ones_documented():
     assert documented == {
         "register_backends",
         "register_routes",
+        "register_compat_options",
         "register_encoders",
         "register_text_filters",
         "register_scenes",

@@ -1,0 +1,1 @@
+"""The language models: text and prompt speech -> speech tokens."""

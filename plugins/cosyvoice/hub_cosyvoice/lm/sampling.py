@@ -1,0 +1,94 @@
+"""Choosing the next speech token: repetition-aware sampling (VALL-E 2, arXiv 2406.05370, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hub.nn.sampling import MINUS_INFINITY, draw, exponential_noise, penalize, warm
+from hub_cosyvoice.config import Node
+
+
+class Sampler(Protocol):
+    """Chooses a token from log-probabilities."""
+
+    def __call__(self, logp: Tensor, drawn: Sequence[int]) -> int:
+        """`logp` (V,) float32, `drawn` the ids so far, prompt ids not among them -> an id."""
+        ...
+
+
+@dataclass(frozen=True)
+class RasSettings:
+    """`top_p` and `top_k` cut the first draw; an id that is among the last `window` ids at least `window * share` times
+    is drawn again from everything else. `temperature` and `penalty` change the distribution first; 1 leaves it alone.
+    """
+
+    top_p: float = 0.8
+    top_k: int = 25
+    window: int = 10
+    share: float = 0.1
+    temperature: float = 1.0
+    penalty: float = 1.0
+
+    @classmethod
+    def of(cls, node: Node | None) -> RasSettings:
+        """The settings in the yaml's `sampling`."""
+        if node is None:
+            return cls()
+        return cls(
+            top_p=float(node.get("top_p", 0.8)),
+            top_k=int(node.get("top_k", 25)),
+            window=int(node.get("win_size", 10)),
+            share=float(node.get("tau_r", 0.1)),
+        )
+
+
+def ras(
+    logp: Tensor, drawn: Sequence[int], settings: RasSettings, nucleus: Tensor, anywhere: Callable[[], Tensor]
+) -> tuple[int, bool]:
+    """One draw -> the id, and whether it was drawn again.
+
+    logp (V,); `nucleus` are Exp(1) draws for the ids that stay, most probable first, (top_k,) or more; `anywhere` gives
+    (V,) of them, and is asked only for a second draw.
+    """
+    ordered, ids = logp.softmax(-1).sort(descending=True, stable=True)
+    count = min(settings.top_k or len(ordered), len(ordered))
+    ordered = ordered[:count]
+    mass_before = torch.cat((ordered.new_zeros(1), ordered.cumsum(-1)[:-1]))
+    kept = mass_before < settings.top_p
+    kept[0] = True
+    token = int(ids[draw(ordered.masked_fill(~kept, 0.0), nucleus[:count])])
+    if list(drawn[-settings.window :]).count(token) < settings.window * settings.share:
+        return token, False
+    others = logp.clone()
+    others[token] = MINUS_INFINITY
+    return int(draw(others.softmax(-1), anywhere())), True
+
+
+class RasSampler:
+    """Repetition-aware sampling with the request's own generator, which lies where the logits lie."""
+
+    def __init__(self, settings: RasSettings, generator: torch.Generator) -> None:
+        self._settings, self._generator = settings, generator
+
+    def __call__(self, logp: Tensor, drawn: Sequence[int]) -> int:
+        """See `Sampler`."""
+        settings = self._settings
+        if settings.penalty != 1.0 and drawn:
+            logp = penalize(logp, torch.tensor(sorted(set(drawn)), device=logp.device), settings.penalty)
+        if settings.temperature == 0.0:
+            return int(logp.argmax(-1))
+        if settings.temperature != 1.0:
+            logp = warm(logp, settings.temperature).log_softmax(-1)
+        size = len(logp)
+        nucleus = exponential_noise((min(settings.top_k or size, size),), self._generator)
+        return ras(logp, drawn, settings, nucleus, lambda: exponential_noise((size,), self._generator))[0]
+
+
+def greedy(logp: Tensor, drawn: Sequence[int]) -> int:
+    """The most probable id, always."""
+    return int(logp.argmax(-1))

@@ -1,0 +1,54 @@
+"""What requests and models of CosyVoice may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Mode = Literal["sft", "zero_shot", "cross_lingual", "instruct", "instruct2"]
+
+Scheme = Literal["consistent", "official"]
+
+
+class CosyVoiceOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`options` of a request."""
+
+    mode: (
+        Annotated[
+            Mode,
+            Meta(description="how the model is prompted; default: what follows from voice, transcript and instruct"),
+        ]
+        | None
+    ) = None
+    text_frontend: Annotated[
+        bool, Meta(description="write numbers in words and split long texts, as the model's own front end does")
+    ] = True
+    streaming: (
+        Annotated[
+            Scheme,
+            Meta(
+                description="how a streamed answer is cut: consistent has no seams, official is the reference's own "
+                "scheme; default: the model's"
+            ),
+        ]
+        | None
+    ) = None
+
+
+class CosyVoiceLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[models.NAME.options]`."""
+
+    language_model: Annotated[
+        Literal["standard", "rl"], Meta(description="llm.pt, or the third generation's llm.rl.pt")
+    ] = "standard"
+    variant: Annotated[
+        Literal["auto", "base", "sft", "instruct"],
+        Meta(description="which CosyVoice-300M it is: only instruct follows instructions; auto goes by the path"),
+    ] = "auto"
+    normaliser: Annotated[
+        Literal["auto", "wetext", "builtin"],
+        Meta(description="who writes numbers in words; auto: wetext if it is there"),
+    ] = "auto"
+    streaming: Annotated[Scheme, Meta(description="the scheme of requests that name none")] = "consistent"
+    concurrency: Annotated[int, Meta(ge=1, le=64, description="requests that are spoken at once")] = 4

@@ -1,0 +1,165 @@
+"""A checkpoint folder -> variant, sizes, tokenizer and language model; strictly, with every weight accounted for.
+
+The generation is told by what is in the folder, not by its name. Weights may be sharded safetensors, one safetensors
+file, or `model.pth` (a state dict, or a training checkpoint around one); their names are those of the vendor's code,
+with the spellings of all four generations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hub.nn.weights import CheckpointError, load_state, load_strict
+from hub_fish_speech.config import CONFIG, NESTED, DualARConfig, read_config, read_json
+from hub_fish_speech.model.dual_ar import DualAR
+from hub_fish_speech.tokenizer import HF, TIKTOKEN, Tokenizer, load_tokenizer
+from hub_fish_speech.variants import S1, S2, V1_4, V1_5, Variant
+
+WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "model.pth")
+
+_BUFFERS = ("freqs_cis", "causal_mask", "k_cache", "v_cache")
+"""Suffixes of what training checkpoints keep beside the weights; it is computed anew."""
+
+_S2_NAMES = (
+    ("text_model.model.", ""),
+    ("audio_decoder.codebook_embeddings.", "codebook_embeddings."),
+    ("audio_decoder.", "fast_"),
+)
+
+
+class LanguageModel(NamedTuple):
+    """All that turns text into frames, on its device. `positions` bounds prompt and speech together."""
+
+    variant: Variant
+    config: DualARConfig
+    tokenizer: Tokenizer
+    model: DualAR
+    positions: int
+
+
+def detect(folder: Path) -> Variant:
+    """The generation of the checkpoint in `folder`. Raises CheckpointError."""
+    if not folder.is_dir():
+        raise CheckpointError("the model's path is no folder: it must be the folder of a checkpoint", file=CONFIG)
+    data = read_json(folder / CONFIG)
+    kind = data.get("model_type")
+    if kind == NESTED:
+        return S2
+    if kind != "dual_ar":
+        raise CheckpointError(
+            f"{CONFIG} is of a model of type {str(kind)[:50]!r}, not dual_ar (1.4, 1.5, S1) or {NESTED} (S2)",
+            file=CONFIG,
+            key="model_type",
+        )
+    if not (folder / TIKTOKEN).is_file():
+        if not (folder / HF).is_file():
+            raise CheckpointError(f"the checkpoint folder has no tokenizer: neither {TIKTOKEN} nor {HF}", file=TIKTOKEN)
+        return V1_4
+    if (folder / "codec.pth").is_file():
+        return S1
+    if any(folder.glob("firefly*.pth")):
+        return V1_5
+    return V1_5 if "share_codebook_embeddings" in data else S1  # a key that S1 has no more
+
+
+def load_language_model(
+    folder: Path, device: torch.device, dtype: torch.dtype, *, max_seq_len: int = 0
+) -> LanguageModel:
+    """Load the language model in `folder`. `max_seq_len` lowers the checkpoint's own. Raises CheckpointError."""
+    variant = detect(folder)
+    config = read_config(read_json(folder / CONFIG), variant.name)
+    tokenizer = load_tokenizer(folder, variant.name)
+    if max(tokenizer.semantic_end, tokenizer.im_end) >= config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer has more tokens than {CONFIG} says ({config.vocab_size}): the files are of two models",
+            file=CONFIG,
+            key="vocab_size",
+        )
+    path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if path is None:
+        raise CheckpointError(f"the checkpoint folder has no weights: none of {', '.join(WEIGHTS)}", file=WEIGHTS[-1])
+    with torch.device("meta"):
+        model = DualAR(config)
+    state = renamed(load_state(path), path.name, tied=config.tied)
+    load_strict(model, {key: value.to(dtype) for key, value in state.items()}, path.name)
+    positions = min(max_seq_len or config.max_seq_len, config.max_seq_len)
+    model.prepare(
+        device,
+        dtype,
+        semantic=(tokenizer.semantic_begin, tokenizer.semantic_end),
+        positions=positions,
+        fast_columns=variant.fast_columns,
+        main_tokens=_speech_tokens(tokenizer) if variant.repetition_aware else None,
+    )
+    return LanguageModel(variant, config, tokenizer, model, positions)
+
+
+def _speech_tokens(tokenizer: Tokenizer) -> torch.Tensor:
+    """The tokens that S2 may say: audio and the end."""
+    audio = range(tokenizer.semantic_begin, tokenizer.semantic_end + 1)
+    return torch.tensor(sorted({tokenizer.im_end, *audio}))
+
+
+def renamed(state: Mapping[str, Tensor], file: str, *, tied: bool) -> dict[str, Tensor]:
+    """`state` with the names that DualAR has. Raises CheckpointError for adapters and for four-bit weights."""
+    found = dict(state)
+    if next(iter(found), "").startswith("model."):
+        found = {key.removeprefix("model."): value for key, value in found.items()}
+    if any(key.startswith("text_model.") for key in found):
+        found = {_s2_name(key): value for key, value in found.items()}
+    else:
+        found = {key: value for key, value in found.items() if "audio_" not in key}  # encoders of sound, never released
+    found = {key: value for key, value in found.items() if not key.endswith(_BUFFERS)}
+    if tied:
+        found.pop("output.weight", None)
+    if adapter := next((key for key in found if "lora_" in key), None):
+        raise CheckpointError(
+            f"{file} holds an adapter ({adapter}), not a model: merge it first", file=file, key=adapter
+        )
+    return _joined(_widened(found, file))
+
+
+def _s2_name(key: str) -> str:
+    for old, new in _S2_NAMES:
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
+
+
+def _widened(state: dict[str, Tensor], file: str) -> dict[str, Tensor]:
+    """Eight-bit weights (one scale a row) as the numbers that they stand for."""
+    if packed := next((key for key in state if key.endswith(".scales_and_zeros")), None):
+        raise CheckpointError(
+            f"{file} has four-bit weights, packed for one kind of GPU; use the release itself, or an int8 one",
+            file=file,
+            key=packed,
+        )
+    wide: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key.endswith(".scales"):
+            continue
+        scales = state.get(key.removesuffix(".weight") + ".scales")
+        if scales is not None and value.dtype == torch.int8:
+            value = (value.float() * scales.float()[:, None]).to(scales.dtype)
+        wide[key] = value
+    return wide
+
+
+def _joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`wq`, `wk`, `wv` as one `wqkv`."""
+    joined: dict[str, Tensor] = {}
+    for key, value in state.items():
+        stem, kind = key.rpartition(".")[::2]
+        if stem.endswith((".wk", ".wv")) and f"{stem[:-1]}q.{kind}" in state:
+            continue
+        if stem.endswith(".wq") and all(f"{stem[:-1]}{part}.{kind}" in state for part in "kv"):
+            parts = [state[f"{stem[:-1]}{part}.{kind}"] for part in "qkv"]
+            joined[f"{stem}kv.{kind}"] = torch.cat(parts)
+        else:
+            joined[key] = value
+    return joined

@@ -1,0 +1,142 @@
+"""DualAR: a slow transformer makes hidden states and main logits of frames, a fast one the codes of a hidden state.
+
+Module names are those of the checkpoints. Everything is stateless: caches come with the call. C is the number of
+codebooks, V the vocabulary, K the codebook size, D the slow and F the fast width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hub_fish_speech.config import DualARConfig
+from hub_fish_speech.model.transformer import Block, Cache, FeedForward, Norm, Place, run, turns_table
+
+
+class DualAR(nn.Module):
+    """The language model. Build it under `torch.device("meta")`, load its weights, then call `prepare`."""
+
+    offsets: Tensor
+    slow_turns: Tensor
+    fast_turns: Tensor
+    fast_positions: Tensor
+    main_tokens: Tensor
+    main_is_audio: Tensor
+    main_rows: Tensor
+
+    def __init__(self, config: DualARConfig) -> None:
+        super().__init__()
+        self.config = config
+        slow, fast = config.slow, config.fast
+        self.embeddings = nn.Embedding(config.vocab_size, slow.dim)
+        self.codebook_embeddings = nn.Embedding(config.codebook_size * config.codebooks, slow.dim)
+        self.layers = nn.ModuleList(Block(slow) for _ in range(slow.layers))
+        self.norm = Norm(slow.dim, slow.eps)
+        self.output = None if config.tied else nn.Linear(slow.dim, config.vocab_size, bias=False)
+        self.fast_project_in = nn.Linear(slow.dim, fast.dim) if fast.dim != slow.dim else nn.Identity()
+        self.fast_embeddings = nn.Embedding(config.codebook_size, fast.dim)
+        self.fast_layers = nn.ModuleList(Block(fast) for _ in range(fast.layers))
+        self.fast_norm = Norm(fast.dim, fast.eps)
+        self.fast_output = nn.Linear(fast.dim, config.codebook_size, bias=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embeddings.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights and of the caches."""
+        return self.embeddings.weight.dtype
+
+    def prepare(
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        semantic: tuple[int, int],
+        positions: int,
+        fast_columns: int = 0,
+        main_tokens: Tensor | None = None,
+    ) -> None:
+        """Move the loaded weights, join what is computed together, and fix what the tokenizer and the variant say.
+
+        `semantic` are the first and last id of main tokens that stand for audio; `positions` bounds prompt and speech;
+        `fast_columns` limits the codes that can be sampled (0: all), `main_tokens` (V',) the main tokens (None: all).
+        """
+        self.to(device=device, dtype=dtype).requires_grad_(False).eval()
+        for module in self.modules():
+            if isinstance(module, FeedForward):
+                module.fuse()
+        self._semantic = semantic
+        config = self.config
+        self.fast_columns = min(fast_columns or config.codebook_size, config.codebook_size)
+        step = 0 if config.shared_codebook_embeddings else config.codebook_size
+        tokens = torch.arange(config.vocab_size) if main_tokens is None else main_tokens
+        constants = {
+            "offsets": torch.arange(config.codebooks)[:, None] * step,
+            "slow_turns": turns_table(config.slow, positions),
+            "fast_turns": turns_table(config.fast, config.codebooks),
+            "fast_positions": torch.arange(config.codebooks),
+            "main_tokens": tokens,
+            "main_is_audio": self.is_audio(tokens),
+            "main_rows": self.output_matrix if main_tokens is None else self.output_matrix[tokens.to(device)],
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, value.to(device), persistent=False)
+
+    def is_audio(self, tokens: Tensor) -> Tensor:
+        """Which main tokens stand for audio."""
+        return (tokens >= self._semantic[0]) & (tokens <= self._semantic[1])
+
+    def first_code(self, main: Tensor) -> Tensor:
+        """The code of codebook 0 that a main token says; of one that says none, the nearest."""
+        return (main - self._semantic[0]).clamp(0, self.config.codebook_size - 1)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Columns (1 + C, T) -> (T, D).
+
+        Codes count only where the main token stands for audio; there the whole sum is divided by sqrt(C + 1) if the
+        checkpoint says so.
+        """
+        main, codes = ids[0], ids[1:]
+        of_codes = self.codebook_embeddings(codes + self.offsets).sum(0)  # (T, D)
+        x = self.embeddings(main)
+        with_codes = x + of_codes
+        if self.config.scales_codebook_embeddings:
+            with_codes = with_codes / math.sqrt(self.config.codebooks + 1)
+        return torch.where(self.is_audio(main)[:, None], with_codes, x)
+
+    def slow(self, x: Tensor, place: Place, cache: Cache) -> Tensor:
+        """(T, D) -> hidden states before the final norm, (T, D)."""
+        return run(self.layers, x, place, cache)
+
+    def main_logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (T, D) -> logits of `main_tokens` (T, V')."""
+        return F.linear(self.norm(hidden), self.main_rows)
+
+    @property
+    def output_matrix(self) -> Tensor:
+        """(V, D): a row for each token of the vocabulary."""
+        return self.embeddings.weight if self.output is None else self.output.weight
+
+    def fast_input(self, hidden: Tensor) -> Tensor:
+        """Hidden states (T, D) -> what the fast transformer starts from, (T, F)."""
+        return self.fast_project_in(self.norm(hidden) if self.config.fast_reads_normed else hidden)
+
+    def fast(self, x: Tensor, first: int, cache: Cache) -> Tensor:
+        """Positions `first`.. of one frame: x (T, F) -> logits of the last of them (1, columns).
+
+        The cache holds the positions before.
+        """
+        hidden = self.fast_hidden(x, first, cache)
+        return F.linear(self.fast_norm(hidden[-1:]), self.fast_output.weight[: self.fast_columns])
+
+    def fast_hidden(self, x: Tensor, first: int, cache: Cache) -> Tensor:
+        """x (T, F) -> (T, F), before the norm."""
+        end = first + x.shape[0]
+        place = Place(self.fast_positions[first:end], self.fast_turns[first:end], end)
+        return run(self.fast_layers, x, place, cache)

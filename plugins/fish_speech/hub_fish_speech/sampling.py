@@ -1,0 +1,77 @@
+"""Drawing a frame's ids, as each generation does it.
+
+The order is the family's own: penalty, then the nucleus of the distribution before the temperature (an id that carries
+the sum over top_p is itself left out), then the temperature, then the draw. Draws take their noise from outside, so
+that a request's own generator makes it and the step can be part of a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hub.nn.sampling import draw, keep_nucleus, penalize, warm
+
+WINDOW = 16
+"""Frames that the repetition penalty of 1.x and S1 looks back on."""
+
+RAS_WINDOW, RAS_TEMPERATURE, RAS_TOP_P = 10, 1.0, 0.9
+"""S2's repetition-aware sampling: how many main tokens it looks back on, and how it draws after a repeated one."""
+
+_SORTED_WHOLE, _CANDIDATES = 16_384, 512
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How to draw. `top_k` None keeps all. Tensors of no dimension instead of numbers can change under a CUDA graph."""
+
+    temperature: float | Tensor
+    top_p: float | Tensor
+    repetition_penalty: float | Tensor = 1.0
+    top_k: int | Tensor | None = None
+
+
+def probabilities(logits: Tensor, draws: Draws, previous: Tensor | None = None) -> Tensor:
+    """(..., V) logits -> probabilities. `previous` (..., N) are the ids that the penalty holds against."""
+    if previous is not None:
+        logits = penalize(logits, previous, draws.repetition_penalty)
+    kept = keep_nucleus(logits, draws.top_p, crossing=False, top_k=draws.top_k)
+    return warm(kept, draws.temperature).softmax(-1)
+
+
+def pick(logits: Tensor, draws: Draws, noise: Tensor, previous: Tensor | None = None) -> Tensor:
+    """One id of each row: (..., V) logits and noise -> (...) int64."""
+    if logits.device.type == "cpu" and logits.dim() == 1 and logits.shape[0] > _SORTED_WHOLE:
+        return _pick_from_many(logits, draws, noise, previous)
+    return draw(probabilities(logits, draws, previous), noise)
+
+
+def pick_aware(
+    logits: Tensor, draws: Draws, noise: Tensor, again: Tensor, *, ids: Tensor, recent: Tensor, audio: Tensor
+) -> Tensor:
+    """S2's main token: an audio token that was drawn among the last ones gives way to a second draw. -> () int64.
+
+    logits, `noise` and `again` (of the second draw), `ids` (the token of each logit) and `audio` (does it stand for
+    audio) are (V,); `recent` (N,) holds tokens.
+    """
+    first = pick(logits, draws, noise)
+    second = pick(logits, Draws(RAS_TEMPERATURE, RAS_TOP_P, top_k=draws.top_k), again)
+    return ids[torch.where((recent == ids[first]).any() & audio[first], second, first)]
+
+
+def _pick_from_many(logits: Tensor, draws: Draws, noise: Tensor, previous: Tensor | None) -> Tensor:
+    """`pick` without sorting all of a large vocabulary: the nucleus is among the best few, unless it is very flat."""
+    if previous is not None:
+        logits = penalize(logits, previous, draws.repetition_penalty)
+    best, ids = logits.topk(_CANDIDATES)
+    mass = (best - logits.logsumexp(-1)).exp().cumsum(-1)
+    drop = mass > draws.top_p
+    if draws.top_k is not None:
+        drop |= torch.arange(_CANDIDATES) >= draws.top_k
+    if not drop[-1]:  # the nucleus reaches beyond the candidates
+        return draw(probabilities(logits, draws), noise)
+    drop[0] = False
+    chosen = warm(best.masked_fill(drop, -float("inf")), draws.temperature).softmax(-1)
+    return ids[draw(chosen, noise[ids])]

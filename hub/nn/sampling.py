@@ -43,7 +43,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
     return logits.masked_fill(logits < least, MINUS_INFINITY)
 
 
-def keep_nucleus(logits: Tensor, top_p: float | Tensor, *, crossing: bool, top_k: int | None = None) -> Tensor:
+def keep_nucleus(logits: Tensor, top_p: float | Tensor, *, crossing: bool, top_k: int | Tensor | None = None) -> Tensor:
     """The most probable ids whose mass reaches `top_p` stay, the others become -inf; the best always stays.
 
     `crossing`: does the id stay whose probability carries the sum over `top_p`? With True the mass is at least top_p

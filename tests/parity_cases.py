@@ -101,5 +101,6 @@ def import_adapter(path):
         sys.path.insert(0, beside)  # its helper modules, as pytest has them
     spec = importlib.util.spec_from_file_location(f"parity_of_{path.parent.parent.name}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
     spec.loader.exec_module(module)
     return module

@@ -1,6 +1,7 @@
 """Plugins are found one by one; a broken one is reported and the rest work."""
 
 import importlib.metadata
+import importlib.metadata
 import subprocess
 import sys
 import types
@@ -22,6 +23,10 @@ def plugin(name, **hooks):
 
 def spec(name, **keywords):
     return BackendSpec(name=name, synthesizer="some.module:Class", **{"contract": 1, **keywords})
+
+
+INSTALLED = [point.name for point in importlib.metadata.entry_points(group="hub.plugins")]
+"""hibari, and whatever else is installed beside the hub."""
 
 
 def failures_of(plugins):
@@ -47,7 +52,7 @@ def test_a_disabled_plugin_is_listed_and_not_loaded():
 def test_backends_come_sorted_by_plugin_name():
     b = plugin("b", register_backends=lambda settings: [spec("from-b")])
     a = plugin("a", register_backends=lambda settings: [spec("from-a")])
-    assert list(Plugins.discover(disabled=["hibari"], extra=[b, a]).backends) == ["from-a", "from-b"]
+    assert list(Plugins.discover(disabled=INSTALLED, extra=[b, a]).backends) == ["from-a", "from-b"]
 
 
 def test_a_hook_that_raises_is_a_failure_of_its_plugin_only():
@@ -82,9 +87,9 @@ def test_a_hook_with_an_argument_that_does_not_exist_is_reported():
     ],
 )
 def test_a_backend_that_cannot_be_used_is_reported(made, words):
-    plugins = Plugins.discover(extra=[plugin("odd", register_backends=made)])
+    plugins = Plugins.discover(disabled=INSTALLED, extra=[plugin("odd", register_backends=made), tone])
     assert words in failures_of(plugins)["odd"]
-    assert set(plugins.backends) == {"hibari"}
+    assert set(plugins.backends) == {"tone"}
 
 
 def test_the_second_backend_of_a_name_is_refused():
@@ -121,13 +126,13 @@ def test_an_installed_plugin_whose_import_fails_does_not_stop_the_others(tmp_pat
     program = (
         "from hub.plugin.manager import Plugins\n"
         "plugins = Plugins.discover()\n"
-        "print(sorted(plugins.backends), [(f.plugin, f.distribution, f.error) for f in plugins.failures])"
+        "print('hibari' in plugins.backends, [(f.plugin, f.distribution, f.error) for f in plugins.failures])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}
     )
     assert done.returncode == 0, done.stderr
-    assert "['hibari'] [('broken', 'broken-plugin'" in done.stdout
+    assert "True [('broken', 'broken-plugin'" in done.stdout
     assert words in done.stdout
 
 

@@ -1,0 +1,147 @@
+"""`/v1/references/...`: the stored voices that a model of the family can use, under the API's own names."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from litestar import Request, Response, delete, get, post
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from hub.api.family import model_of
+from hub.contract.errors import Conflict, HubError, InvalidRequest, UnknownVoice
+from hub.service.upload import RecordingUpload, VoiceUpload, keep_voice
+from hub_fish_speech.routes.answers import answer, failed
+from hub_fish_speech.routes.shapes import (
+    AddBody,
+    AllReferences,
+    DeleteBody,
+    OneReference,
+    RenamedReference,
+    UpdateBody,
+    read_body,
+)
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub_fish_speech.settings import RouteSettings
+
+_ID = re.compile(r"[a-zA-Z0-9\-_ ]{1,255}").fullmatch
+
+Handler = Callable[[Request], "Response"]
+
+
+def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
+    """The handlers."""
+
+    @post("/v1/references/add", status_code=200, summary="Keep a reference voice")
+    async def add(request: Request) -> Response:
+        """A form with `id`, `audio` (a file) and `text`; JSON (base64) and msgpack too."""
+        body = await read_body(request, AddBody)
+        try:
+            await _add(hub, body)
+        except HubError as error:
+            return failed(request, error, OneReference(success=False, message=error.message, reference_id=body.id))
+        told = f"Reference voice '{body.id}' added successfully"
+        return answer(request, OneReference(success=True, message=told, reference_id=body.id))
+
+    @get("/v1/references/list", summary="The ids of all reference voices")
+    async def list_all(request: Request) -> Response:
+        """Those that a model of the family can use."""
+        ids = await asyncio.to_thread(usable_voices, hub, settings.backend)
+        told = f"Found {len(ids)} reference voices"
+        return answer(request, AllReferences(success=True, message=told, reference_ids=ids))
+
+    @delete("/v1/references/delete", status_code=200, summary="Remove a reference voice")
+    async def remove(request: Request) -> Response:
+        """The id is in the body."""
+        id = (await read_body(request, DeleteBody)).reference_id
+        try:
+            _check_given("Reference ID", id)
+            await asyncio.to_thread(hub.voices.delete, id)
+        except HubError as error:
+            return failed(
+                request, _named(error, id), OneReference(success=False, message=error.message, reference_id=id)
+            )
+        told = f"Reference voice '{id}' deleted successfully"
+        return answer(request, OneReference(success=True, message=told, reference_id=id))
+
+    @post("/v1/references/update", status_code=200, summary="Rename a reference voice")
+    async def update(request: Request) -> Response:
+        """Nothing else of it changes."""
+        body = await read_body(request, UpdateBody)
+        old, new = body.old_reference_id, body.new_reference_id
+
+        def said(success: bool, message: str) -> Struct:
+            return RenamedReference(success=success, message=message, old_reference_id=old, new_reference_id=new)
+
+        try:
+            await _rename(hub, old, new)
+        except HubError as error:
+            return failed(request, error, said(False, error.message))
+        return answer(request, said(True, f"Reference voice renamed from '{old}' to '{new}' successfully"))
+
+    return [add, list_all, remove, update]
+
+
+def usable_voices(hub: Hub, backend: str) -> list[str]:
+    """The ids of the stored voices that the family's model can use. Reads files: call it in a thread."""
+    model = model_of(hub, backend)
+    return [voice.id for voice in hub.voices.list() if hub.voices.fit(voice, model.name, model.capabilities).usable]
+
+
+async def _add(hub: Hub, body: AddBody) -> None:
+    _check_given("Reference ID", body.id)
+    _check_given("Reference text", body.text)
+    _check_id("Reference ID", body.id)
+    if not body.audio:
+        raise InvalidRequest("Audio file is empty or could not be read", field="audio")
+    upload = VoiceUpload(id=body.id, recordings=(RecordingUpload(audio=body.audio, text=body.text),))
+    try:
+        await keep_voice(hub, upload)
+    except Conflict as error:
+        raise _named(error, body.id) from error
+
+
+async def _rename(hub: Hub, old: str, new: str) -> None:
+    _check_given("Old reference ID", old)
+    _check_given("New reference ID", new)
+    if old == new:
+        raise InvalidRequest("New reference ID must be different from old reference ID", field="new_reference_id")
+    _check_id("New reference ID", new)
+    voice = await _stored(hub, old)
+    try:
+        await asyncio.to_thread(hub.voices.update, voice, new_id=new)
+    except Conflict as error:
+        raise _named(error, new) from error
+
+
+async def _stored(hub: Hub, id: str) -> str:
+    try:
+        return (await asyncio.to_thread(hub.voices.get, id)).id
+    except UnknownVoice as error:
+        raise _named(error, id) from error
+
+
+def _check_given(what: str, value: str) -> None:
+    if not value.strip():
+        raise InvalidRequest(f"{what} cannot be empty")
+
+
+def _check_id(what: str, id: str) -> None:
+    if _ID(id) is None:
+        raise InvalidRequest(
+            f"{what} contains invalid characters or is too long: 1 to 255 letters, digits, hyphens, underscores, spaces"
+        )
+
+
+def _named(error: HubError, id: str) -> HubError:
+    """The API's own words for an id that is taken or unknown. A voice that is only read keeps the hub's words."""
+    if isinstance(error, UnknownVoice):
+        error.message = f"Reference ID '{id}' not found"
+    elif isinstance(error, Conflict) and "voice_folders" not in error.message:
+        error.message = f"Reference ID '{id}' already exists"
+    return error

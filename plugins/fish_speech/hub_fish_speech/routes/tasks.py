@@ -1,0 +1,141 @@
+"""The asynchronous tasks: the hub's durable tasks of the kind `fish-speech`, under the API's own names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import File
+
+from hub.contract.errors import Conflict, HubError, InvalidRequest, NotFound
+from hub.contract.task import Task
+from hub_fish_speech.routes.answers import answer, error_body, failed, status_of
+from hub_fish_speech.routes.shapes import Accepted, Stopped, TaskBody, TaskStatus, read_body
+from hub_fish_speech.routes.speech import generate_request, media_type
+from hub_fish_speech.tasks import KIND, GenerateTask
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub_fish_speech.settings import RouteSettings
+
+PAGE = 200
+"""Tasks that are looked at together."""
+
+_MESSAGES = {
+    "pending": "Task created and started",
+    "processing": "Task is being processed",
+    "completed": "Task is completed already",
+    "failed": "Task has failed",
+    "cancelled": "Task was cancelled",
+}
+
+
+def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
+    """The handlers."""
+
+    @post("/generate_audio_enhanced_async", status_code=200, summary="Begin to generate in the background")
+    async def generate(request: Request) -> Response:
+        """What is accepted is done, whatever becomes of the server. The same `step_id` and body is the same task."""
+        body = await read_body(request, TaskBody)
+        try:
+            task = await _submit(hub, settings, body)
+        except HubError as error:
+            shape = Accepted(success=False, message=error.message, step_id=body.step_id, status="failed")
+            return failed(request, error, shape)
+        told = _MESSAGES[task.state]
+        return answer(request, Accepted(success=True, message=told, step_id=task.id, status=task.state))
+
+    @get("/get_task_status/{step_id:str}", summary="How a task is")
+    async def status(step_id: FromPath[str], request: Request) -> Response:
+        """404 with the status `not_found` for one that there is not."""
+        try:
+            task = await _task(hub, step_id)
+        except NotFound as error:
+            shape = TaskStatus(success=False, step_id=step_id, status="not_found", error=error.message)
+            return answer(request, {**error_body(error), **_fields(shape), "error": error.message}, status_of(error))
+        return answer(request, _status(task))
+
+    @get("/download_result/{step_id:str}", summary="The audio of a task")
+    async def download(step_id: FromPath[str]) -> File:
+        """400 until it is completed."""
+        task = await _task(hub, step_id)
+        if task.state != "completed":
+            raise InvalidRequest(f"Task {step_id} is not completed: it is {task.state}", status=task.state)
+        (item,) = (task.result or {}).get("items", [{}])
+        path = hub.tasks.place(task.id) / item.get("file", "-")
+        if not await asyncio.to_thread(path.is_file):
+            raise NotFound(f"the result of task {step_id} is not there any more")
+        return File(path, filename=f"{task.id}{path.suffix}", media_type=media_type(item["container"]))
+
+    @post("/stop_async_task/{step_id:str}", status_code=200, summary="Stop a task")
+    async def stop(step_id: FromPath[str], request: Request) -> Response:
+        """A task that is being worked on stops in the middle of it."""
+        try:
+            await _task(hub, step_id)
+            await hub.tasks.cancel(step_id)
+        except (NotFound, Conflict) as error:
+            return failed(request, error, Stopped(success=False, message=error.message, step_id=step_id))
+        return answer(request, Stopped(success=True, message=f"Task {step_id} stopped", step_id=step_id))
+
+    @post("/stop_generation", status_code=200, summary="Stop all tasks")
+    async def stop_all(request: Request) -> Response:
+        """Those of the caller: with API keys nobody stops what belongs to another."""
+        stopped = 0
+        for task in [task async for task in _unfinished(hub)]:
+            try:
+                await hub.tasks.cancel(task.id)
+                stopped += 1
+            except (NotFound, Conflict):  # it has just ended by itself
+                continue
+        return answer(request, {"success": True, "message": f"Stopped {stopped} task(s)"})
+
+    return [generate, status, download, stop, stop_all]
+
+
+async def _submit(hub: Hub, settings: RouteSettings, body: TaskBody) -> Task:
+    wanted = generate_request(hub, settings, body)
+    task, _ = await hub.tasks.submit(KIND, GenerateTask(id=body.step_id, request=wanted, container=body.format))
+    return task
+
+
+async def _task(hub: Hub, id: str) -> Task:
+    """A task of this kind. Raises NotFound."""
+    try:
+        task = await hub.tasks.get(id)
+    except NotFound:
+        raise NotFound(f"Task {id[:200]} not found") from None
+    if task.kind != KIND:
+        raise NotFound(f"Task {id[:200]} not found")
+    return task
+
+
+async def _unfinished(hub: Hub) -> AsyncIterator[Task]:
+    """The caller's tasks that have not ended."""
+    for state in ("processing", "pending"):
+        before = None
+        while page := await hub.tasks.page(state=state, kind=KIND, before=before, limit=PAGE):
+            for task in page:
+                yield task
+            before = page[-1].id
+
+
+def _status(task: Task) -> TaskStatus:
+    done = task.state == "completed"
+    return TaskStatus(
+        success=True,
+        step_id=task.id,
+        status=task.state,
+        created_at=task.created,
+        started_at=task.started,
+        completed_at=task.finished,
+        download_url=f"/download_result/{task.id}" if done else None,
+        error=str(task.error["message"]) if task.error else None,
+    )
+
+
+def _fields(shape: TaskStatus) -> dict[str, object]:
+    return {name: getattr(shape, name) for name in shape.__struct_fields__}

@@ -1,7 +1,6 @@
 """Plugins are found one by one; a broken one is reported and the rest work."""
 
 import importlib.metadata
-import importlib.metadata
 import subprocess
 import sys
 import types

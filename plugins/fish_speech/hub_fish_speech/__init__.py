@@ -11,6 +11,7 @@ from hub_fish_speech.options import FishOptions
 if TYPE_CHECKING:
     import click
     from litestar.types import ControllerRouterHandler
+    from msgspec import Struct
 
     from hub.plugin.tasks import TaskKind
     from hub.settings import Settings
@@ -89,6 +90,14 @@ def register_routes(hub: Any) -> list[ControllerRouterHandler]:
     from hub_fish_speech.routes import make_routes
 
     return make_routes(hub)
+
+
+@hookimpl
+def register_compat_options() -> type[Struct]:
+    """`[compat.fish_speech.options]`."""
+    from hub_fish_speech.settings import CompatOptions
+
+    return CompatOptions
 
 
 @hookimpl

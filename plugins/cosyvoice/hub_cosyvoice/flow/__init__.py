@@ -1,0 +1,111 @@
+"""The flow: from speech tokens and a prompt to mel, for each generation of CosyVoice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hub.nn.weights import load_state, load_strict
+from hub_cosyvoice.config import Config, Node
+from hub_cosyvoice.flow.captured import Captured
+from hub_cosyvoice.flow.dit import DiT
+from hub_cosyvoice.flow.encoders import Encoder, Lookahead, UpsamplingEncoder
+from hub_cosyvoice.flow.flow import CausalFlow, Flow, FlowV1, FlowV2, FlowV3, Speaker
+from hub_cosyvoice.flow.regulator import LengthRegulator
+from hub_cosyvoice.flow.unet import UNet, join_qkv
+
+__all__ = ["CausalFlow", "Flow", "FlowV1", "Speaker", "build_flow", "load_flow"]
+
+
+def load_flow(folder: Path, config: Config, device: torch.device, dtype: torch.dtype) -> Flow:
+    """`flow.pt` of a checkpoint, ready to use. Raises CheckpointError if it does not fit the yaml."""
+    flow = build_flow(config)
+    load_strict(flow, join_qkv(load_state(folder / "flow.pt", device="cpu")), "flow.pt")
+    return ready(flow, config, device, dtype)
+
+
+def ready(flow: Flow, config: Config, device: torch.device, dtype: torch.dtype) -> Flow:
+    """Move a flow that has its weights to where it computes, and prepare what depends on the weights alone."""
+    flow = flow.eval().requires_grad_(False).to(device=device, dtype=dtype)
+    content = config.flow["decoder"]["cfm_params"]["content"]
+    captured = device.type == "cuda" and isinstance(flow, CausalFlow)
+    with torch.inference_mode():
+        flow.prepare(
+            guidance=float(content["inference_cfg_rate"]),
+            cosine=content.get("t_scheduler") == "cosine",
+            wrap=Captured if captured else None,
+        )
+    return flow
+
+
+def build_flow(config: Config) -> Flow:
+    """The modules that the yaml describes, without weights."""
+    node = config.flow
+    shared: dict[str, Any] = {
+        "vocabulary": node["vocab_size"],
+        "width": node["input_size"],
+        "speaker": node["spk_embed_dim"],
+        "bands": node["output_size"],
+    }
+    estimator = node["decoder"]["estimator"]
+    if config.generation == 3:
+        ahead = node["pre_lookahead_layer"]
+        lookahead = Lookahead(ahead["in_channels"], ahead["channels"], ahead["pre_lookahead_len"])
+        return FlowV3(**shared, lookahead=lookahead, estimator=_dit(estimator), ratio=node["token_mel_ratio"])
+    encoder = node["encoder"]
+    sizes = {
+        "inputs": encoder["input_size"],
+        "width": encoder["output_size"],
+        "heads": encoder["attention_heads"],
+        "hidden": encoder["linear_units"],
+        "layers": encoder["num_blocks"],
+    }
+    if config.generation == 2:
+        upsampling = UpsamplingEncoder(
+            **sizes,
+            chunk=encoder["static_chunk_size"],
+            ahead=node["pre_lookahead_len"],
+            stride=node["token_mel_ratio"],
+        )
+        unet = _unet(estimator, causal=True)
+        return FlowV2(**shared, encoder=upsampling, encoder_width=encoder["output_size"], estimator=unet)
+    regulator = LengthRegulator(node["length_regulator"]["channels"], len(node["length_regulator"]["sampling_ratios"]))
+    return FlowV1(
+        **shared,
+        encoder=Encoder(**sizes),
+        encoder_width=encoder["output_size"],
+        regulator=regulator,
+        estimator=_unet(estimator, causal=False),
+        token_rate=node["input_frame_rate"],
+        frame_rate=config.sample_rate / config.mel["hop_size"],
+    )
+
+
+def _unet(node: Node, causal: bool) -> UNet:
+    return UNet(
+        inputs=node["in_channels"],
+        outputs=node["out_channels"],
+        channels=list(node["channels"]),
+        blocks=node["n_blocks"],
+        mid_levels=node["num_mid_blocks"],
+        heads=node["num_heads"],
+        head=node["attention_head_dim"],
+        causal=causal,
+        chunk=int(node["static_chunk_size"]) if causal else 0,
+    )
+
+
+def _dit(node: Node) -> DiT:
+    conditions = node["mel_dim"] + node.get("mu_dim", node["mel_dim"]) + node["spk_dim"]
+    return DiT(
+        mel=node["mel_dim"],
+        width=node["dim"],
+        depth=node["depth"],
+        heads=node["heads"],
+        head=node["dim_head"],
+        ff_mult=node["ff_mult"],
+        conditions=conditions,
+        chunk=int(node["static_chunk_size"]),
+    )

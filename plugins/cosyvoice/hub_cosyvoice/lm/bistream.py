@@ -37,10 +37,11 @@ def interleaved(
     *,
     mix: Mix,
     preamble: int,
+    most: int | None = None,
     as_reference: bool = False,
     outcome: Outcome | None = None,
 ) -> Iterator[int]:
-    """Speech tokens for the text ids that `pieces` brings, one by one; `given.text` is empty.
+    """Speech tokens for the text ids that `pieces` brings, one by one, at most `most`; `given.text` is empty.
 
     The first `preamble` ids of `given.before` stand before all groups. Once the text has ended, the last phase is held
     to the limits of a text of that length. `as_reference` has none of these limits, masks the first id that is no
@@ -48,13 +49,21 @@ def interleaved(
     """
     with Decoder(lm, seats, LONGEST) as decoder:
         walk = _Walk(lm, decoder, given, sampler, mix, preamble, as_reference)
-        for piece in pieces:
-            yield from walk.add(piece)
-            if walk.full:
+
+        def spoken() -> Iterator[int]:
+            for piece in pieces:
+                yield from walk.add(piece)
+                if walk.full:
+                    return
+            yield from walk.finish()
+
+        count = 0
+        for count, token in enumerate(spoken(), 1):
+            yield token
+            if count == most:
                 break
-        yield from walk.finish()
         if outcome is not None:
-            outcome.capped = walk.full
+            outcome.capped = walk.full or count == most
 
 
 class _Walk:

@@ -83,7 +83,10 @@ class Prompter:
 
         Upstream drops one frame of each run whatever it is; which one differs, and the models' users hear the result.
         """
-        frames = frames[:, 1:] if self._variant.drops == "first" else frames[:, :-1]
+        return self.codes(frames[:, 1:] if self._variant.drops == "first" else frames[:, :-1])
+
+    def codes(self, frames: Tensor) -> Tensor:
+        """Frames (1 + C, N) -> the codec's codes (C, N). What is no audio counts as code 0."""
         return (frames[1:] - self._variant.code_shift).clamp(min=0)
 
     def _s1(self, text: str, references: Sequence[Example], history: Sequence[Past]) -> Tensor:

@@ -11,7 +11,6 @@ import soundfile
 import torch
 from torch import Tensor
 
-from hub.contract import Reference
 from hub.contract.errors import InvalidAudio
 from hub.nn.features import resample
 from hub_fish_speech.codec import Codec
@@ -48,12 +47,9 @@ def read_wave(audio: bytes, sample_rate: int) -> Tensor:
     return resample(wave, rate, sample_rate, kernel_dtype=torch.float32)
 
 
-def encode_references(references: Sequence[Reference], codec: Codec) -> list[Example]:
-    """Each recording's transcript and codes. A missing transcript is an empty one. Raises InvalidAudio."""
-    return [
-        Example(reference.text or "", codec.encode(read_wave(reference.audio, codec.sample_rate)))
-        for reference in references
-    ]
+def encode(audio: bytes, codec: Codec) -> Tensor:
+    """A sound file's codes (C, T). Raises InvalidAudio."""
+    return codec.encode(read_wave(audio, codec.sample_rate))
 
 
 def pack(examples: Sequence[Example]) -> bytes:

@@ -67,7 +67,7 @@ def split_text(text: str, limit: int, variant: Variant) -> list[str]:
     segments: list[str] = []
     current = ""
     for piece in pieces:
-        if _bytes(current) + _bytes(piece) <= limit:
+        if byte_length(current) + byte_length(piece) <= limit:
             current += piece
         else:
             segments.append(current)
@@ -90,11 +90,11 @@ def pack_turns(turns: Iterable[str], limit: int) -> list[str]:
     batches: list[list[str]] = []
     size = 0
     for turn in turns:
-        if not batches or len(batches[-1]) >= TURNS_AT_ONCE or size + _bytes(turn) > limit:
+        if not batches or len(batches[-1]) >= TURNS_AT_ONCE or size + byte_length(turn) > limit:
             batches.append([])
             size = 0
         batches[-1].append(turn)
-        size += _bytes(turn)
+        size += byte_length(turn)
     return ["\n".join(batch) for batch in batches]
 
 
@@ -111,7 +111,7 @@ def group_sentences(sentences: Iterable[Sentence], text: str, limit: int) -> Ite
     """Neighbouring sentences of `text` together, as far as `limit` bytes reach; longer ones are cut."""
     start = end = -1
     for sentence in _short_enough(sentences, text, limit):
-        if start >= 0 and _bytes(text[start : sentence.end]) > limit:
+        if start >= 0 and byte_length(text[start : sentence.end]) > limit:
             yield Segment(text[start:end], (start, end))
             start = -1
         if start < 0:
@@ -138,7 +138,8 @@ _SLOW = {"digit": 0.7, "syllable": 0.5, "letter": 0.2, "other": 0.2}
 """Seconds that one character takes at most, about three times what it usually takes."""
 
 
-def _bytes(text: str) -> int:
+def byte_length(text: str) -> int:
+    """Bytes of `text` in UTF-8."""
     return len(text.encode("utf-8", "surrogatepass"))
 
 
@@ -153,7 +154,7 @@ def _cut_into_sentences(text: str, limit: int) -> list[str]:
     hidden.
     """
     numbers = [found.end(1) for found in re.finditer(r"(\d+)\.(\d+)", text)]
-    if _bytes(text) + 4 * len(numbers) <= limit:
+    if byte_length(text) + 4 * len(numbers) <= limit:
         return [text]
     return _cut_at(text, {place for place, mark in enumerate(text) if mark in _SENTENCE_MARKS} - set(numbers))
 
@@ -162,7 +163,7 @@ def _cut_after(pieces: Iterable[str], limit: int, marks: str) -> list[str]:
     """Pieces over `limit` bytes, cut after each of `marks`."""
     cut: list[str] = []
     for piece in pieces:
-        short = _bytes(piece) <= limit
+        short = byte_length(piece) <= limit
         cut += [piece] if short else _cut_at(piece, {place for place, mark in enumerate(piece) if mark in marks})
     return cut
 
@@ -175,13 +176,13 @@ def _cut_at(text: str, places: set[int]) -> list[str]:
 
 def _cut_by_bytes(piece: str, limit: int) -> Iterator[str]:
     """`piece`, cut as soon as a part has `limit` bytes."""
-    if _bytes(piece) <= limit:
+    if byte_length(piece) <= limit:
         yield piece
         return
     part, size = "", 0
     for character in piece:
         part += character
-        size += _bytes(character)
+        size += byte_length(character)
         if size >= limit:
             yield part
             part, size = "", 0
@@ -210,7 +211,7 @@ def _tagged_segments(text: str, limit: int) -> Iterator[Segment]:
         said = text[tag.end() : end]
         if not is_speakable(said):
             continue
-        if _bytes(said) <= 2 * limit:
+        if byte_length(said) <= 2 * limit:
             parts.append(Segment(text[tag.start() : end].strip(), (tag.start(), end)))
             continue
         shifted = [Sentence(one, tag.end() + start, tag.end() + stop) for one, start, stop in split_sentences(said)]
@@ -237,7 +238,7 @@ def pack_segments(parts: Iterable[Segment], limit: int) -> Iterator[Segment]:
 def _short_enough(sentences: Iterable[Sentence], text: str, limit: int) -> Iterator[Sentence]:
     """Sentences of at most about `limit` bytes; longer ones are cut at clauses, spaces, or anywhere."""
     for sentence in sentences:
-        size = _bytes(sentence.text)
+        size = byte_length(sentence.text)
         if size <= limit:
             yield sentence
             continue

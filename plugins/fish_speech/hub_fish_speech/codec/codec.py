@@ -47,6 +47,10 @@ class Codec:
         sound = wave.to(self.device, torch.float32)[None]
         return self.network.encode(sound, SPAN if self.window > SPAN else self.window)[0].cpu()
 
+    def filled(self, samples: int) -> int:
+        """How many columns the vendor's encoding route gives for so many samples; 1.x drops a last, half-filled one."""
+        return self.network.filled(samples)
+
     def decode(self, codes: Tensor) -> Tensor:
         """The sound of codes: T * frame samples. Ids above those of a codebook count as its last one."""
         return self.stream().feed(codes)

@@ -106,6 +106,10 @@ class Dac(nn.Module):
         """How many ids each row has."""
         return self.quantizer.sizes
 
+    def filled(self, samples: int) -> int:
+        """All columns of a recording count, the last one too where the recording ends within it."""
+        return -(-samples // self.frame)
+
     def encode(self, wave: Tensor, window: int) -> Tensor:
         """Samples (B, N) -> ids (B, C, ceil(N / frame)), `window` frames at a time."""
         state: State = {}

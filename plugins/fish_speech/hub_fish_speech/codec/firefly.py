@@ -121,6 +121,10 @@ class Firefly(nn.Module):
         fsq = self.quantizer.residual_fsq
         return (fsq.size,) * (fsq.groups * fsq.codebooks)
 
+    def filled(self, samples: int) -> int:
+        """Columns of a recording that all of their mel frames are there for."""
+        return samples // self.mel_sizes.hop_length // self.steps
+
     def encode(self, wave: Tensor, window: int) -> Tensor:
         """Samples (B, N) -> ids (B, C, ceil(N // hop / steps)), `window` frames at a time."""
         state: State = {}

@@ -38,6 +38,10 @@ class Network(Protocol):
         """How many ids each row has."""
         ...
 
+    def filled(self, samples: int) -> int:
+        """How many of the columns of a recording of so many samples the vendor counts as filled."""
+        ...
+
     def encode(self, wave: Tensor, window: int) -> Tensor:
         """Samples (B, N) -> ids (B, C, T), `window` columns at a time."""
         ...

@@ -88,6 +88,15 @@ class DualAR(nn.Module):
         for name, value in constants.items():
             self.register_buffer(name, value.to(device), persistent=False)
 
+    def compile_layers(self) -> None:
+        """Let torch.compile fuse what lies between the matrix products of the feed-forward layers.
+
+        The first steps then take seconds longer. Attention is left as it is: its shapes change with every frame.
+        """
+        for module in self.modules():
+            if isinstance(module, FeedForward):
+                module.compile()
+
     def is_audio(self, tokens: Tensor) -> Tensor:
         """Which main tokens stand for audio."""
         return (tokens >= self._semantic[0]) & (tokens <= self._semantic[1])

@@ -1,0 +1,209 @@
+"""The worker side of the fish_speech backend."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import torch
+from msgspec.structs import replace
+
+from hub.contract import AudioChunk, Done, Mark, ModelConfig, ResolvedRequest, Sampling, Stop, Voice, VoiceDraft
+from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, WorkerStartFailed
+from hub.nn.sampling import request_generator
+from hub.text.arriving import ArrivingSentences
+from hub.text.speakable import is_speakable
+from hub_fish_speech import CAPABILITIES
+from hub_fish_speech.cast import Voices, dialogue
+from hub_fish_speech.checkpoint import load_language_model
+from hub_fish_speech.codec import load_codec
+from hub_fish_speech.options import FishLoadOptions, FishOptions
+from hub_fish_speech.prompt import Example, Prompter
+from hub_fish_speech.references import pack
+from hub_fish_speech.sampling import Draws
+from hub_fish_speech.session import RequestNoise, Session
+from hub_fish_speech.speaking import Limits, Speaking, Voiced
+from hub_fish_speech.text import Segment, segments_of
+
+log = logging.getLogger("hub_fish_speech")
+
+Options = TypeVar("Options", FishOptions, FishLoadOptions)
+
+MADE_UP = "This is my voice, and I will keep it for everything that you let me say."
+"""What a voice that is made up from a seed says first."""
+
+
+class FishSpeech:
+    """Speaks segment by segment. Everything of a request is in its `Speaking` and `Session`."""
+
+    def __init__(self) -> None:
+        self.concurrency = 1
+        self.capabilities = CAPABILITIES
+        self._voiced: Voiced | None = None
+        self._sessions: list[Session] = []
+        self._lock = threading.Lock()
+
+    def load(self, model: ModelConfig) -> None:
+        """Load the checkpoint in the folder `model.path`, and speak a word. Raises WorkerStartFailed."""
+        options = _convert(model.options, FishLoadOptions, "load options")
+        if not model.path:
+            raise WorkerStartFailed("a fish_speech model needs a path: the folder of its checkpoint")
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        device, dtype = _device(model.device), model.dtype
+        if dtype == "auto":
+            dtype = "bfloat16" if device.type == "cuda" else "float32"
+        folder = Path(model.path)
+        language = load_language_model(folder, device, getattr(torch, dtype), max_seq_len=options.max_seq_len)
+        codec = load_codec(Path(options.codec) if options.codec else folder, device)
+        if model.compile:
+            language.model.compile_layers()
+        prompter = Prompter(language.variant, language.tokenizer, language.config.codebooks)
+        self._voiced = Voiced(language, prompter, codec)
+        self._voices = Voices(codec)
+        self.concurrency = options.concurrency or (4 if device.type == "cuda" else 2)
+        self.capabilities = replace(CAPABILITIES, sample_rate=codec.sample_rate, dialogue=language.variant.dialogue)
+        log.info("%s on %s in %s", language.variant.title, device, dtype)
+        if options.warm_up:
+            request = ResolvedRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=4))
+            for _ in self.speak(request, _Never()):
+                pass
+
+    def voices(self) -> list[Voice]:
+        """None: every voice is a recording."""
+        return []
+
+    def make_voice(self, draft: VoiceDraft) -> bytes:
+        """The recordings' codes and transcripts, as msgpack. Raises InvalidAudio."""
+        return pack(self._voices.examples(draft.references))
+
+    def close(self) -> None:
+        """Drop the models."""
+        self._voiced = None
+        self._sessions.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+        """Audio in chunks that grow, then a report."""
+        options = _convert(request.options, FishOptions, "options")
+        variant = self._loaded.language.variant
+        limit = options.chunk_length or variant.chunk_length
+        if request.turns:
+            segments = dialogue(request.turns, limit)
+        else:
+            text = request.text or ""
+            if not text.strip():
+                raise EmptyText("there is no text to speak")
+            segments = segments_of(text, variant, limit)
+        if not any(is_speakable(segment.text) for segment in segments):
+            raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+        known = [(segment, number == len(segments)) for number, segment in enumerate(segments, 1)]
+        yield from self._speak(request, options, iter(known), stop)
+
+    def speak_live(
+        self, request: ResolvedRequest, pieces: Iterator[str], stop: Stop
+    ) -> Iterator[AudioChunk | Mark | Done]:
+        """Speak sentences as they arrive, in one voice."""
+        options = _convert(request.options, FishOptions, "options")
+        variant = self._loaded.language.variant
+        limit = options.chunk_length or variant.chunk_length
+
+        def arriving() -> Iterator[tuple[Segment, bool]]:
+            sentences = ArrivingSentences()
+            for piece in pieces:
+                for sentence in sentences.feed(piece):
+                    yield from spoken(sentence.text, sentence.start)
+            for sentence in sentences.flush():
+                yield from spoken(sentence.text, sentence.start)
+
+        def spoken(text: str, start: int) -> Iterator[tuple[Segment, bool]]:
+            for part, span in segments_of(text, variant, limit):
+                yield Segment(part, (span[0] + start, span[1] + start) if span else None), False
+
+        yield from self._speak(request, options, arriving(), stop)
+
+    @property
+    def _loaded(self) -> Voiced:
+        assert self._voiced is not None, "load() was not called"
+        return self._voiced
+
+    def _speak(
+        self, request: ResolvedRequest, options: FishOptions, segments: Iterator[tuple[Segment, bool]], stop: Stop
+    ) -> Iterator[AudioChunk | Mark | Done]:
+        if request.voice is not None:
+            raise UnknownVoice(f"the fish_speech backend has no voice {request.voice[:100]!r} of its own")
+        voiced = self._loaded
+        references = self._voices.of_request(request)
+        draws = _draws(request, voiced)
+        limits = Limits(request.sampling.max_new_tokens or 0, options.length_cap)
+        device = voiced.language.model.device
+        with self._session() as session:
+
+            def speaking(examples: list[Example], seed: int | None) -> Speaking:
+                noise = RequestNoise(request_generator(seed, device))
+                return Speaking(voiced, session, examples, draws=draws, noise=noise, limits=limits, options=options)
+
+            if options.seeded_voice and request.seed is not None and not references:
+                made_up = speaking([], request.seed).example(MADE_UP, stop)
+                references = [made_up] if made_up else []
+            utterance = speaking(references, request.seed)
+            yield from utterance.speak(segments, stop)
+            yield Done(utterance.report)
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        """A session for one request. On a GPU it is used again: its graphs take longer to make than a word to say."""
+        with self._lock:
+            session = self._sessions.pop() if self._sessions else Session(self._loaded.language)
+        try:
+            yield session
+        finally:
+            session.forget()
+            if self._voiced is not None and self._voiced.language.model.device.type == "cuda":
+                with self._lock:
+                    self._sessions.append(session)
+
+
+class _Never:
+    """A caller who does not leave."""
+
+    def is_set(self) -> bool:
+        return False
+
+
+def _draws(request: ResolvedRequest, voiced: Voiced) -> Draws:
+    """How to draw: what the request says, else what the variant's own server does."""
+    variant, asked = voiced.language.variant, request.sampling
+
+    def given(value: Any, otherwise: Any) -> Any:
+        return otherwise if value is None else value
+
+    return Draws(
+        temperature=given(asked.temperature, variant.temperature),
+        top_p=given(asked.top_p, variant.top_p),
+        repetition_penalty=given(asked.repetition_penalty, variant.repetition_penalty),
+        top_k=given(asked.top_k, variant.top_k) or None,
+    )
+
+
+def _convert(given: dict[str, Any], kind: type[Options], what: str) -> Options:
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{what} of the fish_speech backend: {error}") from error
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise WorkerStartFailed(f"this machine has no GPU that torch can use: device {name!r} cannot be had")
+    return torch.device(name)

@@ -113,24 +113,31 @@ def fastapi_body(error: Exception) -> dict[str, Any] | None:
 def _converted(value: Any, kind: inspect.Type, annotation: Any) -> Any:
     """Raises msgspec.ValidationError."""
     kinds = _alternatives(kind)
-    if isinstance(value, Upload):
-        if any(isinstance(one, inspect.StructType) and one.cls is Upload for one in kinds):
-            return value
-        if any(isinstance(one, inspect.BytesType) for one in kinds):
-            return value.content
-        raise msgspec.ValidationError("Expected text, got a file")
-    if any(isinstance(one, inspect.StructType) and one.cls is Upload for one in kinds) and value is not None:
-        raise msgspec.ValidationError("Expected a file")
+    if (items := next((one.item_type for one in kinds if isinstance(one, _LISTS)), None)) is not None:
+        value = value if isinstance(value, list | tuple | None) else [value]
+        value = value and [_file(one, _alternatives(items)) for one in value]
+    value = _file(value, kinds)
     if isinstance(value, str) and any(isinstance(one, inspect.BoolType) for one in kinds):
         word = value.strip().lower()
         value = True if word in TRUE else False if word in FALSE else value
-    if isinstance(value, str) and not any(isinstance(one, inspect.StrType) for one in kinds):
-        value = _number(value, kinds)
-    if any(isinstance(one, inspect.ListType | inspect.VarTupleType) for one in kinds):
-        value = value if isinstance(value, list | tuple | None) else [value]
-    if any(isinstance(one, inspect.StrType) for one in kinds) and isinstance(value, str):
+    if isinstance(value, str) and any(isinstance(one, inspect.StrType) for one in kinds):
         return msgspec.convert(value, annotation)  # "null" and "1" are texts here
-    return msgspec.convert(value, annotation, strict=False)
+    return msgspec.convert(_number(value, kinds) if isinstance(value, str) else value, annotation, strict=False)
+
+
+_LISTS = (inspect.ListType, inspect.VarTupleType)
+
+
+def _file(value: Any, kinds: list[inspect.Type]) -> Any:
+    """An Upload as what is wanted of it. Raises msgspec.ValidationError if it is, or is not, to be one."""
+    wanted = any(isinstance(one, inspect.StructType) and one.cls is Upload for one in kinds)
+    if wanted and not isinstance(value, Upload | None):
+        raise msgspec.ValidationError("Expected a file")
+    if wanted or not isinstance(value, Upload):
+        return value
+    if any(isinstance(one, inspect.BytesType) for one in kinds):
+        return value.content
+    raise msgspec.ValidationError("Expected text, got a file")
 
 
 def _number(text: str, kinds: list[inspect.Type]) -> Any:

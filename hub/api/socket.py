@@ -50,7 +50,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     async def live(socket: WebSocket[Any, Any, Any]) -> None:
         """Speak text that arrives in pieces."""
         await socket.accept(headers={HEADER: request_id(socket.scope)})
-        if not _same_origin(socket, hub.settings.cors.origins):
+        if not same_origin(socket, hub.settings.cors.origins):
             await socket.close(FORBIDDEN, "this web page may not use the hub (cors.origins)")
             return
         await Session(hub, socket).run()
@@ -58,8 +58,8 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     return [live]
 
 
-def _same_origin(socket: WebSocket[Any, Any, Any], allowed: tuple[str, ...]) -> bool:
-    """Browsers let any page open a websocket to anywhere, so the hub has to look where the page is from."""
+def same_origin(socket: WebSocket[Any, Any, Any], allowed: tuple[str, ...]) -> bool:
+    """Whether the page may use it: browsers let any page open a websocket to anywhere, so the hub has to look."""
     origin = socket.headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:
         return True

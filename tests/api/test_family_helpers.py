@@ -30,6 +30,8 @@ class Wanted(Struct):
     seed: int | None = None
     wav: Upload | None = None
     raw: bytes = b""
+    takes: list[bytes] = []
+    more: list[Upload] = []
 
 
 class Told(Struct):
@@ -56,7 +58,8 @@ class families:  # noqa: N801
         async def echo(request: Request) -> dict[str, object]:
             found = as_struct({**query_fields(request), **await read_fields(request)}, Wanted)
             wav = [found.wav.filename, found.wav.content_type, found.wav.content.decode()] if found.wav else None
-            return {**msgspec.structs.asdict(found), "wav": wav, "raw": found.raw.decode()}
+            files = {"takes": b"+".join(found.takes).decode(), "more": [one.filename for one in found.more]}
+            return {**msgspec.structs.asdict(found), "wav": wav, "raw": found.raw.decode(), **files}
 
         @get("/model", sync_to_thread=False)
         def model(backend: FromQuery[str], name: FromQuery[str] = "") -> str:
@@ -100,6 +103,15 @@ def test_files_and_texts_of_a_form(client):
     answer = client.post("/echo", data={"text": "1", "tags": "one", "seed": "null"}, files=files).json()
     assert (answer["wav"], answer["raw"]) == (["a.wav", "audio/wav", "RIFF"], "bytes")
     assert (answer["text"], answer["tags"], answer["seed"]) == ("1", ["one"], None)
+
+
+def test_files_that_are_repeated(client):
+    files = [("takes", b"one"), ("takes", b"two"), ("more", ("x.wav", b"x"))]
+    answer = client.post("/echo", data={"text": "t"}, files=files).json()
+    assert (answer["takes"], answer["more"]) == ("one+two", ["x.wav"])
+    for wrong in ({"tags": b"a file"}, {"more": (None, "no file")}):
+        (problem,) = client.post("/echo", data={"text": "t"}, files=wrong).json()["detail"]
+        assert problem["loc"] == ["body", *wrong]
 
 
 def test_everything_wrong_is_told_at_once_as_fastapi_tells_it(client):

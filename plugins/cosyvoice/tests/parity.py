@@ -1,0 +1,260 @@
+"""Parity adapter: what computes the stages of cosyvoice cases. `load` reads a checkpoint as a release is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from cosyvoice_wave_stages import STAGES as WAVE_STAGES
+from cosyvoice_wave_stages import draws_of
+from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
+from hub_cosyvoice.draws import Draws
+from hub_cosyvoice.lm.bistream import Mix, interleaved
+from hub_cosyvoice.lm.conformer import ConformerLM
+from hub_cosyvoice.lm.decoder import Decoder
+from hub_cosyvoice.lm.generate import LMInput, generate
+from hub_cosyvoice.lm.qwen import QwenLM
+from hub_cosyvoice.lm.sampling import RasSettings, greedy, ras
+from hub_cosyvoice.lm.silence import without_long_silence
+from hub_cosyvoice.modes import Plan, Planner, split_text
+from hub_cosyvoice.options import CosyVoiceLoadOptions, Mode
+from hub_cosyvoice.prompt import Prompt
+from hub_cosyvoice.speakers import Speaker
+from torch import Tensor
+
+from hub.contract.backend import ModelConfig
+
+Arrays = dict[str, npt.NDArray[Any]]
+Scalars = dict[str, Any]
+Stage = Callable[..., Arrays]
+
+FAMILY = "cosyvoice"
+TRAINING: frozenset[str] = frozenset()
+
+
+def load(checkpoint: Path, case: Scalars) -> Loaded:
+    """The model in `checkpoint`, on the CPU in float32, with CosyVoice's own text rules alone."""
+    config = ModelConfig(name="parity", path=str(checkpoint), device="cpu", dtype="float32")
+    return load_checkpoint(config, CosyVoiceLoadOptions(normaliser="builtin"))
+
+
+# -- text --------------------------------------------------------------------------------------------------------------
+
+
+def text_ids(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    if "endofprompt_id" in scalars:
+        assert model.tokenizer.end_of_prompt == scalars["endofprompt_id"]
+    found = [model.tokenizer.encode(text, control=True) for text in inputs["in_texts"].tolist()]
+    return {
+        "out_ids": np.array([token for ids in found for token in ids]),
+        "out_lens": np.array([len(ids) for ids in found]),
+    }
+
+
+def text_split(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    found = [
+        model.normaliser.segments(text, enabled=scalars.get("text_frontend", True))
+        for text in inputs["in_texts"].tolist()
+    ]
+    return {
+        "out_segments": np.array([segment for segments in found for segment in segments]),
+        "out_lens": np.array([len(segments) for segments in found]),
+    }
+
+
+def text_unsplit(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    enabled = scalars.get("text_frontend", True)
+    return {
+        "out_texts": np.array([model.normaliser.whole(text, enabled=enabled) for text in inputs["in_texts"].tolist()])
+    }
+
+
+def frontend_zero_shot(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    """Everything that the models get in the mode zero_shot."""
+    speaker = Speaker(recorded(model, inputs["in_wav"], scalars["sample_rate"]), str(inputs["in_prompt_text"][0]))
+    plan = planner(model).plan("zero_shot", speaker, frontend=False)
+    text = model.tokenizer.encode(str(inputs["in_text"][0]))
+    return {
+        "out_text": np.array([text]),
+        "out_prompt_text": np.array([plan.before]),
+        "out_llm_prompt_speech_token": np.array([plan.speech]),
+        "out_flow_prompt_speech_token": plan.prompt.tokens[None].numpy(),
+        "out_prompt_speech_feat": plan.prompt.mel[None].numpy(),
+        "out_flow_embedding": plan.prompt.embedding[None].numpy(),
+    }
+
+
+def planner(model: Loaded) -> Planner:
+    return Planner(model.config.generation, model.tokenizer, model.normaliser, model.frames_per_token)
+
+
+def recorded(model: Loaded, wave: npt.NDArray[Any], rate: int) -> Prompt:
+    """The prompt of int16 samples (T, channels)."""
+    return model.features.prompt(mono(wave), rate)
+
+
+def mono(wave: npt.NDArray[Any]) -> Tensor:
+    return torch.from_numpy(wave.astype(np.float32) / 32768).mean(dim=1)
+
+
+# -- language model ----------------------------------------------------------------------------------------------------
+
+
+def lm_input(inputs: Arrays) -> LMInput:
+    def ids(name: str) -> list[int]:
+        return inputs[name].reshape(-1).tolist() if name in inputs else []
+
+    embedding = inputs.get("in_embedding")
+    return LMInput(
+        text=ids("in_text"),
+        before=ids("in_prompt_text"),
+        speech=ids("in_prompt_speech_token"),
+        embedding=torch.from_numpy(embedding[0]) if embedding is not None and len(embedding) else None,
+    )
+
+
+def lm_text_encoder(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    assert isinstance(model.lm, ConformerLM)
+    with torch.inference_mode():
+        return {"out_enc": model.lm.encode_text(inputs["in_text"][0].tolist()).numpy()}
+
+
+def lm_prefill(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    given = lm_input(inputs)
+    with torch.inference_mode():
+        x = model.lm.sequence([*given.before, *given.text], given.speech, given.embedding)
+        with Decoder(model.lm, model.seats, x.shape[1]) as decoder:
+            return {"out_lm_input": x.numpy(), "out_logits": decoder.extend(x)[None].numpy()}
+
+
+def lm_greedy(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    tokens = generate(model.lm, model.seats, lm_input(inputs), greedy, only_eos_waits=True)
+    return {"out_tokens": np.array(list(tokens), dtype=np.int64)}
+
+
+def lm_ras(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    settings = settings_of(scalars)
+
+    def sampler(logp: Tensor, drawn: Sequence[int]) -> int:
+        step = len(drawn)
+        nucleus, anywhere = (torch.from_numpy(inputs[f"in_exp_{name}"][step]) for name in ("nucleus", "random"))
+        return ras(logp, drawn, settings, nucleus, lambda: anywhere)[0]
+
+    given = lm_input(inputs)
+    tokens = generate(model.lm, model.seats, given, sampler, most=scalars["steps"], only_eos_waits=True)
+    return {"out_tokens": np.array(list(tokens), dtype=np.int64)}
+
+
+def ras_step(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    settings = settings_of(scalars)
+    rows = zip(*(inputs[f"in_{name}"] for name in ("logp", "decoded", "exp_nucleus", "exp_random")), strict=True)
+    found = [
+        ras(
+            torch.from_numpy(logp), drawn.tolist(), settings, torch.from_numpy(nucleus), lambda e=e: torch.from_numpy(e)
+        )
+        for logp, drawn, nucleus, e in rows
+    ]
+    return {
+        "out_tokens": np.array([token for token, _ in found]),
+        "out_resampled": np.array([int(again) for _, again in found]),
+    }
+
+
+def settings_of(scalars: Scalars) -> RasSettings:
+    return RasSettings(
+        top_p=scalars["top_p"], top_k=scalars["top_k"], window=scalars["win_size"], share=scalars["tau_r"]
+    )
+
+
+def lm_bistream(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    assert isinstance(model.lm, QwenLM)
+    given = lm_input(inputs)
+    preamble = 0
+    if model.config.generation == 3:
+        preamble = list(given.before).index(model.tokenizer.end_of_prompt) + 1
+    tokens = interleaved(
+        model.lm,
+        model.seats,
+        given,
+        inputs["in_piece_ids"].tolist(),
+        greedy,
+        mix=Mix(*scalars["mix_ratio"]),
+        preamble=preamble,
+        as_reference=True,
+    )
+    return {"out_tokens": np.array(list(tokens), dtype=np.int64)}
+
+
+def silent_filter(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    kept = without_long_silence(inputs["in_tokens"].tolist())
+    return {"out_tokens": np.array(list(kept), dtype=np.int64)}
+
+
+# -- end to end --------------------------------------------------------------------------------------------------------
+
+
+def end_to_end(model: Loaded, scalars: Scalars, inputs: Arrays, stage: Scalars) -> Arrays:
+    """One segment, greedy, as the reference speaks it."""
+    mode = stage["name"].removeprefix("e2e_")
+    plan, text = plan_of(model, mode, scalars, inputs)
+    given = plan.lm_input(model.tokenizer.encode(plan.tag + text))
+    if model.config.generation == 3 and mode == "cross_lingual":  # there the preamble is text, and counts as such
+        given = LMInput([*given.before, *given.text])
+    tokens: Sequence[int] = list(generate(model.lm, model.seats, given, greedy, only_eos_waits=True))
+    if model.config.generation == 3:
+        tokens = list(without_long_silence(tokens))
+    return spoken(model, tokens, plan.prompt, draws_of(inputs))
+
+
+def plan_of(model: Loaded, mode: Mode, scalars: Scalars, inputs: Arrays) -> tuple[Plan, str]:
+    def word(name: str) -> str | None:
+        return str(inputs[name][0]) if name in inputs else None
+
+    if "in_prompt_wav" in inputs:
+        prompt = recorded(model, inputs["in_prompt_wav"], scalars["prompt_sample_rate"])
+        speaker = Speaker(prompt, word("in_prompt_text"))
+    else:
+        speaker = model.presets[scalars["spk_id"]]
+    preamble, tag, text = split_text(model.config.generation, word("in_tts_text") or "")
+    plan = planner(model).plan(
+        mode, speaker, instruct=word("in_instruct_text"), frontend=False, preamble=preamble, tag=tag
+    )
+    return plan, text
+
+
+def convert_voice(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    source = model.features.listen(mono(inputs["in_source_wav"]), scalars["source_sample_rate"])
+    tokens = model.features.speech_tokens(source).tolist()
+    prompt = recorded(model, inputs["in_prompt_wav"], scalars["prompt_sample_rate"])
+    return spoken(model, tokens, prompt, draws_of(inputs))
+
+
+def spoken(model: Loaded, tokens: Sequence[int], prompt: Prompt, draws: Draws) -> Arrays:
+    """The whole utterance, and its mel."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        mel = model.wave.mel(tokens, prompt, generator, draws)
+    wave = model.wave.whole(tokens, prompt, generator=generator, draws=draws)
+    return {"out_wav": wave[None].numpy(), "out_mel": mel.float().numpy()}
+
+
+STAGES: dict[str, Stage] = {
+    **WAVE_STAGES,
+    "text_ids": text_ids,
+    "text_split": text_split,
+    "text_unsplit": text_unsplit,
+    "frontend_zero_shot": frontend_zero_shot,
+    "lm_text_encoder": lm_text_encoder,
+    "lm_prefill_*": lm_prefill,
+    "lm_greedy_*": lm_greedy,
+    "lm_ras_*": lm_ras,
+    "lm_bistream*": lm_bistream,
+    "ras_step": ras_step,
+    "silent_filter": silent_filter,
+    "e2e_*": end_to_end,
+    "e2e_vc": convert_voice,
+}

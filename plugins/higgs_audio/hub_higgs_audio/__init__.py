@@ -1,0 +1,64 @@
+"""Higgs Audio v2 for tts-hub. This module registers; it imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub import BackendSpec, Capabilities, hookimpl
+from hub.contract.backend import Checkpoint
+from hub_higgs_audio.options import HiggsOptions
+
+if TYPE_CHECKING:
+    from hub.settings import Settings
+
+CAPABILITIES = Capabilities(
+    sample_rate=24_000,
+    preset_voices=True,
+    cloning=True,
+    cross_lingual=True,
+    scene=True,
+    dialogue=True,
+    streaming=True,
+    seed=True,
+    sampling=True,
+)
+
+LICENCE = "Boson Higgs Audio 2 Community License (no commercial use above 100,000 yearly active users without a licence)"
+
+CHECKPOINTS = {
+    "v2": Checkpoint(
+        huggingface="bosonai/higgs-audio-v2-generation-3B-base",
+        revision="10840182ca4ad5d9d9113b60b9bb3c1ef1ba3f84",
+        files=("*.json", "*.safetensors"),
+        size=11_560_000_000,
+        licence=LICENCE,
+        description="Higgs Audio v2 3B base, in boson's layout; pull the variant codec too",
+    ),
+    "codec": Checkpoint(
+        huggingface="bosonai/higgs-audio-v2-tokenizer",
+        revision="9d4988fbd4ad07b4cac3a5fa462741a41810dbec",
+        files=("config.json", "model.pth"),
+        size=806_000_000,
+        licence=LICENCE,
+        description="its codec, which every variant needs beside it",
+    ),
+}
+
+
+@hookimpl
+def register_backends(settings: Settings) -> list[BackendSpec]:
+    """The Higgs Audio backend; its models need a `path`."""
+    return [
+        BackendSpec(
+            name="higgs_audio",
+            synthesizer="hub_higgs_audio.synthesizer:HiggsSynthesizer",
+            contract=1,
+            title="Higgs Audio v2",
+            description="A language model that speaks: clones from seconds of audio, dialogues, scenes, sounds.",
+            capabilities=CAPABILITIES,
+            options=HiggsOptions,
+            checkpoints=CHECKPOINTS,
+            licence=LICENCE,
+            homepage="https://github.com/boson-ai/higgs-audio",
+        )
+    ]

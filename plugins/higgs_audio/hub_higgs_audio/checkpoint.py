@@ -1,0 +1,208 @@
+"""Loading: both published layouts of the language model and of the codec, into the same modules.
+
+Configuration and weights are looked at separately, because a folder may hold one of each layout. What the modules here
+do not compute is refused by name, never ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
+
+from hub.nn.weights import fold_weight_norm, load_state, load_strict
+from hub_higgs_audio.layout import CONFIG, CheckpointRefused, Part
+from hub_higgs_audio.model.codec import Codec, CodecNet, CodecShape
+from hub_higgs_audio.model.language import LanguageModel
+from hub_higgs_audio.tokens import Tokens
+
+_TEXT_KEYS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "head_dim", "rms_norm_eps", "hidden_act", "max_position_embeddings"),
+    *("attention_bias", "mlp_bias"),
+)
+"""What boson's `text_config` and transformers' configuration call by the same name."""
+
+_COMPUTED = {
+    "audio_embed_avg": False,
+    "use_audio_out_embed_projector": False,
+    "use_audio_out_self_attention": 0,
+    "audio_decoder_proj_num_layers": 0,
+    "use_rq_transformer": False,
+    "skip_audio_tower": True,
+    "encode_whisper_embed": False,
+    "use_delay_pattern": True,
+    "encode_audio_in_tokens": True,
+}
+"""Of boson's switches, the one setting that the released model has and transformers' classes compute."""
+
+LANGUAGE_KEYS = (
+    (re.compile(r"^(embed_tokens|layers|norm)\."), r"model.\1."),
+    (re.compile(r"^audio_codebook_embeddings\."), "model.embed_audio_tokens.embed_audio_tokens."),
+    (re.compile(r"^audio_decoder_proj\.(audio_lm_head|text_lm_head)\."), r"\1."),
+)
+"""boson's names of the language model's weights -> transformers'."""
+
+_CODEC_UNUSED = ("decoder_semantic.", "fc1.", "semantic_model.masked_spec_embed")
+_CODEBOOK_UNUSED = (".codebook.inited", ".codebook.cluster_size", ".codebook.embed_avg")
+
+
+def language_config(part: Part) -> HiggsAudioV2Config:
+    """transformers' configuration of the language model. Raises CheckpointRefused for what it does not implement."""
+    given = part.config
+    if given.get("model_type") == "higgs_audio_v2":
+        _same_codebooks(given)
+        return HiggsAudioV2Config(**{key: value for key, value in given.items() if key != "architectures"})
+    text = given.get("text_config")
+    if not isinstance(text, dict):
+        raise CheckpointRefused(f"{CONFIG} has no text_config; it is no configuration of Higgs Audio v2")
+    _check_switches(given, int(text["num_hidden_layers"]))
+    mapped = {key: text[key] for key in _TEXT_KEYS if key in text}
+    rope = dict(text.get("rope_scaling") or {"rope_type": "default"})
+    return HiggsAudioV2Config(
+        **mapped,
+        rope_parameters={**rope, "rope_theta": text.get("rope_theta", 10000.0)},
+        num_codebooks=given["audio_num_codebooks"],
+        codebook_size=given["audio_codebook_size"] + 2,  # transformers counts the rows of BOS and EOS
+        audio_stream_bos_id=given["audio_stream_bos_id"],
+        audio_stream_eos_id=given["audio_stream_eos_id"],
+        audio_token_id=given["audio_out_token_idx"],
+        audio_bos_token_id=given["audio_out_bos_token_id"],
+        audio_delay_token_id=given["audio_out_token_idx"],  # only transformers' own loop tells the two apart
+        eos_token_id=None,  # the tokenizer knows
+        pad_token_id=given.get("pad_token_id"),
+        tie_word_embeddings=False,  # boson's configuration says tied; both heads are in its files all the same
+    )
+
+
+def _check_switches(given: Mapping[str, Any], layers: int) -> None:
+    for key, value in _COMPUTED.items():
+        if (given.get(key, value) or 0) != (value or 0):
+            raise CheckpointRefused(f"{CONFIG}: {key} is {given[key]!r}; this backend computes {value!r} only", key=key)
+    kind = given.get("audio_adapter_type")
+    dual = list(given.get("audio_dual_ffn_layers") or ())
+    if kind not in ("dual_ffn", "dual_ffn_fast_forward") or dual != list(range(layers)):
+        raise CheckpointRefused(
+            f"{CONFIG}: audio_adapter_type {kind!r} with audio_dual_ffn_layers {dual[:40]}; this backend computes a "
+            "dual FFN in every layer only",
+            key="audio_adapter_type",
+        )
+
+
+def _same_codebooks(given: Mapping[str, Any]) -> None:
+    bos, eos, size = (given.get(key) for key in ("audio_stream_bos_id", "audio_stream_eos_id", "codebook_size"))
+    if not isinstance(size, int) or not {bos, eos} <= set(range(size)):
+        raise CheckpointRefused(
+            f"{CONFIG}: audio_stream_bos_id {bos} and audio_stream_eos_id {eos} are no rows of a codebook of {size}; "
+            "codebook_size counts them",
+            key="codebook_size",
+        )
+
+
+def language_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """The language model's weights by transformers' names, whichever layout wrote them."""
+    state = load_state(folder, device=device)
+    renamed: dict[str, Tensor] = {}
+    for key, value in _joined(state).items():
+        name = key
+        for pattern, replacement in LANGUAGE_KEYS:
+            name = pattern.sub(replacement, name)
+        renamed[name] = value
+    return renamed
+
+
+def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with tables that fine-tuning had split into a frozen and a trained part made one again."""
+    joined: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key.endswith(("_trainable", "_trainable.weight")):
+            continue
+        head, frozen, tail = key.rpartition("_frozen")
+        if frozen and (rest := state.get(head + "_trainable" + tail)) is not None:
+            joined[head.rpartition(".")[0] + ".weight"] = torch.cat([value, rest])
+        else:
+            joined[key] = value
+    return joined
+
+
+def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> LanguageModel:
+    """The language model on `device`. Raises CheckpointRefused, or CheckpointError naming file and key."""
+    config = language_config(part)
+    with torch.device("meta"):
+        net = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
+    state = language_state(part.folder, device)
+    load_strict(net, {key: value.to(dtype) for key, value in state.items()}, "the language model's weights")
+    return LanguageModel(net, device, dtype)
+
+
+def load_tokens(part: Part) -> Tokens:
+    """The text tokenizer. Raises CheckpointRefused."""
+    file = part.folder / "tokenizer.json"
+    if not file.is_file():
+        raise CheckpointRefused(f"{file.name} is missing beside the language model; fetch it again")
+    return Tokens(Tokenizer.from_file(str(file)))
+
+
+def codec_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """The codec's weights by transformers' names, weight norms folded, without what only training needs."""
+    file = folder / "model.pth"
+    state = load_state(file if file.is_file() and not (folder / "model.safetensors").is_file() else folder, device=device)
+    state = fold_weight_norm(state)
+    if any(key.startswith("decoder_2.") for key in state):
+        blocks = 1 + max(int(found[1]) for key in state if (found := re.match(r"encoder\.block\.(\d+)\.block\.", key)))
+        state = {codec_name(key, blocks - 1): value for key, value in state.items()}
+    return {
+        key: value
+        for key, value in state.items()
+        if not key.startswith(_CODEC_UNUSED) and not key.endswith(_CODEBOOK_UNUSED)
+    }
+
+
+def codec_name(key: str, blocks: int) -> str:
+    """transformers' name of boson's codec weight `key`; `blocks` is the number of strided blocks."""
+    for ours, theirs in (("encoder.block.", "acoustic_encoder."), ("decoder_2.model.", "acoustic_decoder.")):
+        if key.startswith(ours):
+            return theirs + _dac_name(key.removeprefix(ours), blocks, decoder=ours.startswith("decoder"))
+    for pattern, replacement in (
+        (r"^quantizer\.vq\.layers\.(\d+)\._codebook\.", r"quantizer.quantizers.\1.codebook."),
+        (r"^quantizer\.vq\.layers\.", "quantizer.quantizers."),
+        (r"^fc_prior\.", "fc."),
+        (r"^fc_post(\d)\.", r"fc\1."),
+        (r"^((?:en|de)coder_semantic\..*\bconv[12]?)\.conv\.", r"\1."),
+    ):
+        key, changed = re.subn(pattern, replacement, key)
+        if changed:
+            return key
+    return key
+
+
+def _dac_name(rest: str, blocks: int, *, decoder: bool) -> str:
+    """A name within boson's DAC encoder or decoder, whose layers are numbered where transformers' have names."""
+    number, _, rest = rest.partition(".")
+    if (place := int(number)) in (0, blocks + 1, blocks + 2):
+        return {0: "conv1", blocks + 1: "snake1", blocks + 2: "conv2"}[place] + "." + rest
+    _, inner, rest = rest.split(".", 2)
+    units = ("snake1", "conv_t1", "res_unit1", "res_unit2", "res_unit3")
+    if not decoder:
+        units = ("res_unit1", "res_unit2", "res_unit3", "snake1", "conv1")
+    unit = units[int(inner)]
+    if unit.startswith("res_unit"):
+        _, layer, rest = rest.split(".", 2)
+        unit += "." + ("snake1", "conv1", "snake2", "conv2")[int(layer)]
+    return f"block.{place - 1}.{unit}.{rest}"
+
+
+def load_codec(part: Part, device: torch.device) -> Codec:
+    """The codec, in float32. Raises CheckpointRefused, or CheckpointError naming file and key."""
+    state = codec_state(part.folder, device)
+    shape = CodecShape.of(part.config, state)
+    with torch.device("meta"):
+        net = CodecNet(shape)
+    load_strict(net, {key: value.float() for key, value in state.items()}, "the codec's weights")
+    return Codec(net, shape, device)

@@ -1,0 +1,103 @@
+"""Where the parts of a Higgs Audio checkpoint lie: the language model and the codec, each found by what is in it.
+
+Two layouts are published for both parts (boson's own, and transformers'), and the repositories have been overwritten in
+place, so nothing is taken from a folder's name: a part is known by its `config.json`, its weights by their own names.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hub.contract.errors import WorkerStartFailed
+
+CONFIG = "config.json"
+HOW = (
+    "give `path` the folder of bosonai/higgs-audio-v2-generation-3B-base, and `options.codec` that of "
+    "bosonai/higgs-audio-v2-tokenizer; or `path` a folder that holds both; `ttshub pull higgs_audio` fetches them"
+)
+
+
+class CheckpointRefused(WorkerStartFailed):
+    """The folder holds no Higgs Audio v2 that this backend can load. The message names files, never folders."""
+
+
+class Part(NamedTuple):
+    """A folder and what its `config.json` says."""
+
+    folder: Path
+    config: dict[str, Any]
+
+
+class Parts(NamedTuple):
+    """The two parts of a checkpoint."""
+
+    language: Part
+    codec: Part
+
+
+def find_parts(path: str, codec: str = "") -> Parts:
+    """The language model at `path` or right below it, and the codec at `codec`, or at, below or beside `path`.
+
+    Raises CheckpointRefused: nothing there, a part missing, several candidates, or another model (Higgs Audio v3).
+    """
+    root = Path(path).expanduser()
+    if not path or not root.is_dir():
+        raise CheckpointRefused(f"there is no folder with a Higgs Audio v2 checkpoint at `path`; {HOW}")
+    near = [root, *_below(root)]
+    language = _the_one("language model", [part for part in _parts(near) if is_language(part.config)])
+    places = [Path(codec).expanduser()] if codec else near
+    found = [part for part in _parts(places) if is_codec(part.config)]
+    if not found and not codec:
+        found = [part for part in _parts(_below(root.parent)) if is_codec(part.config)]
+    return Parts(language, _the_one("codec", found))
+
+
+def is_language(config: dict[str, Any]) -> bool:
+    """Whether a `config.json` is that of a Higgs language model. Raises CheckpointRefused for another version's."""
+    kind = str(config.get("model_type", ""))
+    if kind in ("higgs_audio", "higgs_audio_v2"):
+        return True
+    if kind.startswith("higgs_audio") and not kind.endswith("tokenizer"):
+        raise CheckpointRefused(
+            f"this checkpoint is {kind[:60]!r}, another model family; this backend speaks Higgs Audio v2 only",
+            model_type=kind[:60],
+        )
+    return False
+
+
+def is_codec(config: dict[str, Any]) -> bool:
+    """Whether a `config.json` is that of a Higgs codec: boson's, or transformers'."""
+    return ("ratios" in config and "n_q" in config) or "acoustic_model_config" in config
+
+
+def _parts(folders: list[Path]) -> list[Part]:
+    return [Part(folder, read_json(folder / CONFIG)) for folder in folders if (folder / CONFIG).is_file()]
+
+
+def _below(folder: Path) -> list[Path]:
+    try:
+        return sorted(child for child in folder.iterdir() if child.is_dir())
+    except OSError:  # the folder above may be closed to us, which only means that nothing is to be found there
+        return []
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises CheckpointRefused naming the file."""
+    try:
+        loaded = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CheckpointRefused(f"{path.name} cannot be read ({type(error).__name__}); fetch it again") from error
+    if not isinstance(loaded, dict):
+        raise CheckpointRefused(f"{path.name} is no JSON object; fetch it again")
+    return loaded
+
+
+def _the_one(what: str, found: list[Part]) -> Part:
+    if not found:
+        raise CheckpointRefused(f"there is no {what} of Higgs Audio v2; {HOW}")
+    if len(found) > 1:
+        names = ", ".join(part.folder.name for part in found)
+        raise CheckpointRefused(f"several folders hold a {what} of Higgs Audio v2 ({names}); name one; {HOW}")
+    return found[0]

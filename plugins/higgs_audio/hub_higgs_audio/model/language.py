@@ -1,0 +1,168 @@
+"""The language model: a Llama in which audio positions have feed-forward layers and norms of their own ("dual FFN").
+
+Weights and sizes live in transformers' `HiggsAudioV2ForConditionalGeneration`; the pass through its layers is written
+here, over a key/value cache of a fixed size, so that a decoding step has no branch and nothing to read back, and can be
+one CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hub.nn.attention import attend
+from hub.nn.decode import KVCache, prefix_mask
+
+
+class Sizes(NamedTuple):
+    """What the rest of the backend asks of the model's configuration."""
+
+    codebooks: int
+    codebook_size: int
+    bos: int
+    eos: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+    max_positions: int
+
+
+class Rows(NamedTuple):
+    """Which positions of a pass are text and which are audio: indices (N,), known to the host. None: no such position."""
+
+    text: Tensor | None
+    audio: Tensor | None
+
+
+class LanguageModel:
+    """Holds weights alone: several threads may use it at once, each with a cache of its own."""
+
+    def __init__(self, net: Any, device: torch.device, dtype: torch.dtype) -> None:
+        self.net = net.eval().requires_grad_(False)
+        self.device = device
+        self.dtype = dtype
+        config = net.config
+        self.sizes = Sizes(
+            codebooks=config.num_codebooks,
+            codebook_size=config.codebook_size - 2,
+            bos=config.audio_stream_bos_id,
+            eos=config.audio_stream_eos_id,
+            layers=config.num_hidden_layers,
+            kv_heads=config.num_key_value_heads,
+            head_dim=config.head_dim,
+            max_positions=config.max_position_embeddings,
+        )
+        rotary = type(net.model.rotary_emb)(config)  # what the constructor computed was on the meta device
+        self._frequencies = rotary.inv_freq.to(device, torch.float32)  # (D/2,)
+        self._rotary_scale = float(rotary.attention_scaling)
+        self._offsets = torch.arange(config.num_codebooks, device=device) * config.codebook_size
+
+    def cache(self, length: int) -> KVCache:
+        """Keys and values for `length` positions of one reply."""
+        sizes = self.sizes
+        return KVCache(
+            layers=sizes.layers,
+            groups=sizes.kv_heads,
+            length=length,
+            head_dim=sizes.head_dim,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def embed_text(self, ids: Tensor) -> Tensor:
+        """(T,) -> (T, C)."""
+        return F.embedding(ids, self.net.model.embed_tokens.weight)
+
+    def embed_audio(self, columns: Tensor) -> Tensor:
+        """Delayed columns (K, T) -> (T, C): the sum of one row of each codebook's table."""
+        table = self.net.model.embed_audio_tokens.embed_audio_tokens.weight
+        return F.embedding(columns.t() + self._offsets, table).sum(1)
+
+    def embed(self, ids: Tensor, columns: Tensor | None, is_audio: Tensor) -> tuple[Tensor, Rows]:
+        """A stretch of a prompt: ids (T,), of which those where `is_audio` (T,), on the CPU, are `columns` (K, A).
+
+        -> embeddings (T, C), and which rows are which.
+        """
+        hidden = self.embed_text(ids)
+        text_at = (~is_audio).nonzero()[:, 0].to(self.device)
+        if columns is None:
+            return hidden, Rows(text_at, None)
+        audio_at = is_audio.nonzero()[:, 0].to(self.device)
+        hidden[audio_at] = self.embed_audio(columns)
+        return hidden, Rows(text_at if len(text_at) else None, audio_at)
+
+    def run(self, hidden: Tensor, rows: Rows, cache: KVCache, start: int) -> Tensor:
+        """A pass over positions `start`... of which all before are in `cache`. hidden (T, C) -> (T, C), normed."""
+        places = torch.arange(start, start + hidden.shape[0], device=self.device)
+
+        def attention(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            keys, values = cache.write(layer, start, key, value)
+            return attend(query, keys, values, causal=True)
+
+        return self._layers(hidden, rows, places, attention)
+
+    def step(self, prefix: int, column: Tensor, place: Tensor, cache: KVCache) -> Tensor:
+        """One audio position whose place (1,), below `prefix`, only the device knows. column (K, 1) -> (1, C), normed.
+
+        Attends over `prefix` positions under a mask, so that each step is the same kernels: a CUDA graph.
+        """
+        mask = prefix_mask(place, prefix)
+
+        def attention(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            keys, values = cache.write_at(layer, place, key, value, prefix)
+            return attend(query, keys, values, mask=mask)
+
+        return self._layers(self.embed_audio(column), Rows(None, place), place, attention)
+
+    def audio_logits(self, hidden: Tensor) -> Tensor:
+        """(T, C) -> (T, K, codebook_size + 2) float32: position f predicts column f + 1."""
+        logits = F.linear(hidden, self.net.audio_lm_head.weight)
+        return logits.view(hidden.shape[0], self.sizes.codebooks, -1).float()
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """(T, C) -> (T, vocabulary) float32."""
+        return F.linear(hidden, self.net.text_lm_head.weight).float()
+
+    def _layers(self, hidden: Tensor, rows: Rows, places: Tensor, attention: Any) -> Tensor:
+        angles = places[:, None].float() * self._frequencies  # (T, D/2)
+        cos, sin = ((f * self._rotary_scale).to(hidden.dtype) for f in (angles.cos(), angles.sin()))
+        for number, layer in enumerate(self.net.model.layers):
+            normed = _by_kind(hidden, rows, layer.input_layernorm, layer.audio_input_layernorm)
+            hidden = hidden + self._attention(layer.self_attn, number, normed, cos, sin, attention)
+            text, audio = layer.post_attention_layernorm, layer.audio_post_attention_layernorm
+            hidden = hidden + _by_kind(
+                hidden, rows, lambda x: layer.mlp(text(x)), lambda x: layer.audio_mlp(audio(x))  # noqa: B023 -- at once
+            )
+        return self.net.model.norm(hidden)
+
+    def _attention(self, module: Any, number: int, x: Tensor, cos: Tensor, sin: Tensor, attention: Any) -> Tensor:
+        count = x.shape[0]
+
+        def heads(projection: Any) -> Tensor:  # (T, C) -> (1, H, T, D)
+            return projection(x).view(1, count, -1, self.sizes.head_dim).transpose(1, 2)
+
+        query, key = (_rotated(heads(p), cos, sin) for p in (module.q_proj, module.k_proj))
+        attended = attention(number, query, key, heads(module.v_proj))  # (1, H, T, D)
+        return module.o_proj(attended.transpose(1, 2).reshape(count, -1))
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions on halves: x (1, H, T, D), cos and sin (T, D/2)."""
+    first, second = x.chunk(2, -1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+
+
+def _by_kind(x: Tensor, rows: Rows, text: Any, audio: Any) -> Tensor:
+    """`text` of the text rows and `audio` of the audio rows. (T, C) -> (T, C)."""
+    if rows.audio is None:
+        return text(x)
+    if rows.text is None:
+        return audio(x)
+    result = torch.empty_like(x)
+    result[rows.text] = text(x[rows.text])
+    result[rows.audio] = audio(x[rows.audio])
+    return result

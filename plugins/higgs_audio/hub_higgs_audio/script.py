@@ -1,0 +1,80 @@
+"""A request as the model will read it: its text with speakers' tags, who they are, and places in the caller's text."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from hub.contract import CastVoice, ResolvedRequest
+from hub.contract.event import Span
+from hub_higgs_audio.normalise import SPEAKER, speaker_tags
+
+_TAG = re.compile(r"SPEAKER(\d+)")
+
+
+@dataclass(frozen=True)
+class Script:
+    """`text` names speakers as `[SPEAKERn]`; `cast` are their voices, SPEAKER0 first.
+
+    `lines` are the places (in `text`, in the caller's text) at which each turn's own words begin.
+    """
+
+    text: str
+    cast: tuple[CastVoice, ...]
+    lines: tuple[tuple[int, int], ...] = ((0, 0),)
+
+    @property
+    def tags(self) -> list[str]:
+        """The speakers that the text names."""
+        return speaker_tags(self.text)
+
+    def back(self, span: Span | None) -> Span | None:
+        """A place in `text` as one in the caller's."""
+        return None if span is None else (self._back(span[0], 0), self._back(span[1], 1))
+
+    def _back(self, at: int, side: int) -> int:
+        line = max(0, bisect_right(self.lines, (at - side, 1 << 60)) - 1)
+        inner, outer = self.lines[line]
+        return outer + max(0, at - inner)
+
+
+def script_of(request: ResolvedRequest) -> Script:
+    """The script of a text (which may itself hold tags) or of a dialogue.
+
+    A text with tags and several recordings, of which the request's own voice has as many as there are tags, takes each
+    recording for a speaker, in order, as boson's script does; otherwise all of them are one speaker's.
+    """
+    if request.turns:
+        return _dialogue(request)
+    text = request.text or ""
+    tags = speaker_tags(text)
+    if request.cast and tags:
+        return Script(text, tuple(request.cast.get(tag, CastVoice()) for tag in _numbered(tags)))
+    own = CastVoice(voice=request.voice, references=request.references, prepared=request.prepared)
+    if len(tags) > 1 and len(tags) == len(request.references):
+        return Script(text, tuple(CastVoice(references=(reference,)) for reference in request.references))
+    return Script(text, (own,))
+
+
+def _numbered(tags: list[str]) -> list[str]:
+    """SPEAKER0 up to the last one named."""
+    return [f"SPEAKER{number}" for number in range(1 + max(int(tag.removeprefix("SPEAKER")) for tag in tags))]
+
+
+def _dialogue(request: ResolvedRequest) -> Script:
+    speakers = list(dict.fromkeys(turn.speaker or "" for turn in request.turns))
+    numbers = {name: int(found[1]) for name in speakers if (found := _TAG.fullmatch(name))}
+    if sorted(numbers.values()) == list(range(len(speakers))):  # their own numbers, if these are whole
+        speakers.sort(key=lambda name: numbers[name])
+    place = {name: number for number, name in enumerate(speakers)}
+    text, lines, plain = "", [], 0
+    for turn in request.turns:
+        text += "\n" if text else ""
+        if len(speakers) > 1:
+            text += f"[SPEAKER{place[turn.speaker or '']}] "
+        lines.append((len(text), plain))
+        text += SPEAKER.sub("", turn.text) if len(speakers) > 1 and SPEAKER.search(turn.text) else turn.text
+        plain += len(turn.text) + 1
+    cast = tuple(request.cast.get(name, CastVoice()) for name in speakers)
+    return Script(text, cast, tuple(lines))

@@ -1,0 +1,126 @@
+"""Frames of codes to audio, packet by packet, with the samples that decoding all at once would give.
+
+The decoder hears CONTEXT frames to either side of a frame and nothing else. So a packet is decoded within a window that
+much wider, and cut out of it; at the true ends there is nothing, as in the whole. Windows also bound the memory that a
+long audio takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hub_higgs_audio.model.codec import CONTEXT, Codec
+
+FADE_SECONDS = 0.02
+"""Over which an early first packet is joined to the exact one."""
+
+EARLY_CONTEXT = 0
+"""Frames that an early first packet waits for."""
+
+
+class Packet(NamedTuple):
+    """Audio (N,), and the frame of the stream at which it begins."""
+
+    wave: Tensor
+    frame: int
+
+
+@dataclass(frozen=True)
+class Packets:
+    """Frames of the first packet and of later ones; `early` sends the first without waiting for its right context."""
+
+    first: int = 5
+    later: int = 25
+    early: bool = False
+
+
+class Vocoder:
+    """One stream of frames, whatever the pieces in which they come."""
+
+    def __init__(self, codec: Codec, packets: Packets) -> None:
+        self._codec = codec
+        self._packets = packets
+        self._codes = torch.zeros(codec.codebooks, 0, dtype=torch.long)  # from frame `_base` on
+        self._base = 0
+        self._sent = 0
+        self._held: Tensor | None = None  # the inexact end of an early packet
+
+    def feed(self, codes: Tensor) -> Iterator[Packet]:
+        """More frames (K, t); yields the packets that are complete."""
+        self._codes = torch.cat([self._codes, codes], 1)
+        while True:
+            size = self._packets.later if self._sent else self._packets.first
+            early = self._packets.early and not self._sent
+            if self._sent + size + (EARLY_CONTEXT if early else CONTEXT) > self._end:
+                return
+            yield self._packet(self._sent + size, early=early)
+
+    def finish(self) -> Iterator[Packet]:
+        """The frames have come to their end; yields the rest."""
+        while self._sent < self._end:
+            yield self._packet(min(self._end, self._sent + self._packets.later), early=False)
+        if self._held is not None:  # an early packet was all there is, and its end is the true one
+            held, self._held = self._held, None
+            yield Packet(held, self._sent - 1)
+
+    def drop(self) -> None:
+        """Forget the frames whose audio was not given."""
+        self._codes = self._codes[:, : self._sent - self._base]
+
+    @property
+    def sent(self) -> int:
+        """Frames whose audio was given."""
+        return self._sent
+
+    @property
+    def received(self) -> int:
+        """Frames that have come."""
+        return self._end
+
+    @property
+    def _end(self) -> int:
+        return self._base + self._codes.shape[1]
+
+    def _packet(self, end: int, *, early: bool) -> Packet:
+        """The audio of the frames from `_sent` to `end`."""
+        begin = self._sent
+        exact_from = begin - 1 if self._held is not None else begin  # the join lies in the frame before
+        left = max(self._base, exact_from - CONTEXT)
+        right = min(self._end, end + CONTEXT)
+        wave = self._codec.decode(self._codes[:, left - self._base : right - self._base])
+        hop = self._codec.hop
+        wave = wave[(exact_from - left) * hop : (end - left) * hop]
+        if self._held is not None:
+            wave = _joined(self._held, wave[hop - len(self._held) :])
+            self._held = None
+        if early:
+            fade = min(hop, round(FADE_SECONDS * self._codec.sample_rate))
+            wave, self._held = wave[:-fade], wave[-fade:]
+        self._sent = end
+        self._forget(end - CONTEXT - 1)
+        return Packet(wave, begin)
+
+    def _forget(self, before: int) -> None:
+        """No window will reach frames before `before` again."""
+        if before > self._base:
+            self._codes = self._codes[:, before - self._base :]
+            self._base = before
+
+
+def _joined(before: Tensor, after: Tensor) -> Tensor:
+    """`after` (N,), faded in over the length of `before`, which it begins with another version of."""
+    count = len(before)
+    rise = (torch.arange(count) + 0.5) / count
+    return torch.cat([before * (1 - rise) + after[:count] * rise, after[count:]])
+
+
+def decode_whole(codec: Codec, codes: Tensor, window: int = 250) -> Tensor:
+    """Codes (K, T) of any length -> (T * hop,), in windows of bounded memory."""
+    vocoder = Vocoder(codec, Packets(first=window, later=window))
+    packets = [*vocoder.feed(codes), *vocoder.finish()]
+    return torch.cat([packet.wave for packet in packets]) if packets else torch.zeros(0)

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 from hub import BackendSpec, Capabilities, hookimpl
 from hub_cosyvoice.checkpoints import CHECKPOINTS, LICENCE
-from hub_cosyvoice.options import CosyVoiceOptions
+from hub_cosyvoice.options import CompatOptions, CosyVoiceOptions
 
 if TYPE_CHECKING:
+    import click
+    from litestar.types import ControllerRouterHandler
+    from msgspec import Struct
+
+    from hub.service.hub import Hub
     from hub.settings import Settings
 
 LANGUAGES: dict[int, tuple[str, ...]] = {
@@ -52,3 +57,25 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
             homepage="https://github.com/FunAudioLLM/CosyVoice",
         )
     ]
+
+
+@hookimpl
+def register_routes(hub: Hub) -> list[ControllerRouterHandler]:
+    """CosyVoice's own HTTP API."""
+    from hub_cosyvoice.routes import make_routes
+
+    return make_routes(hub)
+
+
+@hookimpl
+def register_compat_options() -> type[Struct]:
+    """What `[compat.cosyvoice.options]` may say."""
+    return CompatOptions
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """`ttshub cosyvoice serve` and `client`."""
+    from hub_cosyvoice.commands import add_commands
+
+    add_commands(cli)

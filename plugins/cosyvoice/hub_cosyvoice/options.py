@@ -52,3 +52,13 @@ class CosyVoiceLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
     ] = "auto"
     streaming: Annotated[Scheme, Meta(description="the scheme of requests that name none")] = "consistent"
     concurrency: Annotated[int, Meta(ge=1, le=64, description="requests that are spoken at once")] = 4
+
+
+class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[compat.cosyvoice.options]`: how CosyVoice's own routes behave."""
+
+    model: Annotated[str, Meta(description="which model answers; default: the hub's default one, or the first")] = ""
+    stream: Annotated[
+        bool, Meta(description="make the audio while the text is read; false: sentence by sentence, as CosyVoice's own")
+    ] = True
+    cors: Annotated[bool, Meta(description="let web pages of any origin call, as CosyVoice's own server does")] = True

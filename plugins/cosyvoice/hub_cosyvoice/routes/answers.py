@@ -1,0 +1,52 @@
+"""How this API tells errors, and what lets web pages of other origins read its answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+
+from hub.api.errors import error_headers, to_hub_error
+from hub.api.fields import fastapi_body
+from hub.api.negotiate import JSON
+from hub.api.request_id import HEADER, request_id
+from hub.api.respond import EXPOSED_HEADERS
+
+PREFLIGHT_SECONDS = "600"
+"""For which a browser need not ask again."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`cors`: any web page may call, as CosyVoice's own server has it."""
+
+    cors: bool
+
+    def headers(self) -> dict[str, str]:
+        """What every answer has beside its own headers."""
+        if not self.cors:
+            return {}
+        return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
+
+    def error(self, request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
+        """FastAPI's shape: `detail` is a list for fields that do not fit (422), else a sentence; and the hub's code."""
+        error = to_hub_error(raised, request)
+        body = fastapi_body(error) or {"detail": error.message, "code": error.code}
+        return Response(
+            msgspec.json.encode(body),
+            status_code=error.status,
+            media_type=JSON,
+            headers={**error_headers(error), HEADER: request_id(request.scope), **self.headers()},
+        )
+
+    def preflight(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """What a browser asks before a page of another origin may send more than a plain form: any header may come."""
+        allowed = {
+            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+            "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),
+            "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+            "Vary": "Access-Control-Request-Headers",
+        }
+        return Response(b"", headers={**self.headers(), **allowed})

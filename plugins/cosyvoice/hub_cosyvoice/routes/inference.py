@@ -1,0 +1,151 @@
+"""`/inference_sft`, `_zero_shot`, `_cross_lingual`, `_instruct`, `_instruct2`.
+
+The API's document promises a stream that can be saved as `.wav`; the official client sends GET with a form in the body
+and takes what comes for bare samples. Both get what they expect, and `?container=` says it outright.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from litestar import Request, Response, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import Method
+from msgspec import Meta, Struct
+
+from hub.api.family import model_of
+from hub.api.fields import Upload, as_struct, query_fields, read_fields
+from hub.api.respond import audio_response, open_speech
+from hub.contract.errors import UnknownVoice, UnsupportedCapability
+from hub.contract.speech import AudioFormat, Reference, SpeechRequest
+from hub_cosyvoice.options import CompatOptions, Mode
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub_cosyvoice.routes.answers import Answers
+
+BACKEND = "cosyvoice"
+
+METHODS: tuple[Method, ...] = ("GET", "POST")
+
+ASKING: tuple[Method, ...] = ("OPTIONS",)
+"""Beside them, where browsers are answered whether they may call."""
+
+
+class Extra(Struct, kw_only=True):
+    """What every endpoint takes beyond CosyVoice's own fields, in the query or in the form."""
+
+    container: Literal["wav", "pcm"] | None = None
+    stream: bool | None = None
+    speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+
+
+class Sft(Extra, kw_only=True):
+    """A preset voice."""
+
+    tts_text: str
+    spk_id: str
+
+
+class ZeroShot(Extra, kw_only=True):
+    """A recording and its transcript."""
+
+    tts_text: str
+    prompt_text: str
+    prompt_wav: Upload
+
+
+class CrossLingual(Extra, kw_only=True):
+    """A recording in another language."""
+
+    tts_text: str
+    prompt_wav: Upload
+
+
+class Instruct(Extra, kw_only=True):
+    """A preset voice and how to say it."""
+
+    tts_text: str
+    spk_id: str
+    instruct_text: str
+
+
+class Instruct2(Extra, kw_only=True):
+    """A recording and how to say it."""
+
+    tts_text: str
+    instruct_text: str
+    prompt_wav: Upload
+
+
+FORMS: dict[str, tuple[Mode, type[Extra], str]] = {
+    "/inference_sft": ("sft", Sft, "Speak as one of the model's own speakers"),
+    "/inference_zero_shot": ("zero_shot", ZeroShot, "Speak like a recording whose words are known"),
+    "/inference_cross_lingual": ("cross_lingual", CrossLingual, "Speak like a recording in another language"),
+    "/inference_instruct": ("instruct", Instruct, "Speak as one of the model's own speakers, as told in words"),
+    "/inference_instruct2": ("instruct2", Instruct2, "Speak like a recording, as told in words"),
+}
+
+PATHS = tuple(FORMS)
+
+
+def routes(hub: Hub, options: CompatOptions, answers: Answers) -> list[HTTPRouteHandler]:
+    """The handlers."""
+    return [_handler(hub, options, answers, path) for path in PATHS]
+
+
+def _handler(hub: Hub, options: CompatOptions, answers: Answers, path: str) -> HTTPRouteHandler:
+    mode, kind, summary = FORMS[path]
+
+    @route(path, http_method=METHODS + ASKING if answers.cors else METHODS, status_code=200, summary=summary)
+    async def inference(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """16-bit samples at the model's rate, in a WAV or bare, sent while they are generated."""
+        if request.method in ASKING:
+            return answers.preflight(request)
+        sent = await read_fields(request)
+        form = as_struct({**query_fields(request), **sent}, kind)
+        wanted = speech_request(hub, options, mode, form)
+        bare = form.container == "pcm" if form.container else request.method == "GET" and bool(sent)
+        wanted.format = AudioFormat(container="pcm" if bare else "wav")
+        try:
+            speech = await open_speech(hub, request, wanted)
+        except UnknownVoice as error:
+            raise _wrong_mode(hub, wanted, mode) or error from error
+        response = await audio_response(hub, request, speech, wanted.format, stream=True)
+        response.headers.update(answers.headers())
+        return response
+
+    inference.fn.__name__ = path.strip("/")
+    return inference
+
+
+def speech_request(hub: Hub, options: CompatOptions, mode: Mode, form: Extra) -> SpeechRequest:
+    """`form` in the hub's own words. Raises BackendUnavailable, UnknownModel."""
+    recording = getattr(form, "prompt_wav", None)
+    references: tuple[Reference, ...] = ()
+    if isinstance(recording, Upload):
+        references = (Reference(audio=recording.content, text=getattr(form, "prompt_text", None)),)
+    return SpeechRequest(
+        text=getattr(form, "tts_text", ""),
+        model=model_of(hub, BACKEND, options.model).name,
+        voice=getattr(form, "spk_id", None),
+        references=references,
+        instruct=getattr(form, "instruct_text", None),
+        speed=form.speed,
+        seed=form.seed,
+        stream=options.stream if form.stream is None else form.stream,
+        options={"mode": mode},
+    )
+
+
+def _wrong_mode(hub: Hub, wanted: SpeechRequest, mode: Mode) -> UnsupportedCapability | None:
+    """The better answer to an unknown speaker of a model that could not do the mode with any."""
+    model = model_of(hub, BACKEND, wanted.model or "")
+    if mode == "instruct" and model.capabilities.live_text:  # the second and third generation
+        return UnsupportedCapability(
+            f"model {model.name!r} has no mode 'instruct'; it has instruct2, with a recording",
+            model=model.name,
+            capability=mode,
+        )
+    return None

@@ -42,7 +42,7 @@ class Voices:
         """
         if request.turns:
             numbers = speaker_numbers(request.turns)
-            return self._of_cast({str(number): request.cast.get(name) for name, number in numbers.items()})
+            return self._of_cast({str(number): request.cast.get(name or "") for name, number in numbers.items()})
         spoken = dict.fromkeys(found[1] for found in SPEAKER.finditer(request.text or ""))
         named = {tag: request.cast.get(tag) for tag in spoken}
         if any(named.values()):  # the text names speakers of the scene's cast by their tags

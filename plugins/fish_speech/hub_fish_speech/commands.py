@@ -1,10 +1,268 @@
-"""`ttshub fish`: the vendor's command line, on the hub."""
+"""`ttshub fish`: the vendor's server and command line, on the hub. What needs torch is imported inside."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
 import click
+from msgspec.structs import replace
+
+from hub.cli.failure import Failed
+from hub.cli.session import Session, session_options
+from hub_fish_speech.settings import BACKEND
+
+if TYPE_CHECKING:
+    from hub.settings import CompatSettings, ModelSettings, Settings
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+PLACE = click.Path(exists=True, path_type=Path)
+
+DEFAULT_CHECKPOINT = Path("checkpoints/openaudio-s1-mini")
+"""Where the vendor's server looks if it is told nothing."""
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @click.group()
 def fish() -> None:
     """Fish Speech: its own server, and its three steps by hand."""
+
+
+def step_options(command: Function) -> Function:
+    """Where a step finds its model, and where it runs."""
+    path = click.option(
+        "--checkpoint-path", type=PLACE, help="Folder of the checkpoint [default: that of the configured model]"
+    )
+    device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+    return session_options(path(device(command)))
+
+
+@fish.command()
+@click.argument("recording", type=FILE)
+@click.option("-o", "--output", type=NEW_FILE, default="fake.npy", show_default=True, help="File for the codes")
+@step_options
+@click.pass_obj
+def encode(session: Session, recording: Path, output: Path, checkpoint_path: Path | None, device: str) -> None:
+    """Make codes of a recording: the first step of cloning a voice."""
+    import numpy as np
+
+    from hub.audio.decode import decode as decode_audio
+    from hub.audio.decode import to_wav_f32
+    from hub_fish_speech.steps import encode_recording
+
+    audio = to_wav_f32(decode_audio(recording.read_bytes()))
+    codes = encode_recording(_checkpoint(session, checkpoint_path), audio, device)
+    _write(output.with_suffix(".npy"), lambda path: np.save(path, codes))
+    click.echo(f"{output.with_suffix('.npy')}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
+
+
+@fish.command()
+@click.option("--text", required=True, help="What to say")
+@click.option("--prompt-text", multiple=True, help="What is said in a prompt; may be repeated")
+@click.option("--prompt-tokens", multiple=True, type=FILE, help="Codes of that prompt, from `encode`")
+@click.option(
+    "-o", "--output", type=NEW_FILE, help="File for the codes; with several samples NAME_0.npy, NAME_1.npy, ..."
+)
+@click.option(
+    "--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder for codes_0.npy, codes_1.npy"
+)
+@click.option("--num-samples", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often to say it")
+@click.option("--max-new-tokens", type=click.IntRange(0), default=0, help="Frames at most; 0: as the text needs")
+@click.option("--top-p", type=click.FloatRange(0, 1), help="[default: the model's own]")
+@click.option("--repetition-penalty", type=click.FloatRange(0.1, 10), help="[default: the model's own]")
+@click.option("--temperature", type=click.FloatRange(0, 5), help="[default: the model's own]")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Of the first sample")
+@click.option("--chunk-length", type=click.IntRange(1), help="Bytes of text that are spoken in one go")
+@click.option("--half/--no-half", default=False, help="Use float16, for GPUs without bfloat16")
+@click.option("--compile/--no-compile", default=False, help="Compile the model: a slower start, faster speech")
+@step_options
+@click.pass_obj
+def semantic(
+    session: Session,
+    text: str,
+    prompt_text: tuple[str, ...],
+    prompt_tokens: tuple[Path, ...],
+    output: Path | None,
+    output_dir: Path | None,
+    num_samples: int,
+    max_new_tokens: int,
+    top_p: float | None,
+    repetition_penalty: float | None,
+    temperature: float | None,
+    seed: int,
+    chunk_length: int | None,
+    half: bool,
+    compile: bool,
+    checkpoint_path: Path | None,
+    device: str,
+) -> None:
+    """Make codes of a text, said like the prompts."""
+    import numpy as np
+
+    from hub.contract.speech import Sampling
+    from hub_fish_speech.steps import generate_codes, read_codes
+
+    if len(prompt_text) != len(prompt_tokens):
+        raise click.UsageError(
+            f"there are {len(prompt_text)} --prompt-text and {len(prompt_tokens)} --prompt-tokens: give as many"
+        )
+    made = generate_codes(
+        _checkpoint(session, checkpoint_path),
+        text,
+        [(said, read_codes(path)) for said, path in zip(prompt_text, prompt_tokens, strict=True)],
+        sampling=Sampling(
+            temperature=temperature,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            max_new_tokens=max_new_tokens,
+        ),
+        seed=seed,
+        samples=num_samples,
+        chunk_length=chunk_length,
+        device=device,
+        dtype="float16" if half else "auto",
+        compile=compile,
+    )
+    for number, codes in enumerate(made):
+        path = _sample_path(output, output_dir, number, num_samples)
+        _write(path, lambda path, codes=codes: np.save(path, codes))
+        click.echo(f"{path}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
+
+
+@fish.command()
+@click.argument("codes", type=FILE)
+@click.option(
+    "-o", "--output", type=NEW_FILE, default="fake.wav", show_default=True, help="wav, flac, mp3, opus, aac, pcm"
+)
+@step_options
+@click.pass_obj
+def decode(session: Session, codes: Path, output: Path, checkpoint_path: Path | None, device: str) -> None:
+    """Make sound of codes."""
+    from hub.contract.speech import AudioFormat
+    from hub_fish_speech.steps import decode_codes, read_codes
+
+    format = AudioFormat(container=output.suffix[1:].lower() or "wav")
+    checkpoint = _checkpoint(session, checkpoint_path)
+    audio, seconds = decode_codes(checkpoint, read_codes(codes), format, device)
+    _write(output, lambda path: path.write_bytes(audio))
+    click.echo(f"{output}: {seconds:.1f} s")
+
+
+@fish.command()
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port; [ADDRESS]:PORT for IPv6")
+@click.option("--llama-checkpoint-path", type=PLACE, help=f"Folder of the checkpoint [default: {DEFAULT_CHECKPOINT}]")
+@click.option("--decoder-checkpoint-path", type=PLACE, help="File of the codec [default: beside the language model]")
+@click.option("--decoder-config-name", help="Read and not needed: the file of the codec says what it is")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@click.option("--half", is_flag=True, help="Use float16, for GPUs without bfloat16")
+@click.option("--compile", is_flag=True, help="Compile the model: a slower start, faster speech")
+@click.option(
+    "--max-text-length", type=click.IntRange(0), default=0, help="Characters of one text; 0: as many as you like"
+)
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Requests spoken at once, at least"
+)
+@click.option("--api-key", help="Key that callers must send [default: none]")
+@click.option(
+    "--references", type=click.Path(path_type=Path), default="references", show_default=True, help="Folder of voices"
+)
+@click.option("--mode", type=click.Choice(["tts"]), default="tts", hidden=True)
+@session_options
+@click.pass_obj
+def serve(
+    session: Session,
+    listen: str,
+    llama_checkpoint_path: Path | None,
+    decoder_checkpoint_path: Path | None,
+    decoder_config_name: str | None,
+    device: str,
+    half: bool,
+    compile: bool,
+    max_text_length: int,
+    workers: int,
+    api_key: str | None,
+    references: Path,
+    mode: str,
+) -> None:
+    """Serve Fish Speech's own API alone, with the flags of its own server.
+
+    Without a checkpoint the models of hub.toml are served. A folder `references` of
+    voices is served as it is.
+    """
+    from hub.cli.serve_alone import serve_alone
+    from hub.settings import ModelSettings
+
+    host, port = _address(listen)
+    settings = session.settings()
+    options = {"max_text_length": max_text_length} if max_text_length else {}
+    settings = replace(settings, compat={**settings.compat, BACKEND: _with_options(settings, options)})
+    if references.is_dir():
+        settings = replace(settings, voice_folders=(*settings.voice_folders, str(references.absolute())))
+    models: dict[str, ModelSettings] = {}
+    path = llama_checkpoint_path or (
+        DEFAULT_CHECKPOINT if DEFAULT_CHECKPOINT.is_dir() and not settings.models else None
+    )
+    if path is not None:
+        load: dict[str, object] = {"codec": str(decoder_checkpoint_path.absolute())} if decoder_checkpoint_path else {}
+        if workers > 1:
+            load["concurrency"] = workers
+        models[path.resolve().name] = ModelSettings(
+            backend=BACKEND,
+            path=str(path.absolute()),
+            device=device,
+            dtype="float16" if half else "auto",
+            compile=compile,
+            options=load,
+        )
+    serve_alone(
+        session, BACKEND, host=host, port=port, models=models, api_keys=[api_key] if api_key else [], settings=settings
+    )
+
+
+def _with_options(settings: Settings, options: dict[str, int]) -> CompatSettings:
+    from hub.settings import CompatSettings
+
+    known = settings.compat.get(BACKEND, CompatSettings())
+    return replace(known, options={**known.options, **options})
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """`127.0.0.1:8080` or `[::1]:8080`. Raises UsageError."""
+    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+)):(\d{1,5})", listen)
+    if found is None or int(found[3]) > 65535:
+        raise click.UsageError(f"--listen {listen!r} is no address and port, such as 127.0.0.1:8080 or [::1]:8080")
+    return found[1] or found[2], int(found[3])
+
+
+def _checkpoint(session: Session, given: Path | None) -> Path:
+    """The checkpoint that was named, else that of the configured model, else the vendor's usual one. Raises Failed."""
+    if given is not None:
+        return given
+    settings = session.settings()
+    own = {name: model for name, model in settings.models.items() if model.backend == BACKEND and model.path}
+    if own:
+        return Path(own.get(settings.default_model, next(iter(own.values()))).path)
+    if DEFAULT_CHECKPOINT.is_dir():
+        return DEFAULT_CHECKPOINT
+    hint = f'add [models.NAME] with backend = "{BACKEND}" to hub.toml, or name --checkpoint-path'
+    raise Failed("no_checkpoint", "there is no checkpoint of Fish Speech", hint)
+
+
+def _sample_path(output: Path | None, folder: Path | None, number: int, samples: int) -> Path:
+    if output is None:
+        return (folder or Path()) / f"codes_{number}.npy"
+    base = (folder / output.name) if folder else output
+    return base.with_suffix(".npy") if samples == 1 else base.with_name(f"{base.stem}_{number}.npy")
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Raises Failed if the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    except OSError as error:
+        raise Failed("not_written", f"{path} cannot be written: {error.strerror}") from None

@@ -128,7 +128,7 @@ class Session:
         for part in self._look[:3]:
             part.zero_()
         on_gpu = self._model.device.type == "cuda"
-        draws = _on_device(draws, self._model) if on_gpu else draws
+        numbers = _numbers(draws, self._model.device) if on_gpu else ()
         frame = self._first(prompt, draws, noise)
         yield frame[:, None].cpu()
         if ends_at_first and self._is_end(frame[:, None].cpu()):
@@ -138,7 +138,7 @@ class Session:
             count = min(block, limit - made)
             found = []
             for number in range(made, made + count):
-                frame = self._next(frame, prompt.shape[1] + number - 1, draws, noise)
+                frame = self._next(frame, prompt.shape[1] + number - 1, draws, numbers, noise)
                 self._remember(number - 1, frame)
                 found.append(frame)
             frames = torch.stack(found, 1).cpu()
@@ -158,14 +158,13 @@ class Session:
         return self._draw(self.read(prompt)[-1:], draws, self._look, penalised=False)
 
     @torch.inference_mode()
-    def _next(self, frame: Tensor, position: int, draws: Draws, noise: Noise) -> Tensor:
-        """The frame after `frame` (1 + C,), which stands at `position`."""
+    def _next(self, frame: Tensor, position: int, draws: Draws, numbers: tuple[Tensor, ...], noise: Noise) -> Tensor:
+        """The frame after `frame` (1 + C,), which stands at `position`. `numbers` are `draws` for a graph."""
         noise.fill(*self._look[3:])
         at = torch.tensor([position])
-        if self._model.device.type != "cuda":
+        if not numbers:
             return self._step(position + 1, frame, at, *self._look, draws=draws)
         seen = prefix_length(position + 1, self.room)
-        numbers = (draws.temperature, draws.top_p, draws.repetition_penalty, draws.top_k)
         found: Tensor = self._stepper(seen, frame, at, *self._look, *numbers)
         return found.clone()
 
@@ -231,14 +230,13 @@ class Session:
         return torch.cat(codes)
 
 
-def _on_device(draws: Draws, model: torch.nn.Module) -> Draws:
-    """`draws` as tensors, which a graph takes as inputs."""
-    device = next(model.parameters()).device
+def _numbers(draws: Draws, device: torch.device) -> tuple[Tensor, ...]:
+    """`draws` as tensors of no dimension, in the order of its fields."""
 
     def number(value: float | Tensor, kind: torch.dtype) -> Tensor:
         return torch.as_tensor(value, dtype=kind, device=device)
 
-    return Draws(
+    return (
         number(draws.temperature, torch.float32),
         number(draws.top_p, torch.float32),
         number(draws.repetition_penalty, torch.float32),

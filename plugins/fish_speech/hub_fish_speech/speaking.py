@@ -19,13 +19,15 @@ from torch import Tensor
 from hub.audio.join import Edges
 from hub.contract import AudioChunk, Stop
 from hub.contract.errors import InvalidRequest
-from hub_fish_speech.checkpoint import LanguageModel
-from hub_fish_speech.codec import Codec
 from hub_fish_speech.options import FishOptions
-from hub_fish_speech.prompt import Example, Past, Prompter
+from hub_fish_speech.prompt import Example, Past
 from hub_fish_speech.sampling import Draws
 from hub_fish_speech.session import Noise, Session
 from hub_fish_speech.text import Segment, spoken_seconds
+from hub_fish_speech.voiced import Voiced
+
+OPTIONS = FishOptions()
+"""What holds where a request says nothing."""
 
 FREE_SECONDS = 5.0
 """What any text may take beyond its own length before it is cut: a laugh, a pause, a slow start."""
@@ -37,16 +39,8 @@ HISTORY = 4096
 """Positions of earlier segments that S2 reads again at most, beside the first."""
 
 
-class Voiced(NamedTuple):
-    """A model that can speak: the language model, its prompts, and the codec."""
-
-    language: LanguageModel
-    prompter: Prompter
-    codec: Codec
-
-
 class Limits(NamedTuple):
-    """How long a segment may get: at most `frames` (0: no such limit), and `factor` times what its text may take (0)."""
+    """How long a segment may get: `frames`, and `factor` times what its text may take; 0 is no such limit."""
 
     frames: int
     factor: float
@@ -72,7 +66,7 @@ class Speaking:
         draws: Draws,
         noise: Noise,
         limits: Limits,
-        options: FishOptions,
+        options: FishOptions = OPTIONS,
     ) -> None:
         self._voiced = voiced
         self._session = session
@@ -109,39 +103,45 @@ class Speaking:
             if len(rest := edges.finish()):
                 yield AudioChunk.of(rest, rate, segment.span)
 
-    def example(self, text: str, stop: Stop) -> Example | None:
-        """Speak `text` to no one, and give it as an example of the voice. None if stopped, or if it came out empty."""
-        for _ in self._segment(Segment(text), stop):
-            pass
-        past = self._history[-1] if self._history else None
-        codes = self._voiced.prompter.kept(past.frames) if past else torch.zeros(0, 0)
-        return Example(text, codes) if codes.shape[1] else None
+    def codes(self, text: str, stop: Stop | None = None) -> Tensor:
+        """The codes (C, N) of one more segment, without their sound. As far as it came, if stopped."""
+        frames = [part for part, _ in self._run(text, stop)]
+        return torch.cat(frames, 1) if frames else torch.zeros(self._voiced.codec.codebooks, 0, dtype=torch.int64)
 
     def _segment(self, segment: Segment, stop: Stop) -> Iterator[npt.NDArray[np.float32]]:
         """The sound of one segment, (N,) at a time."""
-        language, prompter, codec = self._voiced
-        limit = self._limits.of(segment.text, codec.sample_rate / codec.frame)
-        prompt = self._prompt(segment.text, limit)
-        skipped, held = (1, 0) if language.variant.drops == "first" else (0, 1)
-        stream = codec.stream()
-        frames = prompt[:, :0]
-        heard = skipped
-        for block in self._session.frames(prompt, self._draws, self._noise, limit):
-            frames = torch.cat([frames, block], 1)
-            ready = frames.shape[1] - held
-            if stop.is_set():
-                return
-            if ready - heard >= self._chunk:
-                yield stream.feed(prompter.codes(frames[:, heard:ready])).numpy()
-                heard = ready
+        stream = self._voiced.codec.stream()
+        waiting: list[Tensor] = []
+        for codes, last in self._run(segment.text, stop):
+            waiting.append(codes)
+            if last or sum(part.shape[1] for part in waiting) >= self._chunk:
+                yield stream.feed(torch.cat(waiting, 1)).numpy()
+                waiting.clear()
                 self._chunk = min(2 * self._chunk, max(self._chunk, self._options.largest_chunk))
-        if frames.shape[1] - held > heard:
-            yield stream.feed(prompter.codes(frames[:, heard : frames.shape[1] - held])).numpy()
         yield stream.finish().numpy()
+
+    def _run(self, text: str, stop: Stop | None) -> Iterator[tuple[Tensor, bool]]:
+        """The codes of one segment that reach the codec, (C, n) at a time, and whether it ends with them (n may be 0).
+
+        If stopped, it ends without, and the segment is not remembered.
+        """
+        language, prompter, codec = self._voiced
+        limit = self._limits.of(text, codec.sample_rate / codec.frame)
+        prompt = self._prompt(text, limit)
+        frames = prompt[:, :0]
+        heard, held = (1, 0) if language.variant.drops == "first" else (0, 1)
+        for block in self._session.frames(prompt, self._draws, self._noise, limit):
+            if stop is not None and stop.is_set():
+                return
+            frames = torch.cat([frames, block], 1)
+            if (ready := frames.shape[1] - held) > heard:
+                yield prompter.codes(frames[:, heard:ready]), False
+                heard = ready
         if frames.shape[1] and frames[0, -1] != language.tokenizer.im_end:
             self._cut.append(len(self._history))
         self._frames += frames.shape[1]
-        self._history.append(Past(segment.text, frames))
+        self._history.append(Past(text, frames))
+        yield prompter.codes(frames[:, :0]), True
 
     def _prompt(self, text: str, limit: int) -> Tensor:
         """The prompt for `text`, with as much of the past as its variant reads and there is room for.

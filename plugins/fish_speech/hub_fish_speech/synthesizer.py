@@ -21,15 +21,14 @@ from hub.text.arriving import ArrivingSentences
 from hub.text.speakable import is_speakable
 from hub_fish_speech import CAPABILITIES
 from hub_fish_speech.cast import Voices, dialogue
-from hub_fish_speech.checkpoint import load_language_model
-from hub_fish_speech.codec import load_codec
 from hub_fish_speech.options import FishLoadOptions, FishOptions
-from hub_fish_speech.prompt import Example, Prompter
+from hub_fish_speech.prompt import Example
 from hub_fish_speech.references import pack
 from hub_fish_speech.sampling import Draws
 from hub_fish_speech.session import RequestNoise, Session
-from hub_fish_speech.speaking import Limits, Speaking, Voiced
+from hub_fish_speech.speaking import Limits, Speaking
 from hub_fish_speech.text import Segment, segments_of
+from hub_fish_speech.voiced import Voiced, load_voiced
 
 log = logging.getLogger("hub_fish_speech")
 
@@ -56,20 +55,19 @@ class FishSpeech:
             raise WorkerStartFailed("a fish_speech model needs a path: the folder of its checkpoint")
         if options.threads:
             torch.set_num_threads(options.threads)
-        device, dtype = _device(model.device), model.dtype
-        if dtype == "auto":
-            dtype = "bfloat16" if device.type == "cuda" else "float32"
-        folder = Path(model.path)
-        language = load_language_model(folder, device, getattr(torch, dtype), max_seq_len=options.max_seq_len)
-        codec = load_codec(Path(options.codec) if options.codec else folder, device)
-        if model.compile:
-            language.model.compile_layers()
-        prompter = Prompter(language.variant, language.tokenizer, language.config.codebooks)
-        self._voiced = Voiced(language, prompter, codec)
-        self._voices = Voices(codec)
-        self.concurrency = options.concurrency or (4 if device.type == "cuda" else 2)
-        self.capabilities = replace(CAPABILITIES, sample_rate=codec.sample_rate, dialogue=language.variant.dialogue)
-        log.info("%s on %s in %s", language.variant.title, device, dtype)
+        self._voiced = voiced = load_voiced(
+            Path(model.path),
+            device=model.device,
+            dtype=model.dtype,
+            codec=Path(options.codec) if options.codec else None,
+            max_seq_len=options.max_seq_len,
+            compiled=model.compile,
+        )
+        self._voices = Voices(voiced.codec)
+        variant, network = voiced.language.variant, voiced.language.model
+        self.concurrency = options.concurrency or (4 if network.device.type == "cuda" else 2)
+        self.capabilities = replace(CAPABILITIES, sample_rate=voiced.codec.sample_rate, dialogue=variant.dialogue)
+        log.info("%s on %s in %s", variant.title, network.device, str(network.dtype).removeprefix("torch."))
         if options.warm_up:
             request = ResolvedRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=4))
             for _ in self.speak(request, _Never()):
@@ -152,8 +150,8 @@ class FishSpeech:
                 return Speaking(voiced, session, examples, draws=draws, noise=noise, limits=limits, options=options)
 
             if options.seeded_voice and request.seed is not None and not references:
-                made_up = speaking([], request.seed).example(MADE_UP, stop)
-                references = [made_up] if made_up else []
+                codes = speaking([], request.seed).codes(MADE_UP, stop)
+                references = [Example(MADE_UP, codes)] if codes.shape[1] else []
             utterance = speaking(references, request.seed)
             yield from utterance.speak(segments, stop)
             yield Done(utterance.report)
@@ -199,11 +197,3 @@ def _convert(given: dict[str, Any], kind: type[Options], what: str) -> Options:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{what} of the fish_speech backend: {error}") from error
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise WorkerStartFailed(f"this machine has no GPU that torch can use: device {name!r} cannot be had")
-    return torch.device(name)

@@ -8,12 +8,15 @@ from hub.contract.backend import (
     BackendSpec,
     Capabilities,
     Checkpoint,
+    Codec,
+    Converter,
     Live,
     Mixer,
     ModelConfig,
     Stop,
     Synthesizer,
 )
+from hub.contract.conversion import ConversionRequest, ResolvedConversion
 from hub.contract.event import AudioChunk, Done, Fault, Mark, Span, SpeechEvent
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.scene import Scene
@@ -28,6 +31,7 @@ from hub.contract.speech import (
     VoicePart,
 )
 from hub.contract.task import Task, TaskProgress, TaskState
+from hub.contract.tokens import Tokens
 from hub.contract.voice import Recording, StoredVoice, Voice, VoiceDraft
 
 __all__ = [
@@ -38,6 +42,9 @@ __all__ = [
     "Capabilities",
     "CastVoice",
     "Checkpoint",
+    "Codec",
+    "ConversionRequest",
+    "Converter",
     "Done",
     "Fault",
     "Live",
@@ -47,6 +54,7 @@ __all__ = [
     "Observer",
     "Recording",
     "Reference",
+    "ResolvedConversion",
     "ResolvedRequest",
     "Sampling",
     "Scene",
@@ -60,6 +68,7 @@ __all__ = [
     "Task",
     "TaskProgress",
     "TaskState",
+    "Tokens",
     "Turn",
     "Voice",
     "VoiceDraft",

@@ -7,8 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.event import AudioChunk, Mark
 from hub.contract.speech import SpeechRequest, VoicePart
+from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
 
 CONTRACT = 1
@@ -21,7 +23,8 @@ class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
     A request that needs what is not declared here is refused with `unsupported_capability`.
     `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz. What a model wants of
     reference recordings: `needs_transcript`, and the seconds between `min_reference` and `max_reference` (0: any).
-    `phonemes`: it reads /phonemes/ in the text; `mixing`: it can blend voices.
+    `phonemes`: it reads /phonemes/ in the text; `mixing`: it can blend voices (`Mixer`); `codec` and `conversion`: its
+    synthesizer is a `Codec`, a `Converter`.
     """
 
     sample_rate: int = 0
@@ -133,6 +136,35 @@ class Mixer(Protocol):
 
     def mix_voices(self, parts: list[VoicePart]) -> bytes:
         """The state of the blended voice, as `make_voice` would have made it; `speak` gets it without references."""
+        ...
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Optional, with `Capabilities.codec`: audio to tokens and back, without speaking.
+
+    Each call takes a place as `speak` does, in a thread of its own, and cannot be stopped half-way.
+    """
+
+    def encode(self, audio: bytes) -> Tokens:
+        """The tokens of a recording: mono 32-bit float WAV at its own sample rate, decoded and checked by the hub."""
+        ...
+
+    def decode(self, tokens: Tokens) -> AudioChunk:
+        """The audio of tokens. Raise InvalidRequest for a number of codebooks or an id that the codec does not have."""
+        ...
+
+
+@runtime_checkable
+class Converter(Protocol):
+    """Optional, with `Capabilities.conversion`: a recording, said again by another voice."""
+
+    def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Like `speak`: yield audio as soon as it exists; look at `stop` between steps.
+
+        There is a preset's id in `request.voice`, or there are `request.references` or a `request.prepared`. The
+        references need no transcript here, whatever `needs_transcript` says of speaking.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from hub.contract.backend import Capabilities
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.speech import SpeechRequest
 from hub.contract.voice import Voice
 from hub.engine.stream import EventStream
@@ -67,8 +68,16 @@ class Engine(Protocol):
         """
         ...
 
+    def convert(self, request: ResolvedConversion, request_id: str = "") -> EventStream:
+        """Begin a stream of `Converter.convert`; otherwise as `speak`."""
+        ...
+
     async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the synthesizer other than `speak` (`voices`, `make_voice`); raises its HubError."""
+        """Call a method of the synthesizer that is no stream (`voices`, `make_voice`, `encode`, ...).
+
+        Raises its HubError. The answer comes as builtins, to be converted with msgspec. A call that is given up goes
+        on in the worker.
+        """
         ...
 
     async def stop(self) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hub.contract.backend import CONTRACT, Capabilities, ModelConfig, Synthesizer
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import BackendUnavailable
 from hub.contract.event import AudioChunk, Done, Fault, Mark
 from hub.contract.speech import SpeechRequest
@@ -64,6 +65,15 @@ class InlineEngine:
 
     def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream in a thread of the pool."""
+        return self._begin(request, request_id, live=live)
+
+    def convert(self, request: ResolvedConversion, request_id: str = "") -> EventStream:
+        """The same for `Converter.convert`."""
+        return self._begin(request, request_id)
+
+    def _begin(
+        self, request: SpeechRequest | ResolvedConversion, request_id: str, *, live: bool = False
+    ) -> EventStream:
         if self._pool is None:
             raise BackendUnavailable(f"model {self._config.name!r} is not loaded")
         loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from hub.contract.backend import CONTRACT, Capabilities, ModelConfig
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import (
     BackendCrashed,
     BackendUnavailable,
@@ -270,13 +271,20 @@ class ProcessEngine:
 
     def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream; raises BackendUnavailable if the engine is not started."""
+        return self._begin(wire.Start(next(self._ids), wire.raw(request), request_id, live))
+
+    def convert(self, request: ResolvedConversion, request_id: str = "") -> EventStream:
+        """Begin a stream; raises BackendUnavailable if the engine is not started."""
+        return self._begin(wire.Start(next(self._ids), wire.raw(request), request_id, convert=True))
+
+    def _begin(self, start: wire.Start) -> EventStream:
         child = self._up()
-        stream_id = next(self._ids)
-        data = wire.frame(wire.Start(stream_id, wire.raw(request), request_id, live))
+        stream_id = start.id
+        data = wire.frame(start)
         stream = EventStream(
             grant=lambda seconds: self._tell(child, wire.Credit(stream_id, seconds)),
             cancel=lambda: self._cancel(child, stream_id),
-            feed=(lambda piece: self._tell(child, wire.Text(stream_id, piece))) if live else None,
+            feed=(lambda piece: self._tell(child, wire.Text(stream_id, piece))) if start.live else None,
             ahead=self._settings.buffer_seconds,
         )
         self._streams[stream_id] = stream

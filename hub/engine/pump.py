@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import BackendFailed, Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Fault, Mark
 from hub.contract.speech import SpeechRequest
@@ -67,12 +68,12 @@ class Running:
 
 def pump(
     synthesizer: Any,
-    request: SpeechRequest,
+    request: SpeechRequest | ResolvedConversion,
     running: Running,
     emit: Callable[[AudioChunk | Mark], None],
     request_id: str = "",
 ) -> Done | Fault:
-    """Speak `request`, `emit` each event, and return the ending. Raises nothing.
+    """Speak or convert `request`, `emit` each event, and return the ending. Raises nothing.
 
     The synthesizer is asked for nothing more once `running` is stopped, even if it does not look itself.
     """
@@ -81,7 +82,9 @@ def pump(
         return cancelled
     report: dict[str, Any] = {}
     try:
-        if running.live:
+        if isinstance(request, ResolvedConversion):
+            events = synthesizer.convert(request, running)
+        elif running.live:
             events = synthesizer.speak_live(request, running.pieces(), running)
         else:
             events = synthesizer.speak(request, running)
@@ -93,7 +96,7 @@ def pump(
                     report = event.report
                     continue
                 elif not isinstance(event, Mark):
-                    raise TypeError(f"speak yielded {type(event).__name__}, not AudioChunk or Mark")
+                    raise TypeError(f"the synthesizer yielded {type(event).__name__}, not AudioChunk or Mark")
                 if running.is_set():
                     return cancelled
                 emit(event)

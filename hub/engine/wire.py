@@ -36,12 +36,16 @@ class Load(Struct, tag="load", omit_defaults=True):
 
 
 class Start(Struct, tag="start", omit_defaults=True):
-    """Begin a stream. `request` is a ResolvedRequest; `live`: its text comes in Text frames."""
+    """Begin a stream. `request` is a ResolvedRequest; `live`: its text comes in Text frames.
+
+    `convert`: the request is a ResolvedConversion.
+    """
 
     id: int
     request: msgspec.Raw
     request_id: str = ""
     live: bool = False
+    convert: bool = False
 
 
 class Text(Struct, tag="text", omit_defaults=True):

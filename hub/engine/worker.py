@@ -24,9 +24,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from hub.contract.backend import CONTRACT, Capabilities
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import HubError, InvalidRequest, WorkerStartFailed
 from hub.contract.event import AudioChunk, Done, Fault, Mark
 from hub.contract.speech import ResolvedRequest, VoicePart
+from hub.contract.tokens import Tokens
 from hub.contract.voice import VoiceDraft
 from hub.engine import wire
 from hub.engine.pump import Running, fault_of, pump
@@ -34,10 +36,17 @@ from hub.engine.pump import Running, fault_of, pump
 CLOSE_TIMEOUT = 5.0
 """Seconds that a synthesizer's `close` may take before the process ends without it."""
 
-CALLABLE: dict[str, tuple[Any, ...]] = {"voices": (), "make_voice": (VoiceDraft,), "mix_voices": (list[VoicePart],)}
+CALLABLE: dict[str, tuple[Any, ...]] = {
+    "voices": (),
+    "make_voice": (VoiceDraft,),
+    "mix_voices": (list[VoicePart],),
+    "encode": (bytes,),
+    "decode": (Tokens,),
+}
 """The methods that a Call may name, with their argument types."""
 
 _request_decoder = msgspec.msgpack.Decoder(ResolvedRequest)
+_conversion_decoder = msgspec.msgpack.Decoder(ResolvedConversion)
 
 
 class Worker:
@@ -143,7 +152,8 @@ class Worker:
 
         ending: Done | Fault
         try:
-            request = _request_decoder.decode(start.request)
+            decoder = _conversion_decoder if start.convert else _request_decoder
+            request: ResolvedRequest | ResolvedConversion = decoder.decode(start.request)
         except msgspec.MsgspecError as error:
             ending = InvalidRequest(f"the model's worker cannot read this request: {error}").to_fault()
         else:

@@ -26,9 +26,11 @@ import numpy.typing as npt
 from msgspec import Meta, Struct
 
 from hub.contract.backend import BackendSpec, Capabilities, ModelConfig, Stop
-from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice
+from hub.contract.conversion import ResolvedConversion
+from hub.contract.errors import EmptyText, InvalidAudio, InvalidRequest, UnknownVoice
 from hub.contract.event import AudioChunk, Mark, Span
 from hub.contract.speech import Reference, SpeechRequest, VoicePart
+from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
 from hub.plugin.spec import hookimpl
 
@@ -82,6 +84,9 @@ class ToneLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     dialogue: Annotated[bool, Meta(description="play all turns of a dialogue at once")] = False
     phonemes: Annotated[bool, Meta(description="play /phonemes/, as any other text")] = False
     mixing: Annotated[bool, Meta(description="blend voices: the pitch between theirs")] = False
+    codec: Annotated[bool, Meta(description="tokens are the two bytes of each 16-bit sample")] = False
+    codec_seconds: Annotated[float, Meta(ge=0, description="simulated work for each call of the codec")] = 0.0
+    conversion: Annotated[bool, Meta(description="play the text of a tone again, as another voice")] = False
 
 
 class Tone:
@@ -109,7 +114,10 @@ class Tone:
             dialogue=options.dialogue,
             phonemes=options.phonemes,
             mixing=options.mixing,
+            codec=options.codec,
+            conversion=options.conversion,
         )
+        self._codec_seconds = options.codec_seconds
         _symbols(SYMBOL)
 
     def voices(self) -> list[Voice]:
@@ -156,6 +164,33 @@ class Tone:
         options = _convert(request.options, ToneOptions)
         return self._play(request, options, _live_score(pieces, request.speed, options.chunk_ms), [], stop)
 
+    def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Read the text out of the recording, and play it as the other voice."""
+        options = _convert(request.options, ToneOptions)
+        try:
+            text = decode(*_wav(request.audio))
+        except ValueError as error:
+            raise InvalidAudio(f"the recording is no tone: {error}") from None
+        return self._play(request, options, _score(text, request.speed, options.chunk_ms), [], stop)
+
+    def encode(self, audio: bytes) -> Tokens:
+        """Row 0 is the high byte and row 1 the low byte of each 16-bit sample, at SAMPLE_RATE; a frame is a sample."""
+        time.sleep(self._codec_seconds)
+        samples, rate = _wav(audio)
+        if rate != SAMPLE_RATE:
+            places = np.arange(round(len(samples) * SAMPLE_RATE / rate)) * rate / SAMPLE_RATE
+            samples = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+        words = np.round(samples.clip(-1, 1) * 32767).astype(np.int32) + 32768
+        return Tokens.of(np.stack([words >> 8, words & 255]))
+
+    def decode(self, tokens: Tokens) -> AudioChunk:
+        """The samples again."""
+        time.sleep(self._codec_seconds)
+        ids = np.frombuffer(tokens.ids, "<i4").reshape(tokens.codebooks, -1)
+        if len(ids) != 2 or ids.min(initial=0) < 0 or ids.max(initial=0) > 255:
+            raise InvalidRequest("the tone backend has 2 codebooks of 256 tokens")
+        return AudioChunk.of(((ids[0] * 256 + ids[1] - 32768) / 32767).astype(np.float32), SAMPLE_RATE)
+
     def _speak_turns(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
         """Each turn as its voice of the cast plays it, with no gap between them."""
         cast = getattr(request, "cast", {})
@@ -178,7 +213,7 @@ class Tone:
 
     def _play(
         self,
-        request: SpeechRequest,
+        request: SpeechRequest | ResolvedConversion,
         options: ToneOptions,
         score: Iterator[tuple[Wave, Span | None]],
         marks: list[Mark],
@@ -250,7 +285,7 @@ def _convert(options: dict[str, Any], kind: type[_Options]) -> _Options:
         raise InvalidRequest(f"options of the tone backend: {error}") from error
 
 
-def _pitch(request: SpeechRequest) -> int:
+def _pitch(request: SpeechRequest | ResolvedConversion) -> int:
     if request.references:
         return _cloned_pitch(request.references)
     if prepared := getattr(request, "prepared", None):  # a mixture
@@ -263,17 +298,22 @@ def _pitch(request: SpeechRequest) -> int:
 
 def _cloned_pitch(references: tuple[Reference, ...]) -> int:
     """A pitch that follows from how long (in tenths of a second) and how loud (in dB) the references are together."""
-    import soundfile
-
     place = 0
     for reference in references:
-        with soundfile.SoundFile(io.BytesIO(reference.audio)) as file:
-            if (file.format, file.subtype, file.channels) != ("WAV", "FLOAT", 1):
-                raise RuntimeError(f"a reference came as {file.format} {file.subtype}, {file.channels} channels")
-            samples = file.read(dtype="float32")
-            loudness = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
-            place += round(10 * len(samples) / file.samplerate) + round(20 * math.log10(max(loudness, 1e-5)))
+        samples, rate = _wav(reference.audio)
+        loudness = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+        place += round(10 * len(samples) / rate) + round(20 * math.log10(max(loudness, 1e-5)))
     return CLONED_PITCHES[place % len(CLONED_PITCHES)]
+
+
+def _wav(audio: bytes) -> tuple[Wave, int]:
+    """Samples and rate of a recording as the hub must have made it: mono 32-bit float WAV."""
+    import soundfile
+
+    with soundfile.SoundFile(io.BytesIO(audio)) as file:
+        if (file.format, file.subtype, file.channels) != ("WAV", "FLOAT", 1):
+            raise RuntimeError(f"a recording came as {file.format} {file.subtype}, {file.channels} channels")
+        return file.read(dtype="float32"), file.samplerate
 
 
 def _symbol_length(speed: float) -> int:

@@ -159,7 +159,7 @@ def test_a_recording_gives_a_pitch_by_its_length_and_loudness(synthesizer):
 def test_references_must_come_as_the_contract_says(synthesizer, shape):
     subtype = "PCM_16" if len(shape) == 1 else "FLOAT"
     reference = Reference(audio=wav(np.zeros(shape, np.float32), subtype=subtype))
-    with pytest.raises(RuntimeError, match="a reference came as WAV"):
+    with pytest.raises(RuntimeError, match="a recording came as WAV"):
         play(synthesizer, "x", references=(reference,))
 
 

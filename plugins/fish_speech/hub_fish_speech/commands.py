@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,7 +57,7 @@ def encode(session: Session, recording: Path, output: Path, checkpoint_path: Pat
 
     audio = to_wav_f32(decode_audio(recording.read_bytes()))
     codes = encode_recording(_checkpoint(session, checkpoint_path), audio, device)
-    _write(output.with_suffix(".npy"), lambda path: np.save(path, codes))
+    _write(output.with_suffix(".npy"), partial(np.save, arr=codes))
     click.echo(f"{output.with_suffix('.npy')}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
 
 
@@ -129,7 +130,7 @@ def semantic(
     )
     for number, codes in enumerate(made):
         path = _sample_path(output, output_dir, number, num_samples)
-        _write(path, lambda path, codes=codes: np.save(path, codes))
+        _write(path, partial(np.save, arr=codes))
         click.echo(f"{path}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
 
 

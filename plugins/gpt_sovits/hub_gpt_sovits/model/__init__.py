@@ -1,0 +1,1 @@
+"""The networks of GPT-SoVITS. Worker side only."""

@@ -1,0 +1,144 @@
+"""S1: phones, text features and the tokens of a reference -> semantic tokens, autoregressively.
+
+A post-norm transformer over [text ; tokens]: text sees all text, tokens see all text and the tokens before them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hub.nn.weights import load_strict
+from hub_gpt_sovits.checkpoint import S1File
+
+EPS = 1e-5
+
+
+class Attention(nn.Module):
+    """Weights of one self-attention, named as torch's own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
+        self.out_proj = nn.Linear(width, width)
+
+
+class Layer(nn.Module):
+    """x = LN1(x + attention(x)); x = LN2(x + W2 relu(W1 x))."""
+
+    def __init__(self, width: int, inner: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.self_attn = Attention(width)
+        self.linear1 = nn.Linear(width, inner)
+        self.linear2 = nn.Linear(inner, width)
+        self.norm1 = nn.LayerNorm(width, eps=EPS)
+        self.norm2 = nn.LayerNorm(width, eps=EPS)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> query, key, value, each (B, H, T, D)."""
+        joined = F.linear(x, self.self_attn.in_proj_weight, self.self_attn.in_proj_bias)
+        query, key, value = joined.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
+        """The rest of the layer, from what the attention gave (B, H, T, D)."""
+        made = self.self_attn.out_proj(attended.transpose(1, 2).flatten(2))
+        x = self.norm1(x + F.dropout(made, drop, self.training))
+        made = self.linear2(F.dropout(self.linear1(x).relu(), drop, self.training))
+        return self.norm2(x + F.dropout(made, drop, self.training))
+
+
+class _Embedding(nn.Module):
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(count, width)
+
+
+class _Position(nn.Module):
+    """Interleaved sines and cosines (base 10000), scaled by one learnt number."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.alpha = nn.Parameter(torch.ones(1))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """(...,) -> (..., C)."""
+        rates = torch.exp(
+            torch.arange(0, self.width, 2, device=positions.device).float() * -(math.log(10000.0) / self.width)
+        )
+        angles = positions.float().unsqueeze(-1) * rates
+        table = torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+        return self.alpha * table.to(self.alpha.dtype)
+
+
+class SemanticModel(nn.Module):
+    """The network; names as in the files, `model.` removed. Decoding is in `model.decoding`."""
+
+    def __init__(self, file: S1File) -> None:
+        super().__init__()
+        config, weights = file.config["model"], file.weights
+        symbols, width = weights["ar_text_embedding.word_embeddings.weight"].shape
+        vocabulary = weights["ar_predict_layer.weight"].shape[0]
+        inner = weights["h.layers.0.linear1.weight"].shape[0]
+        depth = len({name.split(".")[2] for name in weights if name.startswith("h.layers.")})
+        self.heads, self.width, self.end, self.symbols = int(config["head"]), width, int(config["EOS"]), symbols
+        self.max_seconds = float(file.config.get("data", {}).get("max_sec", 54))
+        self.bert_width = weights["bert_proj.weight"].shape[1]
+        self.bert_proj = nn.Linear(self.bert_width, width)
+        self.ar_text_embedding = _Embedding(symbols, width)
+        self.ar_text_position = _Position(width)
+        self.ar_audio_embedding = _Embedding(vocabulary, width)
+        self.ar_audio_position = _Position(width)
+        self.h = nn.ModuleDict({"layers": nn.ModuleList(Layer(width, inner, self.heads) for _ in range(depth))})
+        self.ar_predict_layer = nn.Linear(width, vocabulary, bias=False)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer's layers."""
+        return self.h["layers"]  # type: ignore[return-value]
+
+    def embed_text(self, phones: Tensor, bert: Tensor) -> Tensor:
+        """Phones (B, N), features (B, D, N) -> (B, N, C)."""
+        x = self.ar_text_embedding.word_embeddings(phones) + self.bert_proj(bert.transpose(1, 2))
+        return x + self.ar_text_position(torch.arange(phones.shape[1], device=phones.device))
+
+    def embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Tokens (B, P) at `positions`, which broadcast to them -> (B, P, C)."""
+        return self.ar_audio_embedding.word_embeddings(tokens) + self.ar_audio_position(positions)
+
+    def forward(self, x: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
+        """Embedded sequence (B, T, C), mask (B or 1, 1, T, T), True where a key is seen -> logits (B, T, vocabulary)."""
+        for layer in self.layers:
+            query, key, value = layer.project(x)
+            attended = F.scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, dropout_p=drop if self.training else 0.0
+            )
+            x = layer.finish(x, attended, drop)
+        return self.ar_predict_layer(x)
+
+    def mute_scores(self, token: int) -> Tensor:
+        """How much each token sounds like `token`, a pause: cosine similarity of embeddings, (vocabulary,)."""
+        table = self.ar_audio_embedding.word_embeddings.weight.float()
+        return F.cosine_similarity(table[token][None], table, dim=-1)
+
+
+def prompt_mask(text: int, tokens: int, device: torch.device | str | None = None) -> Tensor:
+    """(T, T) for [text ; tokens], True where a key (column) is seen."""
+    mask = torch.ones(text + tokens, text + tokens, dtype=torch.bool, device=device).tril()
+    mask[:text, :text] = True
+    return mask
+
+
+def build_semantic(file: S1File) -> SemanticModel:
+    """The network of an S1 file, in eval mode. Raises CheckpointError."""
+    with torch.device("meta"):
+        model = SemanticModel(file)
+    model = model.to_empty(device="cpu")
+    load_strict(model, file.weights, file.name)
+    return model.eval()

@@ -55,6 +55,12 @@ def test_wrappers_prefixes_and_old_buffers_change_nothing(built, tmp_path):
     assert torch.equal(spoken(built.write(tmp_path / "buffers", built.state | buffers)), expected)
 
 
+def test_a_file_of_weights_is_known_by_its_content_whatever_its_name(built, tmp_path):
+    expected = spoken(built.write(tmp_path))
+    (tmp_path / built.weights).rename(tmp_path / "other.pth")
+    assert torch.equal(spoken(tmp_path / "other.pth"), expected)
+
+
 def test_half_precision_weights_run_in_float32(built, tmp_path):
     halves = {key: value.half() for key, value in built.state.items()}
     made = spoken(built.write(tmp_path, halves))

@@ -96,7 +96,10 @@ class CodecStream:
         return torch.zeros(0)
 
 
-def load_codec(folder: Path, device: torch.device | str) -> Codec:
-    """The codec of a checkpoint folder, ready to run. Raises CheckpointError, which names file and key."""
+def load_codec(path: Path, device: torch.device | str) -> Codec:
+    """The codec of a checkpoint folder, or of its file of weights, ready to run.
+
+    Raises CheckpointError, which names file and key.
+    """
     device = torch.device(device)
-    return Codec(load_network(folder, device), device)
+    return Codec(load_network(path, device), device)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from hub_fish_speech.codec.dac import Dac
 from hub_fish_speech.codec.firefly import Firefly
 from hub_fish_speech.codec.layers import State, prepare
 
-NetworkT = TypeVar("NetworkT", Dac, Firefly)
 DAC_WEIGHTS = "codec.pth"
 FIREFLY_WEIGHTS = "firefly*.pth"
 _USELESS = ("freqs_cis", "causal_mask")
@@ -55,28 +53,37 @@ class Network(Protocol):
         ...
 
 
-def load_network(folder: Path, device: torch.device) -> Dac | Firefly:
-    """The codec that a checkpoint folder has, float32, ready to run. Raises CheckpointError."""
-    if (weights := folder / DAC_WEIGHTS).is_file():
-        sizes = read_sizes(folder / "modded_dac_vq.yaml", DacSizes)
-        return _loaded(lambda: Dac(sizes), weights, device)
-    if found := sorted(folder.glob(FIREFLY_WEIGHTS)):
-        firefly_sizes = read_sizes(folder / "firefly_gan_vq.yaml", FireflySizes)
-        return _loaded(lambda: Firefly(firefly_sizes), found[0], device)
-    raise CheckpointError(
-        f"the checkpoint folder has no codec: neither {DAC_WEIGHTS} (S1, S2) nor {FIREFLY_WEIGHTS} (1.4, 1.5)",
-        file=DAC_WEIGHTS,
-    )
+def load_network(path: Path, device: torch.device) -> Dac | Firefly:
+    """The codec in a checkpoint folder, or of a file of weights, float32, ready to run. Raises CheckpointError.
 
-
-def _loaded(make: Callable[[], NetworkT], weights: Path, device: torch.device) -> NetworkT:
+    Which of the two it is, the names of its weights tell.
+    """
+    weights = path if path.is_file() else _find(path)
     state = load_state(weights)
     if any(key.startswith("generator.") for key in state):  # a training checkpoint, with its discriminators
         state = without_prefix(state, "generator.")
-    state = {key: value.float() for key, value in state.items() if not key.endswith(_USELESS)}
-    with torch.device("meta"):
-        network = make()
-    load_strict(network, fold_weight_norm(state), weights.name)
+    state = fold_weight_norm({key: value.float() for key, value in state.items() if not key.endswith(_USELESS)})
+    network: Dac | Firefly
+    if any(key.startswith("backbone.") for key in state):
+        firefly = read_sizes(weights.parent / "firefly_gan_vq.yaml", FireflySizes)
+        with torch.device("meta"):
+            network = Firefly(firefly)
+    else:
+        dac = read_sizes(weights.parent / "modded_dac_vq.yaml", DacSizes)
+        with torch.device("meta"):
+            network = Dac(dac)
+    load_strict(network, state, weights.name)
     network.eval().requires_grad_(False).to(device)
     prepare(network)
     return network
+
+
+def _find(folder: Path) -> Path:
+    """The codec's weights among the files of a release."""
+    for pattern in (DAC_WEIGHTS, FIREFLY_WEIGHTS):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+    raise CheckpointError(
+        f"the checkpoint has no codec: neither {DAC_WEIGHTS} (S1, S2) nor {FIREFLY_WEIGHTS} (1.4, 1.5)",
+        file=DAC_WEIGHTS,
+    )

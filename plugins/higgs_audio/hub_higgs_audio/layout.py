@@ -30,28 +30,31 @@ class Part(NamedTuple):
     config: dict[str, Any]
 
 
-class Parts(NamedTuple):
-    """The two parts of a checkpoint."""
+def find_language(path: str) -> Part:
+    """The language model at `path` or right below it.
 
-    language: Part
-    codec: Part
-
-
-def find_parts(path: str, codec: str = "") -> Parts:
-    """The language model at `path` or right below it, and the codec at `codec`, or at, below or beside `path`.
-
-    Raises CheckpointRefused: nothing there, a part missing, several candidates, or another model (Higgs Audio v3).
+    Raises CheckpointRefused: nothing there, several candidates, or another model (Higgs Audio v3).
     """
+    return _the_one("language model", [part for part in _parts(_near(path)) if is_language(part.config)])
+
+
+def find_codec(path: str, codec: str = "") -> Part:
+    """The codec: in the folder `codec` if one is named, else at `path`, right below it, or beside it.
+
+    Raises CheckpointRefused: nothing there, or several candidates.
+    """
+    places = [Path(codec).expanduser()] if codec else _near(path)
+    found = [part for part in _parts(places) if is_codec(part.config)]
+    if not found and not codec:
+        found = [part for part in _parts(_below(Path(path).expanduser().resolve().parent)) if is_codec(part.config)]
+    return _the_one("codec", found)
+
+
+def _near(path: str) -> list[Path]:
     root = Path(path).expanduser()
     if not path or not root.is_dir():
         raise CheckpointRefused(f"there is no folder with a Higgs Audio v2 checkpoint at `path`; {HOW}")
-    near = [root, *_below(root)]
-    language = _the_one("language model", [part for part in _parts(near) if is_language(part.config)])
-    places = [Path(codec).expanduser()] if codec else near
-    found = [part for part in _parts(places) if is_codec(part.config)]
-    if not found and not codec:
-        found = [part for part in _parts(_below(root.parent)) if is_codec(part.config)]
-    return Parts(language, _the_one("codec", found))
+    return [root, *_below(root)]
 
 
 def is_language(config: dict[str, Any]) -> bool:

@@ -174,7 +174,8 @@ class Speech:
 
     def _audio(self, packet: Packet) -> AudioChunk:
         span = next(span for frame, span in reversed(self._spans) if frame <= packet.frame)
-        return AudioChunk.of(packet.wave.numpy(), self._codec.sample_rate, span)
+        wave = packet.wave.clamp(-1, 1)  # the decoder knows no bounds
+        return AudioChunk.of(wave.numpy(), self._codec.sample_rate, span)
 
     def _tell(self, what: str, number: int, **detail: Any) -> None:
         self.report.setdefault(what, []).append({"chunk": number, **detail})

@@ -23,7 +23,7 @@ from hub.text.speakable import is_speakable
 from hub_higgs_audio import CAPABILITIES
 from hub_higgs_audio.checkpoint import load_codec, load_language, load_tokens
 from hub_higgs_audio.chunking import Chunk, chunks_of
-from hub_higgs_audio.layout import find_parts
+from hub_higgs_audio.layout import find_codec, find_language
 from hub_higgs_audio.model.codec import Codec
 from hub_higgs_audio.model.generate import make_step
 from hub_higgs_audio.model.language import LanguageModel
@@ -59,14 +59,14 @@ class HiggsSynthesizer:
         options = self._load_options
         device = device_of(model.device)
         dtype = type_of(model.dtype, device)
-        parts = find_parts(model.path, options.codec)
-        language = load_language(parts.language, device, dtype)
+        part, codec_part = find_language(model.path), find_codec(model.path, options.codec)
+        language = load_language(part, device, dtype)
         codec_at = device_of(options.codec_device) if options.codec_device else codec_device(device)
-        self._codec = load_codec(parts.codec, codec_at)
+        self._codec = load_codec(codec_part, codec_at)
         check_match(language, self._codec)
         self._engine = Engine(
             language,
-            load_tokens(parts.language),
+            load_tokens(part),
             Slots(language, make_step, keep=options.streams, compiled=model.compile),
             min(options.max_positions, language.sizes.max_positions),
         )

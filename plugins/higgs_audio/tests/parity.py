@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from hub_higgs_audio.checkpoint import load_codec, load_language, load_tokens
 from hub_higgs_audio.chunking import speaker_chunks, word_chunks
-from hub_higgs_audio.layout import find_parts
+from hub_higgs_audio.layout import find_codec, find_language
 from hub_higgs_audio.model.codec import Codec
 from hub_higgs_audio.model.delay import apply_delay, revert_delay
 from hub_higgs_audio.model.generate import AudioColumn, Generation, Limits, expanded, make_step, prefill
@@ -38,11 +39,19 @@ CPU = torch.device("cpu")
 
 @dataclass
 class Loaded:
-    """A checkpoint's parts."""
+    """A checkpoint's parts. The codec is loaded by the first stage that needs it: a case may come without one."""
 
+    path: Path
     language: LanguageModel
     tokens: Tokens
-    codec: Codec
+
+    @cached_property
+    def codec(self) -> Codec:
+        return load_codec(find_codec(str(self.path)), CPU)
+
+    @property
+    def codebook_size(self) -> int:
+        return self.language.sizes.codebook_size
 
     @property
     def prompts(self) -> PromptBuilder:
@@ -55,10 +64,8 @@ class Loaded:
 
 def load(checkpoint: Path, case: dict[str, Any]) -> Loaded:
     """The checkpoint as `ttshub` would load it, in float32 on the CPU."""
-    parts = find_parts(str(checkpoint))
-    return Loaded(
-        load_language(parts.language, CPU, torch.float32), load_tokens(parts.language), load_codec(parts.codec, CPU)
-    )
+    part = find_language(str(checkpoint))
+    return Loaded(checkpoint, load_language(part, CPU, torch.float32), load_tokens(part))
 
 
 def tensors(inputs: Arrays) -> dict[str, Tensor]:
@@ -184,7 +191,7 @@ def delay_eos(model: Loaded, scalars: dict, inputs: Arrays) -> Arrays:
         frames = torch.stack(columns, 1)
         made[f"out_frames_{number}"] = frames[:, 1:].numpy()
         made[f"out_text_ids_{number}"] = np.array(said)
-        made[f"out_codes_{number}"] = revert_delay(frames, model.codec.codebook_size).numpy()
+        made[f"out_codes_{number}"] = revert_delay(frames, model.codebook_size).numpy()
     return made
 
 
@@ -327,7 +334,7 @@ def generation(model: Loaded, scalars: dict, inputs: Arrays) -> Arrays:
     return {
         "out_text_ids": np.array(text),
         "out_audio_ids": columns.numpy(),
-        "out_codes": revert_delay(columns, model.codec.codebook_size).numpy(),
+        "out_codes": revert_delay(columns, model.codebook_size).numpy(),
         "out_step_logits": torch.stack(logits[:6]).numpy(),
     }
 
@@ -361,7 +368,7 @@ def codes_said(model: Loaded, told: Story, text: str, limit: int) -> Tensor:
         if bool((event.ids == model.language.sizes.bos).all()):
             parts.append([])
         parts[-1].append(event.ids)
-    reverted = [revert_delay(torch.stack(part, 1), model.codec.codebook_size) for part in parts]
+    reverted = [revert_delay(torch.stack(part, 1), model.codebook_size) for part in parts]
     return torch.cat(reverted, 1)
 
 

@@ -53,10 +53,10 @@ def encode(session: Session, recording: Path, output: Path, checkpoint_path: Pat
 
     from hub.audio.decode import decode as decode_audio
     from hub.audio.decode import to_wav_f32
-    from hub_fish_speech.steps import encode_recording
+    from hub_fish_speech.offline import Sound
 
     audio = to_wav_f32(decode_audio(recording.read_bytes()))
-    codes = encode_recording(_checkpoint(session, checkpoint_path), audio, device)
+    codes = Sound(_checkpoint(session, checkpoint_path), device).encode(audio)
     _write(output.with_suffix(".npy"), partial(np.save, arr=codes))
     click.echo(f"{output.with_suffix('.npy')}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
 
@@ -104,31 +104,26 @@ def semantic(
     """Make codes of a text, said like the prompts."""
     import numpy as np
 
-    from hub.contract.speech import Sampling
-    from hub_fish_speech.steps import generate_codes, read_codes
+    from hub_fish_speech.offline import Semantics, read_codes
 
     if len(prompt_text) != len(prompt_tokens):
         raise click.UsageError(
             f"there are {len(prompt_text)} --prompt-text and {len(prompt_tokens)} --prompt-tokens: give as many"
         )
-    made = generate_codes(
-        _checkpoint(session, checkpoint_path),
-        text,
-        [(said, read_codes(path)) for said, path in zip(prompt_text, prompt_tokens, strict=True)],
-        sampling=Sampling(
+    prompts = [(said, read_codes(path)) for said, path in zip(prompt_text, prompt_tokens, strict=True)]
+    dtype = "float16" if half else "auto"
+    model = Semantics(_checkpoint(session, checkpoint_path), device, dtype=dtype, compiled=compile)
+    for number in range(num_samples):
+        codes = model.codes(
+            text,
+            prompts,
+            seed=seed + number,
             temperature=temperature,
             top_p=top_p,
             repetition_penalty=repetition_penalty,
             max_new_tokens=max_new_tokens,
-        ),
-        seed=seed,
-        samples=num_samples,
-        chunk_length=chunk_length,
-        device=device,
-        dtype="float16" if half else "auto",
-        compile=compile,
-    )
-    for number, codes in enumerate(made):
+            chunk_length=chunk_length,
+        )
         path = _sample_path(output, output_dir, number, num_samples)
         _write(path, partial(np.save, arr=codes))
         click.echo(f"{path}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
@@ -143,14 +138,17 @@ def semantic(
 @click.pass_obj
 def decode(session: Session, codes: Path, output: Path, checkpoint_path: Path | None, device: str) -> None:
     """Make sound of codes."""
+    from hub.audio.encode import check_format, encode_whole
     from hub.contract.speech import AudioFormat
-    from hub_fish_speech.steps import decode_codes, read_codes
+    from hub_fish_speech.offline import Sound, read_codes
 
     format = AudioFormat(container=output.suffix[1:].lower() or "wav")
-    checkpoint = _checkpoint(session, checkpoint_path)
-    audio, seconds = decode_codes(checkpoint, read_codes(codes), format, device)
-    _write(output, lambda path: path.write_bytes(audio))
-    click.echo(f"{output}: {seconds:.1f} s")
+    check_format(format)
+    found = read_codes(codes)
+    sound = Sound(_checkpoint(session, checkpoint_path), device)
+    samples = sound.decode(found)
+    _write(output, lambda path: path.write_bytes(encode_whole(format, sound.sample_rate, samples)))
+    click.echo(f"{output}: {len(samples) / sound.sample_rate:.1f} s")
 
 
 @fish.command()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hub.contract.errors import InvalidRequest
 from hub.nn.sampling import request_generator
 from hub_fish_speech.codec import load_codec
 from hub_fish_speech.prompt import Example
@@ -23,6 +24,28 @@ from hub_fish_speech.text import segments_of
 from hub_fish_speech.voiced import find_device, load_voiced
 
 Codes = npt.NDArray[np.int64]
+"""(C, T)."""
+
+
+def read_codes(path: Path) -> Codes:
+    """The codes in a `.npy` file, as the vendor's tools write them. Raises InvalidRequest for what is none, OSError."""
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        codes = np.zeros(0)
+    if codes.ndim == 3 and codes.shape[0] == 1:
+        codes = codes[0]
+    if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iu" or codes.min() < 0:
+        raise InvalidRequest(f"{path.name} has no codes: it must be a .npy of whole numbers, codebooks by frames")
+    return codes.astype(np.int64)
+
+
+def _check_rows(codes: Codes, codebooks: int) -> None:
+    if codes.shape[0] < codebooks:
+        raise InvalidRequest(
+            f"the codes have {codes.shape[0]} codebooks and this model has {codebooks}: they are of another model",
+            codebooks=codebooks,
+        )
 
 
 class Sound:
@@ -41,7 +64,8 @@ class Sound:
         return encode(audio, self._codec).numpy()
 
     def decode(self, codes: Codes) -> npt.NDArray[np.float32]:
-        """Codes (C, T) -> samples (N,)."""
+        """Codes (C, T) -> samples (N,). Raises InvalidRequest for codes with too few codebooks."""
+        _check_rows(codes, self._codec.codebooks)
         return self._codec.decode(torch.from_numpy(np.ascontiguousarray(codes))).numpy()
 
 
@@ -66,9 +90,11 @@ class Semantics:
     ) -> Codes:
         """What the codec is to say: (C, T), of all segments of `text` together. None leaves the variant's default.
 
-        References are transcripts with codes. Raises InvalidRequest if they are too long.
+        References are transcripts with codes. Raises InvalidRequest if they are too long, or have too few codebooks.
         """
         voiced = self._voiced
+        for _, given in references:
+            _check_rows(given, voiced.codec.codebooks)
         variant = voiced.language.variant
         draws = Draws(
             temperature=variant.temperature if temperature is None else temperature,

@@ -35,6 +35,9 @@ FREE_SECONDS = 5.0
 LEAST_ROOM = 256
 """Frames (12 s) that must be left for speech; a prompt that leaves fewer is refused."""
 
+ATTEMPTS, LEAST_HEARD = 3, 2
+"""How often a segment is begun, as long as fewer frames than that come of it."""
+
 HISTORY = 4096
 """Positions of earlier segments that S2 reads again at most, beside the first."""
 
@@ -78,14 +81,19 @@ class Speaking:
         self._chunk = options.first_chunk
         self._history: list[Past] = []
         self._cut: list[int] = []
+        self._retries = 0
         self._frames = 0
 
     @property
     def report(self) -> dict[str, Any]:
-        """Segments and frames, which segments were cut at their limit, and references that have no transcript."""
+        """Segments and frames, which segments were cut at their limit, how often one was begun again because nothing
+        came, and which references have no transcript.
+        """
         told: dict[str, Any] = {"segments": len(self._history), "frames": self._frames}
         if self._cut:
             told["cut_segments"] = self._cut
+        if self._retries:
+            told["retries"] = self._retries
         if untold := [number for number, one in enumerate(self._references) if not one.text.strip()]:
             told["untranscribed_references"] = untold
         return told
@@ -128,20 +136,25 @@ class Speaking:
         language, prompter, codec = self._voiced
         limit = self._limits.of(text, codec.sample_rate / codec.frame)
         prompt = self._prompt(text, limit)
-        frames = prompt[:, :0]
-        heard, held = (1, 0) if language.variant.drops == "first" else (0, 1)
-        for block in self._session.frames(prompt, self._draws, self._noise, limit):
-            if stop is not None and stop.is_set():
-                return
-            frames = torch.cat([frames, block], 1)
-            if (ready := frames.shape[1] - held) > heard:
-                yield prompter.codes(frames[:, heard:ready]), False
-                heard = ready
+        first, held = (1, 0) if language.variant.drops == "first" else (0, 1)
+        for _ in range(ATTEMPTS):
+            frames, heard = prompt[:, :0], first
+            for block in self._session.frames(prompt, self._draws, self._noise, limit):
+                if stop is not None and stop.is_set():
+                    return
+                frames = torch.cat([frames, block], 1)
+                ready = frames.shape[1] - held
+                if ready >= max(heard + 1, first + LEAST_HEARD):
+                    yield prompter.codes(frames[:, heard:ready]), False
+                    heard = ready
+            if heard > first or frames.shape[1] >= limit:
+                break
+            self._retries += 1  # it said nothing: the noise goes on, so it may say something now
         if frames.shape[1] and frames[0, -1] != language.tokenizer.im_end:
             self._cut.append(len(self._history))
         self._frames += frames.shape[1]
         self._history.append(Past(text, frames))
-        yield prompter.codes(frames[:, :0]), True
+        yield prompter.codes(frames[:, heard : max(heard, frames.shape[1] - held)]), True
 
     def _prompt(self, text: str, limit: int) -> Tensor:
         """The prompt for `text`, with as much of the past as its variant reads and there is room for.

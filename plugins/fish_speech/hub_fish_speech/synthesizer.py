@@ -11,10 +11,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 import torch
 from msgspec.structs import replace
 
-from hub.contract import AudioChunk, Done, Mark, ModelConfig, ResolvedRequest, Sampling, Stop, Voice, VoiceDraft
+from hub.contract import (
+    AudioChunk,
+    Done,
+    Mark,
+    ModelConfig,
+    ResolvedRequest,
+    Sampling,
+    Stop,
+    Tokens,
+    Voice,
+    VoiceDraft,
+)
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, WorkerStartFailed
 from hub.nn.sampling import request_generator
 from hub.text.arriving import ArrivingSentences
@@ -23,7 +35,7 @@ from hub_fish_speech import CAPABILITIES
 from hub_fish_speech.cast import Voices, dialogue
 from hub_fish_speech.options import FishLoadOptions, FishOptions
 from hub_fish_speech.prompt import Example
-from hub_fish_speech.references import pack
+from hub_fish_speech.references import encode, pack
 from hub_fish_speech.sampling import Draws
 from hub_fish_speech.session import RequestNoise, Session
 from hub_fish_speech.speaking import Limits, Speaking
@@ -80,6 +92,23 @@ class FishSpeech:
     def make_voice(self, draft: VoiceDraft) -> bytes:
         """The recordings' codes and transcripts, as msgpack. Raises InvalidAudio."""
         return pack(self._voices.examples(draft.references))
+
+    def encode(self, audio: bytes) -> Tokens:
+        """Mono sound as WAV -> codes (codebooks, frames), as a reference's go into the prompt. Raises InvalidAudio."""
+        return Tokens.of(encode(audio, self._loaded.codec).int().contiguous().numpy())
+
+    def decode(self, tokens: Tokens) -> AudioChunk:
+        """Codes -> sound. Raises InvalidRequest for codes that this model could not have made.
+
+        S2 may say codes above those of the codec's later codebooks; they count as the last, as in the vendor's code.
+        """
+        codec, size = self._loaded.codec, self._loaded.language.config.codebook_size
+        if tokens.codebooks != codec.codebooks or not tokens.frames:
+            raise InvalidRequest(f"this codec reads {codec.codebooks} codebooks of at least one frame", field="tokens")
+        codes = np.frombuffer(tokens.ids, "<i4").reshape(tokens.codebooks, -1)
+        if codes.min() < 0 or codes.max() >= size:
+            raise InvalidRequest(f"ids of this codec lie between 0 and {size - 1}", field="tokens")
+        return AudioChunk.of(codec.decode(torch.from_numpy(codes.astype(np.int64))).numpy(), codec.sample_rate)
 
     def close(self) -> None:
         """Drop the models."""

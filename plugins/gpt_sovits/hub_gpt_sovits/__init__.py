@@ -89,7 +89,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
             synthesizer="hub_gpt_sovits.synthesizer:GptSovits",
             contract=1,
             title="GPT-SoVITS",
-            description="Clones a voice from 3 to 10 seconds of it. Loads v1 to v4, v2Pro and v2ProPlus, and fine-tunes.",
+            description="Clones a voice from 3 to 10 seconds of it. Loads v1 to v4, v2Pro, v2ProPlus and fine-tunes.",
             capabilities=CAPABILITIES,
             options=GptSovitsOptions,
             checkpoints=CHECKPOINTS,

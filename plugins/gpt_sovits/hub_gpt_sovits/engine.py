@@ -1,4 +1,4 @@
-"""A worker's whole machinery, loaded: networks, text front end, voices. Serves the synthesizer, tests and benchmarks."""
+"""A worker's whole machinery, loaded: networks, text front end, voices. For the synthesizer, tests and benchmarks."""
 
 from __future__ import annotations
 

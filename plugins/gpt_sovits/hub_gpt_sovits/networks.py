@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,14 +41,19 @@ _Net = TypeVar("_Net", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Vocoder:
-    """From natural log-mel (1, 100, T) to audio, and how long mel is cut for the flow (frames)."""
+    """From natural log-mel (1, 100, T) to audio, and how long mel is cut for the flow (frames). Loaded when used."""
 
-    net: nn.Module
+    load: Callable[[], nn.Module]
     sample_rate: int
     samples_per_frame: int
     longest_reference: int
     chunk: int
     overlap: int = 12
+
+    @property
+    def net(self) -> nn.Module:
+        """The network."""
+        return self.load()
 
 
 @dataclass
@@ -127,7 +132,7 @@ class Networks:
     ) -> None:
         self.release, self.device, self.dtype = release, device, dtype
         self._folders = {HUBERT: hubert, BERT: bert}
-        self._shared: Kept[nn.Module | Vocoder] = Kept(16)
+        self._shared: Kept[nn.Module] = Kept(16)
         self._semantics: Kept[Semantics] = Kept(room)
         self._acoustics: Kept[Acoustics] = Kept(room)
 
@@ -181,19 +186,31 @@ class Networks:
 
     def vocoder(self, version: str) -> Vocoder:
         """The vocoder of v3 or v4."""
-        return self._shared.get(version, self._load_bigvgan if version == "v3" else self._load_v4)  # type: ignore[return-value]
+        if version == "v4":
+            return Vocoder(lambda: self._net(V4_VOCODER, self._load_v4), 48_000, 480, longest_reference=500, chunk=1000)
+        config = self._bigvgan_config()
+        return Vocoder(
+            lambda: self._net(BIGVGAN, self._load_bigvgan),
+            int(config.get("sampling_rate", 24_000)),
+            int(config.get("hop_size", 256)),
+            longest_reference=468,
+            chunk=934,
+        )
 
-    def _load_bigvgan(self) -> Vocoder:
-        folder = self.release.need(BIGVGAN, "the vocoder of v3 (BigVGAN)")
+    def _bigvgan_config(self) -> dict[str, Any]:
+        """`config.json` of BigVGAN; empty while it is not there, which its loading tells."""
+        folder = self.release.find(BIGVGAN)
         try:
-            config = json.loads((folder / "config.json").read_bytes())
+            found: dict[str, Any] = json.loads((folder / "config.json").read_bytes()) if folder else {}
         except (OSError, ValueError) as error:
             raise CheckpointError("config.json of BigVGAN is missing or damaged", file="config.json") from error
-        path = folder / "bigvgan_generator.pt"
-        net = self._placed(build_bigvgan(config, load_tensors(path), path.name))
-        return Vocoder(net, int(config["sampling_rate"]), int(config["hop_size"]), longest_reference=468, chunk=934)
+        return found
 
-    def _load_v4(self) -> Vocoder:
+    def _load_bigvgan(self) -> nn.Module:
+        path = self.release.need(BIGVGAN, "the vocoder of v3 (BigVGAN)") / "bigvgan_generator.pt"
+        return build_bigvgan(self._bigvgan_config(), load_tensors(path), path.name)
+
+    def _load_v4(self) -> nn.Module:
         path = self.release.need(V4_VOCODER, "the vocoder of v4")
         weights = load_tensors(path)
         width, channels = weights["conv_pre.weight"].shape[:2]
@@ -207,9 +224,9 @@ class Networks:
             bias_at_end="conv_post.bias" in weights,
         )
         load_strict(net, weights, path.name)
-        return Vocoder(self._placed(net.eval()), 48_000, 480, longest_reference=500, chunk=1000)
+        return net.eval()
 
-    def _net(self, name: str, make: Callable[[], nn.Module]) -> nn.Module | Vocoder:
+    def _net(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
         return self._shared.get(name, lambda: self._placed(make()))
 
     def _folder(self, name: str, what: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,8 @@ class Settings:
     """
 
     language: str
-    choice: Choice = Choice()
-    manner: Manner = Manner()
+    choice: Choice = field(default_factory=Choice)
+    manner: Manner = field(default_factory=Manner)
     cut: str = "cut5"
     batch_size: int = 1
     batch_threshold: float = 0.75
@@ -81,7 +81,7 @@ def speak_batches(
     waiting: dict[int, Wave] = {}
     spoken = 0
     for members in plan:
-        batch = [phrases.pop(n, None) or _read(engine, pair, pieces[n], settings) for n in members]
+        batch = [phrases.get(n) or _read(engine, pair, pieces[n], settings) for n in members]
         waves = speak_batch(pair, voice, batch, settings, noise, draws, stop)
         if stop():
             return
@@ -142,12 +142,10 @@ def speak_batch(
     together = settings.manner.together and voice.phrase is not None
     states: list[State] = []
     for rows in [list(batch)] if together else [[one] for one in batch]:
-        last: list[State] = []
-        for last in _decoded(pair, voice, rows, settings, draws, stop):
-            pass
+        steps = list(_decoded(pair, voice, rows, settings, draws, stop))
         if stop():
             return []
-        states += last
+        states += steps[-1]
     device = voice.sound.codes.device
     utterances = []
     for phrase, state in zip(batch, states, strict=True):

@@ -139,7 +139,7 @@ class ChunkDecoder:
 def joined_chunks(
     decoder: ChunkDecoder, chunks: Iterator[tuple[list[int], bool]], *, blend_last: bool = True
 ) -> Iterator[Tensor]:
-    """Audio of a segment's token chunks, (N,) each, held back by the overlap so that the next chunk can be blended in."""
+    """Audio of a segment's token chunks, (N,) each, held back by the overlap that the next chunk is blended into."""
     overlap = decoder.overlap
     last: Tensor | None = None
     for tokens, final in chunks:

@@ -69,6 +69,8 @@ class GptSovits:
         _ = engine.networks.hubert, engine.networks.bert
         if isinstance(pair.acoustics.model, Vits) and pair.acoustics.model.with_speaker:
             _ = engine.networks.speaker
+        if pair.acoustics.vocoder is not None:
+            _ = pair.acoustics.vocoder.net
         self._engine = engine
         v1 = pair.acoustics.symbols == "v1"
         self.capabilities = replace(
@@ -212,9 +214,9 @@ def check(request: SpeechRequest) -> None:
 def settings_for(request: SpeechRequest, options: GptSovitsOptions, pair: Pair) -> Settings:
     """How the request is spoken. Raises InvalidRequest for what its weights cannot do."""
     default, sampling = Choice(), request.sampling
-    streaming = options.streaming_mode
-    if streaming is None:
-        streaming = OWN_STREAMING if request.stream else 0
+    streaming: int = OWN_STREAMING if request.stream else 0
+    if options.streaming_mode is not None:
+        streaming = options.streaming_mode
     if options.super_sampling and not (pair.acoustics.version == "v3"):
         raise InvalidRequest("super_sampling works with v3 weights and the family's AP-BWE model beside them")
     return Settings(
@@ -237,7 +239,7 @@ def settings_for(request: SpeechRequest, options: GptSovitsOptions, pair: Pair) 
 
 
 def read_as(language: str | None) -> str:
-    """A BCP 47 tag -> how a text of it is read; nothing said, or a language the family does not have: look at the text."""
+    """A BCP 47 tag -> how a text of it is read. Nothing said, or a language that is not the family's: by its looks."""
     return ALONE.get((language or "").lower().split("-")[0], "auto")
 
 

@@ -95,7 +95,7 @@ class Voicing:
         if not text.strip():
             if acoustics.vocoder is not None:
                 raise InvalidRequest(
-                    f"{acoustics.version} needs the transcript of the reference recording: give it as the reference's `text`"
+                    f"{acoustics.version} needs the transcript of the recording: give it as the reference's `text`"
                 )
             return Voice(sound, None)
         phrase = self._phrases.get(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class Activation(nn.Module):
         x = 2 * F.conv_transpose1d(x, kernel, stride=2, groups=channels)
         cut = side * 2 + (TAPS - 2) // 2
         x = self.act(x[..., cut : -(side * 2 + (TAPS - 1) // 2)])
-        kernel = self.downsample["lowpass"].filter.expand(channels, -1, -1)  # type: ignore[operator, union-attr]
+        kernel = cast(_Filter, self.downsample["lowpass"]).filter.expand(channels, -1, -1)
         x = F.pad(x, (TAPS // 2 - 1, TAPS // 2), mode="replicate")
         return F.conv1d(x, kernel, stride=2, groups=channels)
 

@@ -139,6 +139,15 @@ class Block(nn.Module):
         return x + gate_2 * self.ff["ff"](_normed(x) * (1 + scale_2) + shift_2)
 
 
+class RotaryFrequencies(nn.Module):
+    """A buffer of the files, rounded to half precision there; recomputed ones would move the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("inv_freq", torch.zeros(HEAD // 2))
+        self.inv_freq: Tensor
+
+
 class DiT(nn.Module):
     """Velocity of the flow. Widths and depth come from the weights (`cfm.estimator.` removed)."""
 
@@ -150,8 +159,7 @@ class DiT(nn.Module):
         self.d_embed = TimeEmbedding(width)
         self.text_embed = FeatureEmbedding(features, _count(weights, "text_embed.text_blocks."))
         self.input_embed = InputEmbedding(features, width)
-        self.rotary_embed = nn.Module()
-        self.rotary_embed.register_buffer("inv_freq", torch.zeros(HEAD // 2))
+        self.rotary_embed = RotaryFrequencies()
         inner = weights["transformer_blocks.0.ff.ff.0.0.weight"].shape[0]
         depth = _count(weights, "transformer_blocks.")
         self.transformer_blocks = nn.ModuleList(Block(width, inner) for _ in range(depth))
@@ -172,7 +180,7 @@ class DiT(nn.Module):
 
     def angles(self, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the rotary positions, each (length, 64)."""
-        rates = self.rotary_embed.inv_freq.float()  # type: ignore[operator, union-attr]
+        rates = self.rotary_embed.inv_freq.float()
         angles = torch.outer(torch.arange(length, device=rates.device).float(), rates).repeat_interleave(2, -1)
         return angles.cos().to(dtype), angles.sin().to(dtype)
 

@@ -49,19 +49,19 @@ class Lanes:
         self.padded = False
 
     def prefill(self, lane: int, text: Tensor, tokens: Tensor, end: int) -> Tensor:
-        """Run one row's [text ; tokens], embedded, (1, N, C) and (1, P, C), so that it ends at `end` -> logits (1, V)."""
+        """Run one row's embedded text (1, N, C) and tokens (1, P, C) so that they end at `end` -> logits (1, V)."""
         x = torch.cat([text, tokens], 1)
         mask = prompt_mask(text.shape[1], tokens.shape[1], x.device)
         begin = end - x.shape[1]
         last = len(self.model.layers) - 1
         for number, layer in enumerate(self.model.layers):
-            query, key, value = layer.project(x)  # type: ignore[operator]
+            query, key, value = layer.project(x)
             self.cache.keys[number, lane, :, begin:end] = key[0]
             self.cache.values[number, lane, :, begin:end] = value[0]
             if number == last:  # of the last layer only the newest position is read
                 query, x, mask = query[:, :, -1:], x[:, -1:], mask[-1:]
             attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            x = layer.finish(x, attended)  # type: ignore[operator]
+            x = layer.finish(x, attended)
         if begin:
             self.seen[lane, :begin] = False
             self.padded = True
@@ -80,9 +80,9 @@ class Lanes:
         x = self.model.embed_tokens(tokens[:, None], torch.tensor([position], device=tokens.device))  # (B, 1, C)
         mask = self.seen[:, None, None, : filled + 1] if self.padded else None
         for number, layer in enumerate(self.model.layers):
-            query, key, value = layer.project(x)  # type: ignore[operator]
+            query, key, value = layer.project(x)
             keys, values = self.cache.write(number, filled, key, value)
-            x = layer.finish(x, F.scaled_dot_product_attention(query, keys, values, attn_mask=mask))  # type: ignore[operator]
+            x = layer.finish(x, F.scaled_dot_product_attention(query, keys, values, attn_mask=mask))
         return self.model.ar_predict_layer(x[:, -1])
 
     def _graph_step(self, prefix: int, tokens: Tensor, places: Tensor) -> Tensor:
@@ -91,9 +91,9 @@ class Lanes:
         x = self.model.embed_tokens(tokens[:, None], position)
         mask = prefix_mask(filled, prefix)[None, None] & self.seen[:, None, None, :prefix]
         for number, layer in enumerate(self.model.layers):
-            query, key, value = layer.project(x)  # type: ignore[operator]
+            query, key, value = layer.project(x)
             keys, values = self.cache.write_at(number, filled, key, value, prefix)
-            x = layer.finish(x, F.scaled_dot_product_attention(query, keys, values, attn_mask=mask))  # type: ignore[operator]
+            x = layer.finish(x, F.scaled_dot_product_attention(query, keys, values, attn_mask=mask))
         return self.model.ar_predict_layer(x[:, -1])
 
     def adopt(self, other: Lanes, rows: Sequence[int], filled: int) -> None:

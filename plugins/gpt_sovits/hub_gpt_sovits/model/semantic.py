@@ -6,6 +6,8 @@ A post-norm transformer over [text ; tokens]: text sees all text, tokens see all
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -99,9 +101,9 @@ class SemanticModel(nn.Module):
         self.ar_predict_layer = nn.Linear(width, vocabulary, bias=False)
 
     @property
-    def layers(self) -> nn.ModuleList:
+    def layers(self) -> Sequence[Layer]:
         """The transformer's layers."""
-        return self.h["layers"]  # type: ignore[return-value]
+        return cast(Sequence[Layer], self.h["layers"])
 
     def embed_text(self, phones: Tensor, bert: Tensor) -> Tensor:
         """Phones (B, N), features (B, D, N) -> (B, N, C)."""
@@ -113,7 +115,7 @@ class SemanticModel(nn.Module):
         return self.ar_audio_embedding.word_embeddings(tokens) + self.ar_audio_position(positions)
 
     def forward(self, x: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
-        """Embedded sequence (B, T, C), mask (B or 1, 1, T, T), True where a key is seen -> logits (B, T, vocabulary)."""
+        """Embedded sequence (B, T, C), mask (B or 1, 1, T, T), True where a key is seen -> logits (B, T, V)."""
         for layer in self.layers:
             query, key, value = layer.project(x)
             attended = F.scaled_dot_product_attention(

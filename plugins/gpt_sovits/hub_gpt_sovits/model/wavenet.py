@@ -60,16 +60,21 @@ class Flow(nn.Module):
             self.flows.append(CouplingLayer(channels, hidden, kernel, layers, condition))
             self.flows.append(nn.Identity())  # the flip
 
+    @property
+    def couplings(self) -> list[CouplingLayer]:
+        """The members that are no flips."""
+        return [layer for layer in self.flows if isinstance(layer, CouplingLayer)]
+
     def forward(self, x: Tensor, mask: Tensor | None, condition: Tensor) -> Tensor:
         """From the posterior's space to the prior's, (B, C, T)."""
-        for layer in self.flows[::2]:
+        for layer in self.couplings:
             kept, moved = x.chunk(2, 1)
             x = torch.cat([kept, layer.shift(kept, mask, condition) + masked(moved, mask)], 1).flip(1)
         return x
 
     def reverse(self, x: Tensor, mask: Tensor | None, condition: Tensor) -> Tensor:
         """From the prior's space to the posterior's, (B, C, T)."""
-        for layer in reversed(self.flows[::2]):
+        for layer in reversed(self.couplings):
             kept, moved = x.flip(1).chunk(2, 1)
             x = torch.cat([kept, masked(moved - layer.shift(kept, mask, condition), mask)], 1)
         return x

@@ -1,0 +1,425 @@
+"""Release folders with random weights, in the official layout and of any size: for tests and benchmarks.
+
+write_release(folder, "v2", TINY)      # a second's work, a few megabytes
+write_release(folder, "v2Pro", FULL)   # the sizes of the released weights
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor, nn
+from transformers import BertConfig, BertForMaskedLM, HubertConfig, HubertModel
+
+from hub_gpt_sovits.checkpoint import HEADS, V1_SYMBOLS, Version
+from hub_gpt_sovits.model.hifigan import HifiGan
+from hub_gpt_sovits.model.prior import PriorEncoder, Quantizer
+from hub_gpt_sovits.model.style import StyleEncoder
+from hub_gpt_sovits.model.wavenet import FeatureEncoder, Flow
+from hub_gpt_sovits.networks import BLOCK_DILATIONS, BLOCK_KERNELS, V4_KERNELS, V4_RATES
+from hub_gpt_sovits.release import BERT, BIGVGAN, HUBERT, PRETRAINED, SPEAKER, V4_VOCODER
+
+SYMBOLS = 732
+RATES, KERNELS, PLUS_KERNELS = [10, 8, 2, 2, 2], [16, 16, 8, 2, 2], [20, 16, 8, 2, 2]
+BINS, STYLE_BINS, MEL = 1025, 704, 100
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and depths. `bert_layers` and `hubert_layers` count all layers of the files."""
+
+    semantic: int = 768
+    hubert_layers: int = 12
+    hubert_inner: int = 3072
+    hubert_conv: int = 512
+    bert: int = 1024
+    bert_layers: int = 24
+    bert_inner: int = 4096
+    heads: int = 16
+    s1: int = 512
+    s1_layers: int = 24
+    max_sec: float = 54
+    hidden: int = 192
+    filters: int = 768
+    layers: int = 6
+    gin: int = 512
+    meeting: int = 512
+    style: int = 128
+    decoder: int = 512
+    features: int = 512
+    dit: int = 1024
+    dit_layers: int = 22
+    speaker_stem: int = 64
+    vocoder: int = 512
+    bigvgan: int = 1536
+
+
+FULL = Sizes()
+TINY = Sizes(
+    semantic=32, hubert_layers=2, hubert_inner=48, hubert_conv=16, bert=32, bert_layers=4, bert_inner=48, heads=4,
+    s1=32, s1_layers=2, max_sec=0.5, hidden=32, filters=48, layers=2, gin=32, meeting=32, style=16, decoder=64,
+    features=32, dit=64, dit_layers=2, speaker_stem=8, vocoder=64, bigvgan=64,
+)  # fmt: skip
+
+
+def write_release(folder: Path, version: Version, sizes: Sizes, *, seed: int = 0, characters: str = "") -> Path:
+    """Write S1, S2, HuBERT, RoBERTa and what else `version` needs into `folder`. `characters` are BERT's beyond ASCII."""
+    torch.manual_seed(seed)
+    s1, s2 = PRETRAINED[version]
+    save(folder / s1, semantic_file(sizes, V1_SYMBOLS if version == "v1" else SYMBOLS))
+    save(folder / s2, acoustic_file(version, sizes))
+    write_hubert(folder / HUBERT, sizes)
+    write_bert(folder / BERT, sizes, characters)
+    if "Pro" in version:
+        save(folder / SPEAKER, scattered(speaker_shapes(sizes.speaker_stem)))
+    if version == "v4":
+        save(folder / V4_VOCODER, v4_vocoder(sizes).state_dict())
+    if version == "v3":
+        write_bigvgan(folder / BIGVGAN, sizes.bigvgan)
+    return folder
+
+
+def save(path: Path, content: Any, head: bytes = b"PK") -> None:
+    """`torch.save`, with the two bytes that newer files begin with."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
+    if head != b"PK":
+        assert head in HEADS
+        with path.open("r+b") as opened:
+            opened.write(head)
+
+
+def semantic_file(sizes: Sizes, symbols: int = SYMBOLS) -> dict[str, Any]:
+    """An S1 file. Its end token never comes by itself, so speech ends at the early stop: `max_sec` * 50 tokens."""
+    width, vocabulary = sizes.s1, 1025
+    shapes: dict[str, tuple[int, ...]] = {
+        "bert_proj.weight": (width, sizes.bert),
+        "bert_proj.bias": (width,),
+        "ar_text_embedding.word_embeddings.weight": (symbols, width),
+        "ar_text_position.alpha": (1,),
+        "ar_audio_embedding.word_embeddings.weight": (vocabulary, width),
+        "ar_audio_position.alpha": (1,),
+        "ar_predict_layer.weight": (vocabulary, width),
+    }
+    for number in range(sizes.s1_layers):
+        for name, shape in (
+            ("self_attn.in_proj_weight", (3 * width, width)),
+            ("self_attn.in_proj_bias", (3 * width,)),
+            ("self_attn.out_proj.weight", (width, width)),
+            ("self_attn.out_proj.bias", (width,)),
+            ("linear1.weight", (4 * width, width)),
+            ("linear1.bias", (4 * width,)),
+            ("linear2.weight", (width, 4 * width)),
+            ("linear2.bias", (width,)),
+            ("norm1.weight", (width,)),
+            ("norm1.bias", (width,)),
+            ("norm2.weight", (width,)),
+            ("norm2.bias", (width,)),
+        ):
+            shapes[f"h.layers.{number}.{name}"] = shape
+    weights = scattered(shapes)
+    weights["ar_predict_layer.weight"] *= 4
+    weights["ar_predict_layer.weight"][-1] = 0
+    model = {
+        "vocab_size": vocabulary,
+        "phoneme_vocab_size": symbols,
+        "embedding_dim": width,
+        "hidden_dim": width,
+        "head": sizes.heads,
+        "linear_units": 4 * width,
+        "n_layer": sizes.s1_layers,
+        "dropout": 0,
+        "EOS": vocabulary - 1,
+        "random_bert": 0,
+    }
+    config = {"model": model, "data": {"max_sec": sizes.max_sec, "pad_val": 1024}, "inference": {"top_k": 15}}
+    return {
+        "weight": {f"model.{name}": value.half() for name, value in weights.items()},
+        "config": {**config, "train": {}, "optimizer": {}},
+        "info": "GPT-e0",
+    }
+
+
+def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
+    """An S2 file."""
+    is_flow, is_pro = version in ("v3", "v4"), "Pro" in version
+    gin = 2 * sizes.gin if is_pro else sizes.gin
+    plus = version == "v2ProPlus"
+    inter = sizes.hidden
+    model = {
+        "inter_channels": inter,
+        "hidden_channels": sizes.hidden,
+        "filter_channels": sizes.filters,
+        "n_heads": 2,
+        "n_layers": sizes.layers,
+        "kernel_size": 3,
+        "p_dropout": 0.1,
+        "resblock": "1",
+        "resblock_kernel_sizes": list(BLOCK_KERNELS),
+        "resblock_dilation_sizes": [list(one) for one in BLOCK_DILATIONS],
+        "upsample_rates": RATES,
+        "upsample_initial_channel": sizes.decoder * 3 // 2 if plus else sizes.decoder,
+        "upsample_kernel_sizes": PLUS_KERNELS if plus else KERNELS,
+        "n_layers_q": 3,
+        "use_spectral_norm": False,
+        "gin_channels": gin,
+        "semantic_frame_rate": "25hz",
+        "freeze_quantizer": True,
+        "version": version,
+    }
+    parts: dict[str, nn.Module] = {
+        "enc_p": PriorEncoder(
+            semantic=sizes.semantic,
+            hidden=sizes.hidden,
+            filters=sizes.filters,
+            heads=2,
+            layers=sizes.layers,
+            kernel=3,
+            symbols=V1_SYMBOLS if version == "v1" else SYMBOLS,
+            meeting=sizes.meeting if is_pro else gin,
+            out=inter,
+        ),
+        "ref_enc": StyleEncoder(BINS if version == "v1" else STYLE_BINS, sizes.style, gin),
+        "ssl_proj": nn.Conv1d(sizes.semantic, sizes.semantic, 2, stride=2),
+        "quantizer": Quantizer(1024, sizes.semantic),
+    }
+    if is_flow:
+        parts |= _flow_parts(sizes, gin)
+    else:
+        parts |= _vits_parts(sizes, model, gin)
+    if is_pro:
+        vector = 8 * sizes.speaker_stem * 4 * 10
+        parts |= {"sv_emb": nn.Linear(vector, gin), "ge_to512": nn.Linear(gin, sizes.meeting), "prelu": nn.PReLU(gin)}
+    weights = {f"{part}.{name}": value for part, net in parts.items() for name, value in net.state_dict().items()}
+    codebook = "quantizer.vq.layers.0._codebook."
+    weights[codebook + "embed"] = torch.randn_like(weights[codebook + "embed"])
+    weights[codebook + "inited"] = torch.ones(1)
+    if is_flow:
+        weights |= {f"cfm.estimator.{name}": value for name, value in scattered(dit_shapes(sizes)).items()}
+        rates = 1.0 / (10000 ** (torch.arange(0, 64, 2).float() / 64))
+        weights["cfm.estimator.rotary_embed.inv_freq"] = rates
+    weights = with_weight_norm(
+        weights, ("dec.ups.", "dec.resblocks.", ".in_layers.", ".res_skip_layers.", ".cond_layer")
+    )
+    data = {"sampling_rate": 32000, "filter_length": 2048, "hop_length": 640, "win_length": 2048, "n_speakers": 300}
+    return {
+        "weight": {name: value.half() for name, value in weights.items()},
+        "config": {"data": data, "model": model, "train": {"segment_size": 20480}},
+        "info": "0epoch_0iteration",
+    }
+
+
+def _vits_parts(sizes: Sizes, model: dict[str, Any], gin: int) -> dict[str, nn.Module]:
+    decoder = HifiGan(
+        model["inter_channels"],
+        width=model["upsample_initial_channel"],
+        rates=RATES,
+        kernels=model["upsample_kernel_sizes"],
+        block_kernels=BLOCK_KERNELS,
+        block_dilations=BLOCK_DILATIONS,
+        condition=gin,
+    )
+    return {"dec": decoder, "flow": Flow(model["inter_channels"], sizes.hidden, gin)}
+
+
+def _flow_parts(sizes: Sizes, gin: int) -> dict[str, nn.Module]:
+    width = sizes.features
+    return {
+        "bridge": nn.Sequential(nn.Conv1d(sizes.hidden, width, 1)),
+        "wns1": FeatureEncoder(width, width, width, 8, gin),
+        "linear_mel": nn.Conv1d(width, MEL, 1),
+    }
+
+
+def dit_shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """The flow's network, names without `cfm.estimator.`."""
+    width, features = sizes.dit, sizes.features
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def linear(name: str, inside: int, out: int) -> None:
+        shapes.update({f"{name}.weight": (out, inside), f"{name}.bias": (out,)})
+
+    for name in ("time_embed", "d_embed"):
+        linear(f"{name}.time_mlp.0", 256, width)
+        linear(f"{name}.time_mlp.2", width, width)
+    for number in range(4):
+        at = f"text_embed.text_blocks.{number}"
+        shapes |= {f"{at}.dwconv.weight": (features, 1, 7), f"{at}.dwconv.bias": (features,)}
+        shapes |= {f"{at}.norm.weight": (features,), f"{at}.norm.bias": (features,)}
+        linear(f"{at}.pwconv1", features, 2 * features)
+        shapes |= {f"{at}.grn.{one}": (1, 1, 2 * features) for one in ("gamma", "beta")}
+        linear(f"{at}.pwconv2", 2 * features, features)
+    linear("input_embed.proj", 2 * MEL + features, width)
+    for number in (0, 2):
+        at = f"input_embed.conv_pos_embed.conv1d.{number}"
+        shapes |= {f"{at}.weight": (width, width // 16, 31), f"{at}.bias": (width,)}
+    for number in range(sizes.dit_layers):
+        at = f"transformer_blocks.{number}"
+        linear(f"{at}.attn_norm.linear", width, 6 * width)
+        for name in ("to_q", "to_k", "to_v", "to_out.0"):
+            linear(f"{at}.attn.{name}", width, width)
+        linear(f"{at}.ff.ff.0.0", width, 2 * width)
+        linear(f"{at}.ff.ff.2", 2 * width, width)
+    linear("norm_out.linear", width, 2 * width)
+    linear("proj_out", width, MEL)
+    return shapes
+
+
+def speaker_shapes(stem: int) -> dict[str, tuple[int, ...]]:
+    """ERes2NetV2 w24 s4 ep4, as the file has it."""
+    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (stem, 1, 3, 3), **_norm("bn1", stem)}
+    before = stem
+    for stage, blocks in enumerate((3, 4, 6, 3), 1):
+        planes = stem * 2 ** (stage - 1)
+        width, out = planes * 24 // 64, 4 * planes
+        for number in range(blocks):
+            at = f"layer{stage}.{number}"
+            shapes |= {f"{at}.conv1.weight": (4 * width, before, 1, 1), **_norm(f"{at}.bn1", 4 * width)}
+            for split in range(4):
+                shapes |= {f"{at}.convs.{split}.weight": (width, width, 3, 3), **_norm(f"{at}.bns.{split}", width)}
+                if stage > 2 and split < 3:
+                    shapes |= _fusion(f"{at}.fuse_models.{split}", width)
+            shapes |= {f"{at}.conv3.weight": (out, 4 * width, 1, 1), **_norm(f"{at}.bn3", out)}
+            if number == 0:
+                shapes |= {f"{at}.shortcut.0.weight": (out, before, 1, 1), **_norm(f"{at}.shortcut.1", out)}
+            before = out
+    shapes |= {"layer3_ds.weight": (before, before // 2, 3, 3), **_fusion("fuse34", before)}
+    return {**shapes, "seg_1.weight": (8, 2 * before * 10), "seg_1.bias": (8,)}
+
+
+def _fusion(at: str, channels: int) -> dict[str, tuple[int, ...]]:
+    inner, at = channels // 4, f"{at}.local_att"
+    return {
+        f"{at}.0.weight": (inner, 2 * channels, 1, 1),
+        f"{at}.0.bias": (inner,),
+        **_norm(f"{at}.1", inner),
+        f"{at}.3.weight": (channels, inner, 1, 1),
+        f"{at}.3.bias": (channels,),
+        **_norm(f"{at}.4", channels),
+    }
+
+
+def _norm(at: str, channels: int) -> dict[str, tuple[int, ...]]:
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {**{f"{at}.{name}": (channels,) for name in names}, f"{at}.num_batches_tracked": ()}
+
+
+def scattered(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Random tensors that keep signals at their size: weights by their fan-in, norms at 1, biases at 0."""
+    made: dict[str, Tensor] = {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            made[name] = torch.tensor(1)
+        elif name.endswith(("bias", "running_mean", "beta")):
+            made[name] = torch.zeros(shape)
+        elif len(shape) == 1 or name.endswith("gamma"):
+            made[name] = torch.ones(shape)
+        else:
+            fan_in = shape[-1] if "embedding" in name else math.prod(shape[1:])
+            made[name] = torch.randn(shape) / math.sqrt(fan_in)
+    return made
+
+
+def with_weight_norm(weights: dict[str, Tensor], places: Iterable[str]) -> dict[str, Tensor]:
+    """Weights of three axes below `places` as magnitude and direction, torch's old names."""
+    split: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if value.dim() == 3 and name.endswith(".weight") and any(place in name for place in places):
+            split[name + "_g"], split[name + "_v"] = value.norm(dim=(1, 2), keepdim=True), value
+        else:
+            split[name] = value
+    return split
+
+
+def v4_vocoder(sizes: Sizes) -> HifiGan:
+    """v4's vocoder, freshly initialised."""
+    return HifiGan(
+        MEL,
+        width=sizes.vocoder,
+        rates=V4_RATES,
+        kernels=V4_KERNELS,
+        block_kernels=BLOCK_KERNELS,
+        block_dilations=BLOCK_DILATIONS,
+        bias_at_end=True,
+    )
+
+
+def write_bigvgan(folder: Path, width: int) -> None:
+    """BigVGAN v2 24 kHz, `config.json` and weights."""
+    from hub_gpt_sovits.model.bigvgan import TAPS, BigVgan
+
+    config = {
+        "resblock": "1",
+        "upsample_rates": [4, 4, 2, 2, 2, 2],
+        "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
+        "upsample_initial_channel": width,
+        "resblock_kernel_sizes": list(BLOCK_KERNELS),
+        "resblock_dilation_sizes": [list(one) for one in BLOCK_DILATIONS],
+        "use_tanh_at_final": False,
+        "use_bias_at_final": False,
+        "activation": "snakebeta",
+        "snake_logscale": True,
+        "num_mels": MEL,
+        "hop_size": 256,
+        "sampling_rate": 24000,
+    }
+    weights = BigVgan(config).state_dict()
+    taps = torch.hann_window(TAPS, periodic=False)
+    weights = {
+        name: (taps / taps.sum())[None, None] if name.endswith("filter") else value for name, value in weights.items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save(folder / "bigvgan_generator.pt", {"generator": with_weight_norm(weights, ("conv", "ups"))})
+
+
+def write_hubert(folder: Path, sizes: Sizes) -> None:
+    """HuBERT, with torch's old names of weight norm."""
+    config = HubertConfig(
+        hidden_size=sizes.semantic,
+        num_hidden_layers=sizes.hubert_layers,
+        num_attention_heads=12 if sizes.semantic % 12 == 0 else 4,
+        intermediate_size=sizes.hubert_inner,
+        conv_dim=[sizes.hubert_conv] * 7,
+    )
+    state = HubertModel(config).state_dict()
+    names = {".parametrizations.weight.original0": ".weight_g", ".parametrizations.weight.original1": ".weight_v"}
+    renamed = {}
+    for name, value in state.items():
+        for new, old in names.items():
+            name = name.replace(new, old)
+        renamed[name] = value
+    folder.mkdir(parents=True, exist_ok=True)
+    config.to_json_file(folder / "config.json")
+    save(folder / "pytorch_model.bin", renamed)
+
+
+def write_bert(folder: Path, sizes: Sizes, characters: str = "") -> None:
+    """Chinese RoBERTa with a tokenizer of single characters: ASCII, marks, `characters` and common Chinese ones."""
+    common = [chr(code) for code in range(0x4E00, 0x9FA6)] if not characters else list(characters)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(33, 127)), *"，。？！：；、…", *common]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=sizes.bert,
+        num_hidden_layers=sizes.bert_layers,
+        num_attention_heads=sizes.heads,
+        intermediate_size=sizes.bert_inner,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    config.to_json_file(folder / "config.json")
+    save(folder / "pytorch_model.bin", BertForMaskedLM(config).state_dict())
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))

@@ -13,7 +13,9 @@ from litestar.config.cors import CORSConfig
 from litestar.types import ControllerRouterHandler, ExceptionHandler
 
 from hub.api import (
+    codec,
     compat,
+    conversion,
     dictionaries,
     docs,
     elevenlabs,
@@ -67,6 +69,8 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
         *events.routes(hub),
         *subtitles.routes(hub),
         *live_socket.routes(hub),
+        *conversion.routes(hub),
+        *codec.routes(hub),
         *openai.routes(hub),
         *openai_voices.routes(hub),
         *models.routes(hub),

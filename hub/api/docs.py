@@ -53,13 +53,10 @@ def example(summary: str, **value: Any) -> Example:
     return Example(summary=summary, value=value)
 
 
-SPEAKING_ERRORS: tuple[type[HubError], ...] = (
+WORKING_ERRORS: tuple[type[HubError], ...] = (
     fault.InvalidRequest,
-    fault.EmptyText,
-    fault.UnspeakableText,
     fault.UnsupportedCapability,
     fault.UnknownModel,
-    fault.UnknownVoice,
     fault.TooLarge,
     fault.UnsupportedMediaType,
     fault.Busy,
@@ -67,6 +64,14 @@ SPEAKING_ERRORS: tuple[type[HubError], ...] = (
     fault.EmptyAudio,
     fault.DeadlineExceeded,
     fault.BackendCrashed,
+)
+"""What every route that has a model work may answer with."""
+
+SPEAKING_ERRORS: tuple[type[HubError], ...] = (
+    *WORKING_ERRORS,
+    fault.EmptyText,
+    fault.UnspeakableText,
+    fault.UnknownVoice,
 )
 """What every route that speaks a SpeechRequest may answer with, before its audio begins."""
 
@@ -192,6 +197,8 @@ def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
         security=[{"bearer": []}, {"apiKey": []}] if keys else None,
         tags=[
             Tag(name="speech", description="Speaking"),
+            Tag(name="conversion", description="Saying a recording again as another voice"),
+            Tag(name="codec", description="Audio to tokens and back"),
             Tag(name="voices", description="Presets of the models, and voices that the hub keeps"),
             Tag(name="scenes", description="Descriptions and casts that requests name"),
             Tag(name="dictionaries", description="Pronunciations that requests name"),

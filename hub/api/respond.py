@@ -24,6 +24,7 @@ from litestar.response.base import ASGIResponse
 from hub.api.departure import until_departure
 from hub.api.request_id import HEADER, request_id
 from hub.audio.encode import make_encoder
+from hub.contract.conversion import ConversionRequest
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, SpeechRequest
@@ -156,9 +157,11 @@ class _SendParts(ASGIResponse):
         log.log(level, "request %s: cut off after %.1f s of audio: %s", self._request_id, seconds, reason, **more)
 
 
-async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest) -> Speech:
-    """`hub.speak` for an HTTP request: a caller that leaves ends the wait. Raises HubError."""
+async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest | ConversionRequest) -> Speech:
+    """`hub.speak` or `hub.convert` for an HTTP request: a caller that leaves ends the wait. Raises HubError."""
     async with until_departure(request.receive):
+        if isinstance(wanted, ConversionRequest):
+            return await hub.convert(wanted, request_id=request_id(request.scope))
         return await hub.speak(wanted, request_id=request_id(request.scope))
 
 
@@ -172,7 +175,7 @@ async def pack(hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool) 
 
 
 async def audio_response(
-    hub: Hub, request: Request[Any, Any, Any], speech: Speech, format: AudioFormat, *, stream: bool
+    hub: Hub, request: Request[Any, Any, Any], speech: Speaking, format: AudioFormat, *, stream: bool
 ) -> Response[bytes]:
     """The answer for a primed Speech, which it takes over: whatever happens, the speech gets closed.
 
@@ -192,9 +195,13 @@ async def audio_response(
 
 
 async def speech_response(
-    hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest, *, stream: bool | None = None
+    hub: Hub,
+    request: Request[Any, Any, Any],
+    wanted: SpeechRequest | ConversionRequest,
+    *,
+    stream: bool | None = None,
 ) -> Response[bytes]:
-    """Speak `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError."""
+    """Speak or convert `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError."""
     speech = await open_speech(hub, request, wanted)
     return await audio_response(hub, request, speech, wanted.format, stream=wanted.stream if stream is None else stream)
 

@@ -39,7 +39,7 @@ class UploadRequest(HubRequest):
         return await asyncio.to_thread(_upload, await self.body(), self.content_type[1].get("boundary", ""))
 
 
-def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str | bytes]]:
+def form_parts(body: bytes, boundary: str) -> Iterator[tuple[str, str | bytes]]:
     """(name, text) of each plain field and (name, content) of each file. The body is in memory, and so are they."""
     try:
         with PushMultipartParser(boundary.encode(), max_segment_count=MOST_PARTS) as parser:
@@ -60,7 +60,7 @@ def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str | bytes]]:
 def _upload(body: bytes, boundary: str) -> VoiceUpload:
     """`audio` and `text` may be repeated, and belong together in their order; so may `tags`, or separate by commas."""
     values: dict[str, list[Any]] = {}
-    for name, value in _parts(body, boundary):
+    for name, value in form_parts(body, boundary):
         if name not in _FIELDS:
             raise InvalidRequest(
                 f"unknown field {name[:100]!r}; allowed here: {', '.join(_FIELDS)}", fields=[name[:100]]

@@ -8,12 +8,13 @@ from msgspec import Struct
 
 
 class SpeechReport(Struct, kw_only=True, frozen=True):
-    """One finished SpeechRequest. Times in seconds.
+    """One finished request to speak, to convert a recording, or to a codec. Times in seconds.
 
-    `outcome` is `ok` or an error code of docs/errors.md; `model` and `backend` are empty if the request named a model
-    that there is not. `queued` is from arrival to the start of work, `work` from there until the model was through
-    with it, `first_audio` from arrival to the first chunk (None if there was none), `total` from arrival to the end.
-    `underruns` counts the chunks that came later than a player that began at the first chunk would have needed them.
+    `chars` are of the text, 0 where there is none. `outcome` is `ok` or an error code of docs/errors.md; `model` and
+    `backend` are empty if the request named a model that there is not. `queued` is from arrival to the start of work,
+    `work` from there until the model was through with it, `first_audio` from arrival to the first chunk (None if there
+    was none), `total` from arrival to the end. `underruns` counts the chunks that came later than a player that began
+    at the first chunk would have needed them.
     """
 
     request_id: str

@@ -82,6 +82,14 @@ def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) ->
         )
 
 
+def check_able(model: str, can: Capabilities, capability: str, what: str) -> None:
+    """The model has `capability`, to do `what`; raises UnsupportedCapability."""
+    if not getattr(can, capability):
+        raise UnsupportedCapability(
+            f"model {model!r} has no {capability}: choose a model that can {what}", model=model, capability=capability
+        )
+
+
 def _described(request: SpeechRequest) -> bool:
     """Whether there is a scene's description to be read; not known before the scene has been looked at."""
     return bool(request.scene_text) if isinstance(request, ResolvedRequest) else False

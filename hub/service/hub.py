@@ -11,12 +11,16 @@ from msgspec import Struct
 
 from hub.audio.encode import BUILTIN, EncoderSpec
 from hub.audio.telephone import TELEPHONE
+from hub.contract.conversion import ConversionRequest
 from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.scene import Scene
 from hub.contract.speech import SpeechRequest
+from hub.contract.tokens import Tokens
 from hub.plugin.manager import Plugins
 from hub.plugin.tasks import TaskKind
+from hub.service.codec import Decoded, Encoded, decode, encode
+from hub.service.conversion import convert
 from hub.service.dictionaries import DictionaryStore
 from hub.service.folder import data_folder
 from hub.service.live import LiveText, speak_live
@@ -107,6 +111,18 @@ class Hub:
         There are marks for sentences, and with `words` for words. Raises HubError.
         """
         return await speak_live(self, request, text, request_id=request_id, words=words)
+
+    async def convert(self, request: ConversionRequest, *, request_id: str = "") -> Speech:
+        """Say a recording again as another voice; returns and raises as `speak`."""
+        return await convert(self, request, request_id=request_id)
+
+    async def encode(self, audio: bytes, *, model: str | None = None, request_id: str = "") -> Encoded:
+        """The tokens of an uploaded recording, by a model with a codec. Raises HubError."""
+        return await encode(self, audio, model=model, request_id=request_id)
+
+    async def decode(self, tokens: Tokens, *, model: str | None = None, request_id: str = "") -> Decoded:
+        """The audio of tokens, by a model with a codec. Raises HubError."""
+        return await decode(self, tokens, model=model, request_id=request_id)
 
     def speech_ended(self, report: SpeechReport) -> None:
         """Tell the observers."""

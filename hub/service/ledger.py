@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from hub.service.hub import Hub
 
 
+def chars_of(request: SpeechRequest) -> int:
+    """Characters of the text, or of the turns."""
+    return sum(len(turn.text) for turn in request.turns) + len(request.text or "")
+
+
 class Ledger:
     """Counts one request from its arrival, and reports it once."""
 
-    def __init__(self, hub: Hub, request: SpeechRequest, request_id: str) -> None:
+    def __init__(self, hub: Hub, chars: int, request_id: str) -> None:
         self._hub = hub
         self._caller = current_caller.get()
-        self._chars = sum(len(turn.text) for turn in request.turns) + len(request.text or "")
+        self._chars = chars
         self._began: float | None = None
         self._worked: float | None = None
         self._first_audio: float | None = None

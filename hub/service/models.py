@@ -220,6 +220,16 @@ class Models:
         known = list(self._models)
         raise UnknownModel(f"there is no model {name[:100]!r}; there are: {', '.join(known) or 'none'}", models=known)
 
+    def able(self, name: str | None, capability: str) -> Model:
+        """The model of this name; without a name the default model if it has the capability, else the first that has.
+
+        A model that is not loaded yet has what its backend declares, and may turn out to have more or less, so a named
+        one is not refused here. Raises as `get`.
+        """
+        if not name and not (self.default and getattr(self.default.capabilities, capability)):
+            name = next((model.name for model in self if getattr(model.capabilities, capability)), name)
+        return self.get(name)
+
     def status(self) -> list[ModelStatus]:
         """A snapshot of each model."""
         return [

@@ -23,7 +23,7 @@ from hub.service.chain import Chain
 from hub.service.checks import check_capabilities, check_request
 from hub.service.dictionaries import NONE, check_phonemes
 from hub.service.emptiness import emptiness, is_empty
-from hub.service.ledger import Ledger
+from hub.service.ledger import Ledger, chars_of
 from hub.service.models import Model
 from hub.service.resolve import check_voices, resolve, speaking_voice, with_scene
 from hub.service.script import Say, Script, pieces, read_script
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 async def speak(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
     """See `Hub.speak`. The order: checks, lane, model, checks that need the model, stream, first audio."""
-    ledger = Ledger(hub, request, request_id)
-    with _reported(ledger):
+    ledger = Ledger(hub, chars_of(request), request_id)
+    with reported(ledger):
         speech, until = await _begin(hub, request, ledger)
-        return await _first_audio(speech, until)
+        return await first_audio(speech, until)
 
 
 async def begin_live(hub: Hub, request: SpeechRequest, *, request_id: str) -> Speech:
@@ -46,14 +46,15 @@ async def begin_live(hub: Hub, request: SpeechRequest, *, request_id: str) -> Sp
 
     `request.text` is not spoken: it stands for the text in the checks.
     """
-    ledger = Ledger(hub, replace(request, text=None), request_id)
-    with _reported(ledger):
+    ledger = Ledger(hub, chars_of(replace(request, text=None)), request_id)
+    with reported(ledger):
         speech, _ = await _begin(hub, request, ledger, live=True)
         return speech
 
 
 @contextmanager
-def _reported(ledger: Ledger) -> Iterator[None]:
+def reported(ledger: Ledger) -> Iterator[None]:
+    """What is raised within is the outcome that `ledger` reports."""
     try:
         yield
     except BaseException as error:
@@ -75,14 +76,14 @@ async def _begin(hub: Hub, request: SpeechRequest, ledger: Ledger, *, live: bool
         await check_voices(hub, model, model.engine.loaded, cast)
     reading = request, hub.text_filters, words, hub.settings.limits.text_chars
     script = read_script(*reading) if words is NONE else await asyncio.to_thread(read_script, *reading)
-    references = await _decode_references(request.references, hub.settings.limits.reference_seconds)
+    references = await decode_references(request.references, hub.settings.limits.reference_seconds)
     request = replace(request, model=model.name, references=references)
     slot = await model.lane.enter(until)
     try:
         loaded = await model.start(until)
         request = _fitting(request, model, loaded, words)
         ledger.work_began()
-        resolved = await _in_time(resolve(hub, model, loaded, request), model, until)
+        resolved = await in_time(resolve(hub, model, loaded, request), model, until)
         ledger.voice = speaking_voice(request, model)
         stream: EventStream | Chain
         if live:
@@ -133,15 +134,20 @@ def _stream(
     )
 
 
-async def _decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:
-    def decoded(reference: Reference) -> Reference:
-        audio = decode(reference.audio, limits=DecodeLimits(seconds=seconds))
-        return replace(reference, audio=to_wav_f32(audio))
+async def decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:
+    """The references as a synthesizer gets them. Raises InvalidAudio, TooLarge."""
+    return tuple(
+        [replace(reference, audio=await decode_recording(reference.audio, seconds)) for reference in references]
+    )
 
-    return tuple([await asyncio.to_thread(decoded, reference) for reference in references])
+
+async def decode_recording(audio: bytes, seconds: float) -> bytes:
+    """An uploaded recording of at most so many seconds, as mono 32-bit float WAV. Raises InvalidAudio, TooLarge."""
+    return await asyncio.to_thread(lambda: to_wav_f32(decode(audio, limits=DecodeLimits(seconds=seconds))))
 
 
-async def _in_time(resolving: Awaitable[ResolvedRequest], model: Model, until: float) -> ResolvedRequest:
+async def in_time(resolving: Awaitable[ResolvedRequest], model: Model, until: float) -> ResolvedRequest:
+    """What `resolving` gives, before loop time `until`. Raises DeadlineExceeded."""
     try:
         async with asyncio.timeout_at(until):
             return await resolving
@@ -152,7 +158,8 @@ async def _in_time(resolving: Awaitable[ResolvedRequest], model: Model, until: f
         ) from None
 
 
-async def _first_audio(speech: Speech, until: float) -> Speech:
+async def first_audio(speech: Speech, until: float) -> Speech:
+    """`speech`, primed, before loop time `until`. Raises DeadlineExceeded, or what `Speech.prime` raises."""
     try:
         async with asyncio.timeout_at(until):
             await speech.prime()

@@ -1,12 +1,12 @@
 """Plugins are found one by one; a broken one is reported and the rest work."""
 
-import importlib.metadata
 import subprocess
 import sys
 import types
 
 import msgspec
 import pytest
+from installed import PLUGINS
 
 from hub import BackendSpec, hookimpl
 from hub.plugin.manager import Plugins
@@ -22,10 +22,6 @@ def plugin(name, **hooks):
 
 def spec(name, **keywords):
     return BackendSpec(name=name, synthesizer="some.module:Class", **{"contract": 1, **keywords})
-
-
-INSTALLED = [point.name for point in importlib.metadata.entry_points(group="hub.plugins")]
-"""hibari, and whatever else is installed beside the hub."""
 
 
 def failures_of(plugins):
@@ -51,7 +47,7 @@ def test_a_disabled_plugin_is_listed_and_not_loaded():
 def test_backends_come_sorted_by_plugin_name():
     b = plugin("b", register_backends=lambda settings: [spec("from-b")])
     a = plugin("a", register_backends=lambda settings: [spec("from-a")])
-    assert list(Plugins.discover(disabled=INSTALLED, extra=[b, a]).backends) == ["from-a", "from-b"]
+    assert list(Plugins.discover(disabled=PLUGINS, extra=[b, a]).backends) == ["from-a", "from-b"]
 
 
 def test_a_hook_that_raises_is_a_failure_of_its_plugin_only():
@@ -86,7 +82,7 @@ def test_a_hook_with_an_argument_that_does_not_exist_is_reported():
     ],
 )
 def test_a_backend_that_cannot_be_used_is_reported(made, words):
-    plugins = Plugins.discover(disabled=INSTALLED, extra=[plugin("odd", register_backends=made), tone])
+    plugins = Plugins.discover(disabled=PLUGINS, extra=[plugin("odd", register_backends=made), tone])
     assert words in failures_of(plugins)["odd"]
     assert set(plugins.backends) == {"tone"}
 

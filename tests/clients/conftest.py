@@ -5,6 +5,7 @@
 
 import pass_table
 import pytest
+from installed import PLUGINS
 
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing import tone
@@ -14,7 +15,7 @@ from hub.testing.fixtures import serve_hub
 @pytest.fixture(scope="session")
 def tones():
     """A hub whose model `tone` plays each text so that a test can read it back."""
-    settings = Settings(models={"tone": ModelSettings(backend="tone")}, plugins=PluginSettings(disabled=("hibari",)))
+    settings = Settings(models={"tone": ModelSettings(backend="tone")}, plugins=PluginSettings(disabled=PLUGINS))
     with serve_hub(settings, [tone]) as live:
         yield live
 

@@ -23,7 +23,7 @@ CAPABILITIES = Capabilities(
     sampling=True,
 )
 
-LICENCE = "Boson Higgs Audio 2 Community License (no commercial use above 100,000 yearly active users without a licence)"
+LICENCE = "Boson Higgs Audio 2 Community License"
 
 CHECKPOINTS = {
     "v2": Checkpoint(

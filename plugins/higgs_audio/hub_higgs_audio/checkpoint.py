@@ -152,8 +152,8 @@ def load_tokens(part: Part) -> Tokens:
 def codec_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
     """The codec's weights by transformers' names, weight norms folded, without what only training needs."""
     file = folder / "model.pth"
-    state = load_state(file if file.is_file() and not (folder / "model.safetensors").is_file() else folder, device=device)
-    state = fold_weight_norm(state)
+    only_pth = file.is_file() and not (folder / "model.safetensors").is_file()
+    state = fold_weight_norm(load_state(file if only_pth else folder, device=device))
     if any(key.startswith("decoder_2.") for key in state):
         blocks = 1 + max(int(found[1]) for key in state if (found := re.match(r"encoder\.block\.(\d+)\.block\.", key)))
         state = {codec_name(key, blocks - 1): value for key, value in state.items()}

@@ -46,7 +46,7 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     ] = True
     early: Annotated[
         bool,
-        Meta(description="send the first packet 400 ms of audio earlier; its join with the next is then faded over 20 ms"),
+        Meta(description="send the first packet 400 ms of audio earlier, its join with the next faded over 20 ms"),
     ] = False
     max_silence: (
         Annotated[float, Meta(ge=0.5, le=60.0, description="seconds of silence that end a chunk; null: none do")] | None
@@ -56,7 +56,7 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     ] = True
     retry: Annotated[
         bool,
-        Meta(description="say a chunk again, once and with another seed, if it is empty or cannot be right by its length"),
+        Meta(description="say a chunk again, once and with another seed, if it is empty or its length cannot be right"),
     ] = True
 
 

@@ -47,7 +47,7 @@ class Care:
 
 @dataclass
 class Take:
-    """One attempt at a chunk, from frame `begun` of the stream on: its codes (K, T), and packets that are not sent yet."""
+    """One attempt at a chunk, from frame `begun` of the stream on: its codes (K, T), and packets yet to be sent."""
 
     codes: Tensor
     begun: int

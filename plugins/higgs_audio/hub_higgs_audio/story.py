@@ -66,9 +66,7 @@ class Story:
         length = self.engine.prompts.length(prompt) + limits.max_new_tokens + 1
         engine = self.engine
         with engine.slots.lend(length) as slot:
-            generation = Generation(
-                engine.model, engine.tokens, slot, self.settings, limits, seed=seed, stop=self.stop
-            )
+            generation = Generation(engine.model, engine.tokens, slot, self.settings, limits, seed=seed, stop=self.stop)
             yield from generation.run(prompt, self._prefix)
 
     def told(self, text: str, codes: Tensor) -> None:

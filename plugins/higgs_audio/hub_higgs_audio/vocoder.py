@@ -1,6 +1,6 @@
 """Frames of codes to audio, packet by packet, with the samples that decoding all at once would give.
 
-The decoder hears CONTEXT frames to either side of a frame and nothing else. So a packet is decoded within a window that
+The decoder hears so many frames to either side of a frame (`Codec.context`) and nothing else. So a packet is decoded within a window that
 much wider, and cut out of it; at the true ends there is nothing, as in the whole. Windows also bound the memory that a
 long audio takes.
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hub_higgs_audio.model.codec import CONTEXT, Codec
+from hub_higgs_audio.model.codec import Codec
 
 FADE_SECONDS = 0.02
 """Over which an early first packet is joined to the exact one."""
@@ -56,7 +56,7 @@ class Vocoder:
         while True:
             size = self._packets.later if self._sent else self._packets.first
             early = self._packets.early and not self._sent
-            if self._sent + size + (EARLY_CONTEXT if early else CONTEXT) > self._end:
+            if self._sent + size + (EARLY_CONTEXT if early else self._codec.context) > self._end:
                 return
             yield self._packet(self._sent + size, early=early)
 
@@ -90,8 +90,8 @@ class Vocoder:
         """The audio of the frames from `_sent` to `end`."""
         begin = self._sent
         exact_from = begin - 1 if self._held is not None else begin  # the join lies in the frame before
-        left = max(self._base, exact_from - CONTEXT)
-        right = min(self._end, end + CONTEXT)
+        left = max(self._base, exact_from - self._codec.context)
+        right = min(self._end, end + self._codec.context)
         wave = self._codec.decode(self._codes[:, left - self._base : right - self._base])
         hop = self._codec.hop
         wave = wave[(exact_from - left) * hop : (end - left) * hop]
@@ -102,7 +102,7 @@ class Vocoder:
             fade = min(hop, round(FADE_SECONDS * self._codec.sample_rate))
             wave, self._held = wave[:-fade], wave[-fade:]
         self._sent = end
-        self._forget(end - CONTEXT - 1)
+        self._forget(end - self._codec.context - 1)
         return Packet(wave, begin)
 
     def _forget(self, before: int) -> None:

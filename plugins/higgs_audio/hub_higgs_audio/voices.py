@@ -30,7 +30,7 @@ PROFILE = "profile:"
 
 OUR_PROFILES = {
     "male_en": "Male, American accent, moderate pitch and pace, friendly tone, very clear audio.",
-    "female_en_story": "Female, a calm and gentle storyteller with a measured pace and careful articulation, very clear audio.",
+    "female_en_story": "Female, a calm storyteller with a measured pace and careful articulation, very clear audio.",
     "male_en_british": "Male, British accent, a conversational and curious tone at a moderate pace, very clear audio.",
     "female_en_british": "Female, British accent, moderate pitch, an expressive and friendly tone, very clear audio.",
 }
@@ -81,9 +81,7 @@ class Voices:
         if voice.prepared is not None:
             return Speaker(recordings=self._recordings(voice.prepared, voice.references))
         if voice.references:
-            return Speaker(
-                recordings=tuple((self._encode(one), _transcript(one.text)) for one in voice.references)
-            )
+            return Speaker(recordings=tuple((self._encode(one), _transcript(one.text)) for one in voice.references))
         if voice.voice in (None, SMART):
             return Speaker()
         name = str(voice.voice).removeprefix(PROFILE)
@@ -101,9 +99,7 @@ class Voices:
             encoded.append(_Encoded(codes.shape[1], data, reference.text))
         return msgspec.msgpack.encode(_Prepared(self._signature, encoded))
 
-    def _recordings(
-        self, prepared: bytes, references: Sequence[Reference]
-    ) -> tuple[tuple[Tensor, str | None], ...]:
+    def _recordings(self, prepared: bytes, references: Sequence[Reference]) -> tuple[tuple[Tensor, str | None], ...]:
         try:
             state = msgspec.msgpack.decode(prepared, type=_Prepared)
         except msgspec.MsgspecError:

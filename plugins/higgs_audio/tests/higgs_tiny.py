@@ -74,7 +74,9 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def write_language(folder: Path, size: Size, *, seed: int = 0, boson: bool = True, dtype: torch.dtype = torch.float32) -> Path:
+def write_language(
+    folder: Path, size: Size, *, seed: int = 0, boson: bool = True, dtype: torch.dtype = torch.float32
+) -> Path:
     """A language model in boson's layout, or in transformers'."""
     from hub_higgs_audio.checkpoint import HiggsAudioV2ForConditionalGeneration, language_config
     from hub_higgs_audio.layout import Part
@@ -237,7 +239,9 @@ def _shape(kind: Any, size: Size) -> Any:
     )
 
 
-def random_state(shapes: dict[str, tuple[int, ...]], seed: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+def random_state(
+    shapes: dict[str, tuple[int, ...]], seed: int, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
     """Weights that let signals through: ones for norms and snakes, zeros for biases, else normal by their fan-in."""
     generator = torch.Generator().manual_seed(seed)
     state = {}

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from hub_higgs_audio.checkpoint import load_codec, load_language, load_tokens
 from hub_higgs_audio.chunking import speaker_chunks, word_chunks
 from hub_higgs_audio.layout import find_codec, find_language
@@ -27,6 +25,7 @@ from hub_higgs_audio.prompt import Message, Prompt, PromptBuilder, Speaker, fram
 from hub_higgs_audio.references import resampled
 from hub_higgs_audio.story import Engine, Story
 from hub_higgs_audio.tokens import Tokens
+from torch import Tensor
 
 FAMILY = "higgs_audio"
 TRAINING: frozenset[str] = frozenset()
@@ -152,9 +151,7 @@ def warp_logits(model: Loaded, scalars: dict, inputs: Arrays) -> Arrays:
 
 def sample_audio_step(model: Loaded, scalars: dict, inputs: Arrays) -> Arrays:
     given = tensors(inputs)
-    found: dict[str, list[Any]] = {
-        name: [] for name in ("frame", "num_delay", "num_remaining", "text_id", "resampled")
-    }
+    found: dict[str, list[Any]] = {name: [] for name in ("frame", "num_delay", "num_remaining", "text_id", "resampled")}
     for number, settings in enumerate(scalars["settings"]):
         history = given["history"][number]
         column = next_column(

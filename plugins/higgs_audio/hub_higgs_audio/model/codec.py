@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,6 @@ from transformers.models.dac.modeling_dac import DacDecoder, DacEncoder
 from hub.contract.errors import InvalidAudio
 from hub.nn.features import resample
 from hub_higgs_audio.layout import CONFIG, CheckpointRefused
-
-CONTEXT = 10
-"""Frames on either side that an output frame depends on, with the release's ratios; nothing farther away counts."""
 
 _HUBERT_STRIDES = (5, 2, 2, 2, 2, 2, 2)
 _HUBERT_PAD = 160  # zeros on each side of what HuBERT hears
@@ -56,6 +53,20 @@ class CodecShape:
     def hop(self) -> int:
         """Samples a frame."""
         return math.prod(self.ratios)
+
+    @property
+    def context(self) -> int:
+        """Frames on either side that the audio of a frame depends on, and no more: 10 with the release's ratios.
+
+        Followed backwards through the decoder: the last convolution, then for each block the residual units (kernel
+        7 at dilations 1, 3 and 9) and the transposed convolution, then the first convolution.
+        """
+        first, last = -3, self.hop - 1 + 3
+        for stride in reversed(self.ratios):
+            first, last = first - 39, last + 39
+            pad = -(-stride // 2)
+            first, last = -((2 * stride - 1 - pad - first) // stride), (last + pad) // stride
+        return max(3 - first, last + 3)
 
     @property
     def width(self) -> int:
@@ -156,15 +167,12 @@ def _check(config: Mapping[str, Any], shape: CodecShape) -> None:
     teacher = config.get("semantic_techer", "hubert_base_general")  # so spelled in the files
     wrong = [f"{key} {config[key]!r}" for key, value in computed.items() if config.get(key, value) != value]
     wrong += [f"semantic_techer {teacher!r}"] if not str(teacher).startswith("hubert_base") else []
-    wrong += [f"{key} {config[key]}" for key in ("strides", "block_dilations", "channel_ratios") if not _ones(config, key)]
+    ones = ("strides", "block_dilations", "channel_ratios")
+    wrong += [f"{key} {config[key]}" for key in ones if any(value != 1 for value in config.get(key, ()))]
     wrong += [f"bins {config['bins']}"] if config.get("bins", shape.codebook_size) != shape.codebook_size else []
     wrong += [f"n_q {config['n_q']}"] if config.get("n_q", shape.codebooks) > shape.codebooks else []
     if wrong:
         raise CheckpointRefused(f"{CONFIG} of the codec: this backend does not compute {', '.join(wrong)}")
-
-
-def _ones(config: Mapping[str, Any], key: str) -> bool:
-    return all(value == 1 for value in config.get(key, ()))
 
 
 class ResidualUnit(nn.Module):
@@ -250,10 +258,14 @@ class ResidualQuantizer(nn.Module):
             Quantizer(shape.width, shape.codebook_size, shape.codebook_dim) for _ in range(shape.codebooks)
         )
 
+    @property
+    def _stages(self) -> list[Quantizer]:
+        return cast(list[Quantizer], list(self.quantizers))
+
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, codebooks, T) ids."""
         found = []
-        for quantizer in self.quantizers:
+        for quantizer in self._stages:
             ids = quantizer.encode(x)
             x = x - quantizer.decode(ids)
             found.append(ids)
@@ -261,7 +273,7 @@ class ResidualQuantizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """(B, codebooks, T) ids -> (B, C, T)."""
-        stages = [quantizer.decode(ids) for quantizer, ids in zip(self.quantizers, codes.unbind(1), strict=True)]
+        stages = [quantizer.decode(ids) for quantizer, ids in zip(self._stages, codes.unbind(1), strict=True)]
         return torch.stack(stages).sum(0)
 
 
@@ -270,19 +282,20 @@ class CodecNet(nn.Module):
 
     def __init__(self, shape: CodecShape) -> None:
         super().__init__()
-        dac = DacConfig(
-            encoder_hidden_size=shape.encoder_width,
-            decoder_hidden_size=shape.decoder_width,
-            downsampling_ratios=list(shape.ratios),
-            upsampling_ratios=list(shape.ratios),
-            hidden_size=shape.acoustic,
-        )
+        sizes: dict[str, Any] = {
+            "encoder_hidden_size": shape.encoder_width,
+            "decoder_hidden_size": shape.decoder_width,
+            "downsampling_ratios": list(shape.ratios),
+            "upsampling_ratios": list(shape.ratios),
+            "hidden_size": shape.acoustic,
+        }
+        dac = DacConfig(**sizes)
         self.acoustic_encoder = DacEncoder(dac)
         self.acoustic_decoder = DacDecoder(dac)
         for module in self.acoustic_decoder.modules():
             if isinstance(module, nn.ConvTranspose1d):
                 module.output_padding = (module.stride[0] % 2,)  # exactly stride times as long, odd strides too
-        self.acoustic_decoder.tanh = nn.Identity()  # boson's decoder has none
+        self.acoustic_decoder.tanh = nn.Identity()  # type: ignore[assignment]  # boson's decoder has none
         self.semantic_model = HubertModel(shape.hubert)
         positions = self.semantic_model.encoder.pos_conv_embed.conv
         if parametrize.is_parametrized(positions, "weight"):
@@ -304,10 +317,14 @@ class Codec:
         self.codebooks = shape.codebooks
         self.codebook_size = shape.codebook_size
         self.hop = shape.hop
+        self.context = shape.context
 
     @torch.inference_mode()
     def encode(self, wave: Tensor) -> Tensor:
-        """(N,) float32 at `sample_rate` -> codes (codebooks, T) int64 on the CPU. Raises InvalidAudio if it is too short."""
+        """(N,) float32 at `sample_rate` -> codes (codebooks, T) int64 on the CPU.
+
+        Raises InvalidAudio if it is too short.
+        """
         x = wave.to(self.device, torch.float32)[None, None]  # (1, 1, N)
         try:
             semantic = self.semantic(self.features(x))
@@ -339,7 +356,7 @@ class Codec:
 
     @torch.inference_mode()
     def features(self, x: Tensor) -> Tensor:
-        """(1, 1, N) -> (1, T, H): the mean of all of HuBERT's hidden states, embeddings included, at the codec's rate."""
+        """(1, 1, N) -> (1, T, H): the mean of all of HuBERT's hidden states, its input's too, at the codec's rate."""
         heard = F.pad(self.semantic_input(x)[:, 0], (_HUBERT_PAD, _HUBERT_PAD))
         states = self.net.semantic_model(heard, output_hidden_states=True).hidden_states
         return torch.stack(states, 1).mean(1)[:, :: max(1, self.shape.semantic_step)]

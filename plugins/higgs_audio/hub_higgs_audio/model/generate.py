@@ -18,7 +18,7 @@ from torch import Tensor
 from hub.contract.backend import Stop
 from hub.nn.decode import prefix_length
 from hub_higgs_audio.model.language import LanguageModel, Rows
-from hub_higgs_audio.model.sampling import Delays, Knobs, Settings, choose, next_column
+from hub_higgs_audio.model.sampling import Delays, Settings, choose, next_column
 from hub_higgs_audio.model.slots import Slot
 from hub_higgs_audio.prompt import Prompt
 from hub_higgs_audio.tokens import Tokens
@@ -31,7 +31,7 @@ class TextToken(NamedTuple):
 
 
 class AudioColumn(NamedTuple):
-    """A delayed column (K,) of the reply, on the CPU; the first of each audio is all BOS. `last`: the audio ends here."""
+    """A delayed column (K,) of the reply, on the CPU; each audio's first is all BOS. `last`: the audio ends here."""
 
     ids: Tensor
     last: bool = False
@@ -74,7 +74,7 @@ def prefill(
 
 
 def expanded(tokens: Tokens, prompt: Prompt) -> tuple[list[int], list[Tensor | None]]:
-    """Every position of the prompt: its id, a placeholder's repeated for each column, and its column (K,) if it is audio."""
+    """Each position's id, a placeholder's once for each column of its audio, and its column (K,), if it has one."""
     ids: list[int] = []
     columns: list[Tensor | None] = []
     audios = iter(prompt.audios)

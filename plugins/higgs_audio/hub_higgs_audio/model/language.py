@@ -7,7 +7,6 @@ one CUDA graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +31,7 @@ class Sizes(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Which positions of a pass are text and which are audio: indices (N,), known to the host. None: no such position."""
+    """Which positions of a pass are text and which are audio: indices (N,), None where there are none."""
 
     text: Tensor | None
     audio: Tensor | None
@@ -133,10 +132,7 @@ class LanguageModel:
         for number, layer in enumerate(self.net.model.layers):
             normed = _by_kind(hidden, rows, layer.input_layernorm, layer.audio_input_layernorm)
             hidden = hidden + self._attention(layer.self_attn, number, normed, cos, sin, attention)
-            text, audio = layer.post_attention_layernorm, layer.audio_post_attention_layernorm
-            hidden = hidden + _by_kind(
-                hidden, rows, lambda x: layer.mlp(text(x)), lambda x: layer.audio_mlp(audio(x))  # noqa: B023 -- at once
-            )
+            hidden = hidden + _feed_forward(layer, hidden, rows)
         return self.net.model.norm(hidden)
 
     def _attention(self, module: Any, number: int, x: Tensor, cos: Tensor, sin: Tensor, attention: Any) -> Tensor:
@@ -148,6 +144,18 @@ class LanguageModel:
         query, key = (_rotated(heads(p), cos, sin) for p in (module.q_proj, module.k_proj))
         attended = attention(number, query, key, heads(module.v_proj))  # (1, H, T, D)
         return module.o_proj(attended.transpose(1, 2).reshape(count, -1))
+
+
+def _feed_forward(layer: Any, x: Tensor, rows: Rows) -> Tensor:
+    """The second half of a layer, without the residual. (T, C) -> (T, C)."""
+
+    def text(part: Tensor) -> Tensor:
+        return layer.mlp(layer.post_attention_layernorm(part))
+
+    def audio(part: Tensor) -> Tensor:
+        return layer.audio_mlp(layer.audio_post_attention_layernorm(part))
+
+    return _by_kind(x, rows, text, audio)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

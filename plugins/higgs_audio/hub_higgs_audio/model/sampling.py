@@ -18,8 +18,8 @@ class Settings(NamedTuple):
     """How tokens are drawn. `temperature` 0 takes the most probable, and then nothing is redrawn.
 
     `top_k` 0 and `top_p` 1 cut nothing. A token that stands `ras_repeats` times among the last `ras_window` of its
-    codebook is redrawn once from the uncut distribution (repetition-aware sampling, Chen et al. 2024, arXiv:2406.05370);
-    a window of 0 never does.
+    codebook is redrawn once from the uncut distribution (repetition-aware sampling, Chen et al. 2024,
+    arXiv:2406.05370); with a window of 0 none is.
     """
 
     temperature: float = 0.7

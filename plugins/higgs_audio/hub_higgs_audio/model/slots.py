@@ -1,7 +1,7 @@
 """Slots: what one reply needs on the device - a cache, a history of columns, settings, and its graphs.
 
-On a GPU capturing a graph costs more than a first step, so slots are kept and lent out again; their length is rounded up
-to a power of two, so that few kinds of them exist. Elsewhere a slot is made for its request, exactly as long as it
+On a GPU capturing a graph costs more than many steps, so slots are kept and lent out again; their length is rounded up
+to a power of two, so that there are few kinds of them. Elsewhere a slot is made for its request, exactly as long as it
 needs, and dropped.
 """
 

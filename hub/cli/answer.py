@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from hub.contract.conversion import ConversionRequest
 from hub.contract.speech import SpeechRequest
 
 
@@ -32,8 +33,8 @@ class Answer(Protocol):
 class Source(Protocol):
     """Whoever answers."""
 
-    def speak(self, request: SpeechRequest, *, whole: bool) -> AbstractAsyncContextManager[Answer]:
-        """Begin to speak; leaving the context stops the model. Raises HubError.
+    def speak(self, request: SpeechRequest | ConversionRequest, *, whole: bool) -> AbstractAsyncContextManager[Answer]:
+        """Begin to speak, or to convert; leaving the context stops the model. Raises HubError.
 
         `whole` says that nobody listens before the end, so that headers can tell the exact length.
         """

@@ -12,6 +12,7 @@ from hub.cli.backends import backends
 from hub.cli.bench import bench
 from hub.cli.book import book
 from hub.cli.check import check
+from hub.cli.convert import convert
 from hub.cli.models import models
 from hub.cli.plugins import plugins
 from hub.cli.pull import pull
@@ -75,7 +76,22 @@ def cli() -> None:
     """
 
 
-for command in (say, book, serve, tasks, models, voices, scenes, backends, pull, plugins, check, bench, wyoming):
+for command in (
+    say,
+    book,
+    convert,
+    serve,
+    tasks,
+    models,
+    voices,
+    scenes,
+    backends,
+    pull,
+    plugins,
+    check,
+    bench,
+    wyoming,
+):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ import click
 from msgspec import Struct
 
 from hub.cli.report import echo_json
-from hub.cli.say import _option
+from hub.cli.say import key_and_value
 from hub.cli.session import Session, json_option, session_options, url_options
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def book(
     except OSError as error:
         raise Failed("bad_book", f"{error.filename or file}: {error.strerror}") from None
     chosen = {name: value for name, value in fields.items() if value is not None}
-    chosen |= {"options": dict(map(_option, options)), "format": {"container": container}}
+    chosen |= {"options": dict(map(key_and_value, options)), "format": {"container": container}}
     work = _Book(
         found, out, subtitles, [_task(found, number, chosen, subtitles) for number in range(len(found.chapters))]
     )

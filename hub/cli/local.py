@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from hub.audio.encode import Encoder, make_encoder
+from hub.contract.conversion import ConversionRequest
 from hub.contract.event import AudioChunk
 from hub.contract.speech import SpeechRequest
 from hub.service.checks import check_request
@@ -30,15 +31,20 @@ class LocalHub:
         await self.hub.stop()
 
     @asynccontextmanager
-    async def speak(self, request: SpeechRequest, *, whole: bool) -> AsyncIterator[LocalAnswer]:
+    async def speak(self, request: SpeechRequest | ConversionRequest, *, whole: bool) -> AsyncIterator[LocalAnswer]:
         """See `Source.speak`."""
         clock = asyncio.get_running_loop().time
-        model = self.hub.models.get(request.model)
-        check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # before a load for nothing
+        if isinstance(request, ConversionRequest):
+            model = self.hub.models.able(request.model, "conversion")
+        else:
+            model = self.hub.models.get(request.model)
+            check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # before a load for nothing
         asked = clock()
         await model.start()
         loaded = clock()
-        speech = await self.hub.speak(request)
+        speech = await (
+            self.hub.convert(request) if isinstance(request, ConversionRequest) else self.hub.speak(request)
+        )
         encoder = make_encoder(request.format, speech.sample_rate, whole=whole, encoders=self.hub.encoders)
         answer = LocalAnswer(speech, encoder)
         answer.load, answer.first_audio = loaded - asked, clock() - loaded

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from hub.cli.failure import Unreachable
+from hub.contract.conversion import ConversionRequest
 from hub.contract.errors import BackendCrashed, HubError, from_fault
 from hub.contract.event import Fault
 from hub.contract.speech import SpeechRequest
@@ -86,15 +87,14 @@ class RemoteHub:
             raise self._unreachable(error) from None
 
     @asynccontextmanager
-    async def speak(self, request: SpeechRequest, *, whole: bool) -> AsyncIterator[RemoteAnswer]:
+    async def speak(self, request: SpeechRequest | ConversionRequest, *, whole: bool) -> AsyncIterator[RemoteAnswer]:
         """See `Source.speak`."""
         exact = request.format.container in ("wav", "pcm")  # their lengths can be put right afterwards
         streamed = exact or not whole
         body = msgspec.json.encode(msgspec.structs.replace(request, stream=streamed))
         asked = time.perf_counter()
-        sent = self._client.build_request(
-            "POST", "/v1/speech", content=body, headers={"content-type": "application/json"}
-        )
+        path = "/v1/conversion" if isinstance(request, ConversionRequest) else "/v1/speech"
+        sent = self._client.build_request("POST", path, content=body, headers={"content-type": "application/json"})
         try:
             response = await self._client.send(sent, stream=True)
         except (httpx.TransportError, httpx.UnsupportedProtocol) as error:

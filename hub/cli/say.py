@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +16,7 @@ from hub.cli.session import Session, json_option, session_options, url_options
 if TYPE_CHECKING:
     from hub.cli.answer import Answer
     from hub.cli.sink import Sink
+    from hub.contract.conversion import ConversionRequest
     from hub.contract.speech import SpeechRequest
 
 CONTAINERS = {"ogg": "opus", "raw": "pcm", "wave": "wav"}
@@ -65,18 +66,23 @@ def say(
       ttshub say < chapter.txt --out chapter.mp3
       ttshub say "Hello" --out - --format mp3 | mpv -
     """
-    chosen = {"container": container or _container_of(out), "sample_rate": sample_rate}
-    request = _request(
+    chosen = {"container": container or container_of(out), "sample_rate": sample_rate}
+    request = request_of(
+        "speech",
         text=_text(text),
         format={name: value for name, value in chosen.items() if value is not None},
-        options=dict(map(_option, options)),
+        options=dict(map(key_and_value, options)),
         **{name: value for name, value in fields.items() if value is not None},
     )
-    sink = _sink(out, container)
-    summary = session.run(_say(session, request, sink, url, api_key))
+    sink = sink_for(out, container)
+    tell(session.run(answer_into(session, request, sink, url, api_key)), out, as_json)
+
+
+def tell(summary: dict[str, Any], out: str | None, as_json: bool) -> None:
+    """Say what was written, from `answer_into`."""
     summary["path"] = out if out != "-" else None
     if summary["seconds"] is None and out is not None and Path(out).is_file():
-        summary["seconds"] = _seconds_of(Path(out))
+        summary["seconds"] = seconds_of(Path(out))
     if as_json:
         echo_json(summary, err=out == "-")
     elif summary["path"]:
@@ -95,7 +101,8 @@ def _text(text: str | None) -> str:
         raise click.UsageError(f"stdin is not UTF-8 text (byte {error.start})") from None
 
 
-def _container_of(out: str | None) -> str:
+def container_of(out: str | None) -> str:
+    """The container for a file of this name."""
     if out is None or out == "-":
         return "wav"
     extension = Path(out).suffix.lstrip(".").lower()
@@ -104,8 +111,8 @@ def _container_of(out: str | None) -> str:
     return CONTAINERS.get(extension, extension) or "wav"
 
 
-def _option(text: str) -> tuple[str, Any]:
-    """`k=v` with v as JSON where it is any, else as text."""
+def key_and_value(text: str) -> tuple[str, Any]:
+    """Of `k=v`, v as JSON where it is any, else as text."""
     import msgspec
 
     key, equals, value = text.partition("=")
@@ -117,20 +124,23 @@ def _option(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _request(**fields: Any) -> SpeechRequest:
+def request_of(kind: Literal["speech", "conversion"], /, **fields: Any) -> Any:
+    """A SpeechRequest or ConversionRequest; what is wrong with `fields` is wrong usage."""
     import msgspec
 
-    from hub.contract.speech import SpeechRequest
+    from hub.contract import ConversionRequest, SpeechRequest
 
+    wanted: Any = SpeechRequest if kind == "speech" else ConversionRequest
     try:
-        return msgspec.convert(fields, SpeechRequest)
+        return msgspec.convert(fields, wanted)
     except msgspec.ValidationError as error:
         message, _, place = str(error).replace("`", "").partition(" - at $.")
         name = place.removeprefix("format.").replace("_", "-")
         raise click.UsageError(f"--{name}: {message[:1].lower()}{message[1:]}" if place else message) from None
 
 
-def _sink(out: str | None, container: str | None) -> Sink:
+def sink_for(out: str | None, container: str | None) -> Sink:
+    """Where the audio goes."""
     from hub.cli.sink import FileSink, PlayerSink, StdoutSink
 
     if out is None:
@@ -140,18 +150,20 @@ def _sink(out: str | None, container: str | None) -> Sink:
     return StdoutSink() if out == "-" else FileSink(Path(out))
 
 
-async def _say(
-    session: Session, request: SpeechRequest, sink: Sink, url: str | None, api_key: str | None
+async def answer_into(
+    session: Session, request: SpeechRequest | ConversionRequest, sink: Sink, url: str | None, api_key: str | None
 ) -> dict[str, Any]:
+    """Have a hub answer `request`, into `sink`; the summary."""
     from hub.cli.progress import Progress
 
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(open_source(session, url, api_key))
         answer: Answer = await stack.enter_async_context(source.speak(request, whole=sink.whole))
         began = time.perf_counter()
-        long = len(request.text or "") >= LONG_TEXT
+        chars = len(getattr(request, "text", None) or "")
+        long = chars >= LONG_TEXT
         async with sink:
-            with Progress(len(request.text or ""), shown=long and sys.stderr.isatty()) as progress:
+            with Progress(chars, shown=long and sys.stderr.isatty()) as progress:
                 async for part in answer:
                     progress.update(answer)
                     await sink.write(part)
@@ -172,7 +184,7 @@ def open_source(session: Session, url: str | None, api_key: str | None) -> Any:
     return LocalHub(Hub.build(settings, session.plugins(settings)))
 
 
-def _seconds_of(file: Path) -> float | None:
+def seconds_of(file: Path) -> float | None:
     """How long the audio of a compressed file is, by its packets."""
     import av
 

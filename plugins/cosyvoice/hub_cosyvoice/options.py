@@ -51,6 +51,9 @@ class CosyVoiceLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
         Meta(description="who writes numbers in words; auto: wetext if it is there"),
     ] = "auto"
     streaming: Annotated[Scheme, Meta(description="the scheme of requests that name none")] = "consistent"
+    longest: Annotated[
+        float, Meta(ge=0.5, le=300, description="seconds that one segment may last; longer ones are cut and reported")
+    ] = 300.0
     concurrency: Annotated[int, Meta(ge=1, le=64, description="requests that are spoken at once")] = 4
 
 

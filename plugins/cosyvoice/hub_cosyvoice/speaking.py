@@ -42,6 +42,7 @@ class Run:
     sampler: RasSampler
     seeds: torch.Generator
     most: int | None
+    longest: int
     tokens: int = 0
     samples: int = 0
     capped: bool = False
@@ -54,17 +55,26 @@ class Run:
         plan: Plan,
         stop: Stop,
         *,
-        seed: int | None,
-        sampling: Sampling,
-        scheme: Scheme,
-        speed: float,
+        seed: int | None = None,
+        sampling: Sampling = Sampling(),  # noqa: B008  it is frozen
+        scheme: Scheme = "consistent",
+        speed: float = 1.0,
+        longest: float = 300.0,
     ) -> Run:
-        """A run from its seed, or from the system's entropy."""
+        """A run from its seed, or from the system's entropy; no segment is longer than `longest` seconds."""
         seeds = request_generator(seed)
         settings = _settings(RasSettings.of(model.config.llm.get("sampling")), sampling)
-        generator = request_generator(_seed(seeds), model.device)
+        sampler = RasSampler(settings, request_generator(_seed(seeds), model.device))
         return cls(
-            model, plan, stop, scheme, speed, RasSampler(settings, generator), seeds, sampling.max_new_tokens or None
+            model=model,
+            plan=plan,
+            stop=stop,
+            scheme=scheme,
+            speed=speed,
+            sampler=sampler,
+            seeds=seeds,
+            most=sampling.max_new_tokens or None,
+            longest=int(longest * model.config.token_rate),
         )
 
     # -- a text that is there as a whole -------------------------------------------------------------------------------
@@ -96,10 +106,8 @@ class Run:
         ids = model.tokenizer.encode(plan.tag + segment)
         if plan.mode == "zero_shot" and len(ids) < len(plan.before) / 2:
             self._note("a text much shorter than the transcript of its recording is often spoken badly")
-        most = self._room()
-        return self._counted(
-            generate(model.lm, model.seats, plan.lm_input(ids), self.sampler, most=most, outcome=outcome)
-        )
+        given = plan.lm_input(ids)
+        return self._counted(generate(model.lm, model.seats, given, self.sampler, most=self._room(), outcome=outcome))
 
     def _counted(self, tokens: Iterable[int]) -> Iterator[int]:
         """Tokens on their way to the flow, until the caller has left."""
@@ -113,14 +121,14 @@ class Run:
 
         return without_long_silence(heard()) if self.model.config.generation == 3 else heard()
 
-    def _room(self) -> int | None:
-        """The most tokens that the next utterance may have."""
-        limits = []
+    def _room(self) -> int:
+        """The most tokens that the next segment may have."""
+        limits = [self.longest]
         if self.most is not None:
             limits.append(self.most - self.tokens)
         if self.model.config.generation != 1:
             limits.append(FRAMES // self.model.frames_per_token - len(self.plan.prompt.tokens))
-        return min(limits) if limits else None
+        return min(limits)
 
     # -- a text that arrives in pieces ---------------------------------------------------------------------------------
 
@@ -178,9 +186,9 @@ class Run:
         yield wave.finish()
 
     def _chunks(self, samples: Tensor, span: Span | None) -> Iterator[AudioChunk]:
-        """Samples (N,) in chunks of up to a second."""
+        """Samples (N,) in chunks of up to half a second."""
         rate = self.model.config.sample_rate
-        for part in samples.clamp(-1.0, 1.0).split(rate):
+        for part in samples.clamp(-1.0, 1.0).split(rate // 2):
             if self.stop.is_set():
                 return
             if len(part):

@@ -104,6 +104,7 @@ class CosyVoice:
             sampling=request.sampling,
             scheme=scheme,
             speed=request.speed,
+            longest=self._options.longest,
         )
 
     def _plan(self, request: SpeechRequest, options: CosyVoiceOptions, text: str) -> tuple[Plan, str, bool]:

@@ -11,7 +11,12 @@ _SYLLABIC = {"han": 4.2, "kana": 7.0, "hangul": 5.0}
 
 _LETTERS = 14.0
 _DIGITS = 3.5
-_PAUSES = {".": 0.35, "!": 0.35, "?": 0.35, ",": 0.15, ";": 0.2, ":": 0.2, "\n": 0.3}
+_PAUSES = {
+    **dict.fromkeys(".!?。！？", 0.35),
+    **dict.fromkeys(",，、", 0.15),
+    **dict.fromkeys(";:；：", 0.2),
+    "\n": 0.3,
+}
 _MARKUP = re.compile(r"\[SPEAKER\d+\]|</?SE(?:_[se])?>")
 _SOUND = re.compile(r"<SE[^>]*>")
 _SOUND_SECONDS = 2.0
@@ -27,7 +32,7 @@ LEEWAY = 4.0
 
 
 def expected_seconds(text: str) -> float:
-    """About how long a normalised text takes to say at an ordinary pace. Tags for sounds count as sounds."""
+    """About how long a text takes to say at an ordinary pace. Tags for sounds count as sounds."""
     seconds = _SOUND_SECONDS * len(_SOUND.findall(text))
     for char in _MARKUP.sub("", text):
         if char.isdigit():

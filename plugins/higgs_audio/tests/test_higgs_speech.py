@@ -8,13 +8,23 @@ import numpy as np
 import pytest
 import torch
 from higgs_tiny import write_checkpoint
-
-from hub.contract import AudioChunk, CastVoice, Done, ModelConfig, Reference, ResolvedRequest, Sampling, Turn, VoiceDraft
-from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
-from hub.testing.own_voice import own_voice
 from hub_higgs_audio.speech import RETRY_STEP
 from hub_higgs_audio.synthesizer import HiggsSynthesizer
 from hub_higgs_audio.vocoder import Packets, Vocoder, decode_whole
+
+from hub.contract import (
+    AudioChunk,
+    CastVoice,
+    Done,
+    ModelConfig,
+    Reference,
+    ResolvedRequest,
+    Sampling,
+    Turn,
+    VoiceDraft,
+)
+from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.testing.own_voice import own_voice
 
 TEXT = "The hub speaks, and every word is heard."
 LONG = "One sentence is here. Another one follows it. A third one is said. The fourth ends it all, at last."
@@ -185,11 +195,15 @@ def test_an_answer_too_short_is_said_again_and_told(spoken):
 
 
 def test_an_answer_too_long_is_cut_at_its_budget(spoken):
-    chunks, report = say(spoken, "A.", sampling=Sampling(temperature=0.1, max_new_tokens=2000), options={"retry": False})
+    chunks, report = say(
+        spoken, "A.", sampling=Sampling(temperature=0.1, max_new_tokens=2000), options={"retry": False}
+    )
     assert report["cut"] == [{"chunk": 0, "reason": "budget"}]
     assert report["doubtful"] == [{"chunk": 0, "reason": "long"}]
     assert 4 < sum(chunk.seconds for chunk in chunks) < 7
-    _, free = say(spoken, "A.", sampling=Sampling(temperature=0.1, max_new_tokens=300), options={"length_budget": False})
+    _, free = say(
+        spoken, "A.", sampling=Sampling(temperature=0.1, max_new_tokens=300), options={"length_budget": False}
+    )
     assert free["cut"] == [{"chunk": 0, "reason": "max_new_tokens"}]
 
 

@@ -144,7 +144,7 @@ def _number(text: str, kinds: list[inspect.Type]) -> Any:
     """The finite number that `text` is, as Python reads them (" 7", ".5"), if one is wanted; else `text`."""
     for wanted, number in ((inspect.IntType, int), (inspect.FloatType, float)):
         if any(isinstance(one, wanted) for one in kinds):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 return value if math.isfinite(value := number(text[:400])) else "not finite"
     return text
 

@@ -27,6 +27,7 @@ from hub.service.assemble import new_file
 from hub.service.checks import check_capabilities, check_request
 from hub.service.folder import storing
 from hub.service.resolve import check_voices, with_scene
+from hub.service.speech import decode_recording
 from hub.service.speech_job import in_thread
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class GenerateTasks:
         drawn = secrets.randbits(31) if request.seed is None and model.capabilities.seed else request.seed
         request = replace(request, model=model.name, format=AudioFormat(container=body.container), seed=drawn)
         await asyncio.to_thread(check_request, request, model.spec, hub.settings.limits, hub.encoders)
+        for reference in request.references:
+            await decode_recording(reference.audio, hub.settings.limits.reference_seconds)
         asked = with_scene(request, None)
         check_capabilities(asked, model.name, model.capabilities)
         if request.voice is not None and model.engine.loaded is None and not model.capabilities.preset_voices:

@@ -23,12 +23,15 @@ import pytest
 from msgspec.structs import replace
 
 from hub.contract.backend import BackendSpec, ModelConfig
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import HubError, InvalidRequest, all_errors
-from hub.contract.event import Done, Span
+from hub.contract.event import AudioChunk, Done, Span
 from hub.contract.speech import Reference, Sampling, SpeechRequest, Turn
+from hub.contract.tokens import Tokens
 from hub.contract.voice import VoiceDraft
 from hub.plugin.manager import Plugins
 from hub.service.checks import check_options
+from hub.service.codec import seconds_of
 from hub.settings import ModelSettings
 from hub.testing.driver import Answer, Driver, words_of_workers
 from hub.testing.odd_texts import ODD_TEXTS
@@ -317,6 +320,71 @@ class BackendConformance:
         _must(cloning, "make_voice works, and cloning is not declared")
         _must(isinstance(state, bytes) and bool(state), "make_voice must return bytes that are not empty")
         _must(not state.startswith(b"\x80"), "make_voice returned a pickle; use safetensors or msgpack")
+
+    # -- recordings -------------------------------------------------------------------------------
+
+    def test_its_codec_goes_there_and_back(self, driver: Driver) -> None:
+        can = driver.start().capabilities
+        if not can.codec:
+            pytest.skip("the backend does not declare codec")
+        recording = (self.reference or own_voice()).audio
+        tokens, again = (msgspec.convert(driver.call("encode", recording), Tokens) for _ in range(2))
+        _must(tokens.codebooks > 0 and tokens.frames > 0, "encode gave no tokens of an ordinary recording")
+        _must(min(map(min, tokens.rows)) >= 0, "encode gave token ids below 0")
+        _must(tokens == again, "encode gave other tokens the second time; a codec draws nothing")
+        chunk = msgspec.convert(driver.call("decode", tokens), AudioChunk)
+        decoded = Answer(chunks=[chunk], marks=[], ending=Done())
+        _must(not decoded.problem, f"decode, of the tokens of an ordinary recording, {decoded.problem}")
+        _must(
+            chunk.sample_rate == can.sample_rate,
+            f"decode gives {chunk.sample_rate} Hz, declared are {can.sample_rate} Hz",
+        )
+        seconds = seconds_of(recording)
+        _must(
+            abs(chunk.seconds - seconds) <= 0.25 * seconds,
+            f"a recording of {seconds:.2f} s is {chunk.seconds:.2f} s long after encode and decode",
+        )
+
+    def test_tokens_of_no_codec_are_refused(self, driver: Driver) -> None:
+        if not driver.start().capabilities.codec:
+            pytest.skip("the backend does not declare codec")
+        rows = msgspec.convert(driver.call("encode", (self.reference or own_voice()).audio), Tokens).rows
+        wrong = {
+            "with a codebook too many": [*rows, rows[0]],
+            "of no codebook": [[2**31 - 1] * len(row) for row in rows],
+        }
+        for words, given in wrong.items():
+            try:
+                driver.call("decode", Tokens.from_rows(given))
+            except HubError as error:
+                _must(error.status == 400, f"tokens {words} ended with {error.code}: raise InvalidRequest")
+            else:
+                _fail(f"tokens {words} were decoded: raise InvalidRequest")
+
+    def test_it_converts(self, driver: Driver) -> None:
+        loaded = driver.start()
+        if not loaded.capabilities.conversion:
+            pytest.skip("the backend does not declare conversion")
+        recording = self.reference or own_voice()
+        target: dict[str, Any] = {"references": (replace(recording, text=None),)}
+        if loaded.voices and not loaded.capabilities.cloning:
+            target = {"voice": loaded.voices[0].id}
+        seed = 1234 if loaded.capabilities.seed else None
+        options = dict(self.options)
+        request = ResolvedConversion(audio=recording.audio, seed=seed, options=options, **target)
+        first, second = (_heard(driver.convert(request)) for _ in range(2))
+        rates = {chunk.sample_rate for chunk in first.chunks}
+        _must(
+            rates == {loaded.capabilities.sample_rate},
+            f"converted chunks come at {rates} Hz, declared are {loaded.capabilities.sample_rate} Hz",
+        )
+        _must(
+            seed is None or first.samples.tobytes() == second.samples.tobytes(),
+            "two conversions with the same seed gave different audio",
+        )
+        report = _report(driver.convert(replace(request, options={**options, PROBE: STOP})))
+        late = report["chunks_after_stop"]
+        _must(late <= 1, f"{late} converted chunks came after stop was set: ask stop.is_set() before each step")
 
     # -- what goes wrong --------------------------------------------------------------------------
 

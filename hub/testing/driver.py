@@ -13,6 +13,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from hub.contract.backend import BackendSpec, ModelConfig
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import from_fault
 from hub.contract.event import AudioChunk, Done, Fault, Mark, SpeechEvent
 from hub.contract.speech import SpeechRequest
@@ -119,8 +120,17 @@ class Driver:
 
         return self._run(together())
 
+    def convert(self, request: ResolvedConversion) -> Answer:
+        """One conversion, to its end."""
+
+        async def convert() -> Answer:
+            await self.engine.start()
+            return await _rest(None, self.engine.convert(request))
+
+        return self._run(convert())
+
     def call(self, method: str, *args: Any) -> Any:
-        """`voices` or `make_voice`; the answer as builtins. Raises HubError."""
+        """`voices`, `make_voice`, `encode` or `decode`; the answer as builtins. Raises HubError."""
 
         async def call() -> Any:
             await self.engine.start()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from hub.contract.backend import ModelConfig, Stop
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import SpeechRequest
 
@@ -46,16 +47,26 @@ class Probe:
         experiment = options.pop(PROBE, None)
         request = replace(request, options=options)
         if experiment == STOP:
-            yield from self._stop(request)
+            yield from self._stop(lambda stop: self._wrapped.speak(request, stop))
         elif experiment == RELOAD:
             yield from self._reload(request, stop)
         else:
             yield from self._wrapped.speak(request, stop)
 
-    def _stop(self, request: SpeechRequest) -> Iterator[AudioChunk | Mark | Done]:
+    def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+        """Convert, or do the experiment that the request asks for: STOP."""
+        options = dict(request.options)
+        experiment = options.pop(PROBE, None)
+        request = replace(request, options=options)
+        if experiment == STOP:
+            yield from self._stop(lambda stop: self._wrapped.convert(request, stop))
+        else:
+            yield from self._wrapped.convert(request, stop)
+
+    def _stop(self, begin: Callable[[Stop], Iterator[AudioChunk | Mark]]) -> Iterator[AudioChunk | Mark | Done]:
         """Say stop once the first chunk is there, and count the chunks that come all the same."""
         stop, after = _Stop(), 0
-        for event in self._wrapped.speak(request, stop):
+        for event in begin(stop):
             if isinstance(event, AudioChunk):
                 after += stop.said
                 stop.said = True

@@ -1,12 +1,15 @@
 """Backends with one fault each, for test_conformance. Importable by a worker that has this folder on its path."""
 
+import io
 import itertools
 
 import numpy as np
+import soundfile
 from msgspec import Struct
+from msgspec.structs import replace
 
-from hub.contract import AudioChunk, BackendSpec, Capabilities, Mark, Voice
-from hub.contract.errors import UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract import AudioChunk, BackendSpec, Capabilities, Mark, Tokens, Voice
+from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
 
 RATE = 16_000
 
@@ -242,6 +245,84 @@ class Hoards(Sound):
 
     def close(self):
         pass
+
+
+class Recorder(Sound):
+    """Its codec and its conversion have no fault either: a token is a step of 1/64 of the loudest amplitude."""
+
+    capabilities = Capabilities(
+        sample_rate=RATE, preset_voices=True, cloning=True, seed=True, codec=True, conversion=True
+    )
+
+    def encode(self, audio):
+        samples, rate = soundfile.read(io.BytesIO(audio), dtype="float32")
+        places = np.arange(len(samples) * RATE // rate) * rate // RATE
+        return Tokens.of((samples[places] * 63 + 64).astype(np.int32)[None])
+
+    def decode(self, tokens):
+        ids = np.frombuffer(tokens.ids, "<i4")
+        if tokens.codebooks != 1 or ids.min() < 0 or ids.max() > 127:
+            raise InvalidRequest("one codebook of 128 tokens")
+        return AudioChunk.of(((ids - 64) / 63).astype(np.float32), RATE)
+
+    def convert(self, request, stop):
+        spoken = np.frombuffer(self.decode(self.encode(request.audio)).pcm, "<f4")
+        spoken = spoken + noise([request.seed or 0], len(spoken) / RATE) * np.float32(0.01)
+        for start in range(0, len(spoken), 1600):
+            if stop.is_set():
+                return
+            yield AudioChunk.of(np.clip(spoken[start : start + 1600], -1, 1), RATE)
+
+
+class NoTokens(Recorder):
+    def encode(self, audio):
+        return Tokens.from_rows([[]])
+
+
+class MoodyCodec(Recorder):
+    mood = 0
+
+    def encode(self, audio):
+        self.mood += 1
+        return Tokens.from_rows([[self.mood] * 16000])
+
+
+class OtherRate(Recorder):
+    def decode(self, tokens):
+        return replace(super().decode(tokens), sample_rate=8000)
+
+
+class ShortCodec(Recorder):
+    def decode(self, tokens):
+        chunk = super().decode(tokens)
+        return replace(chunk, pcm=chunk.pcm[: len(chunk.pcm) // 8 * 4])
+
+
+class DecodesAnything(Recorder):
+    def decode(self, tokens):
+        return AudioChunk.of(noise([1], 1.0), RATE)
+
+
+class ChokesOnTokens(Recorder):
+    def decode(self, tokens):
+        return AudioChunk.of((np.frombuffer(tokens.ids, "<i4").reshape(1, 16000) / 128).astype(np.float32), RATE)
+
+
+class ForgetsSeedOfConversions(Recorder):
+    times = 0
+
+    def convert(self, request, stop):
+        self.times += 1
+        return super().convert(replace(request, seed=self.times), stop)
+
+
+class ConvertsDeaf(Recorder):
+    def convert(self, request, stop):
+        class Deaf:
+            def is_set(self):
+                return False
+
+        return super().convert(request, Deaf())
 
 
 class NoInstruct(Sound):

@@ -36,6 +36,13 @@ def run(kind, test, **attributes):
 
 
 @pytest.mark.parametrize(
+    "test", ["test_its_codec_goes_there_and_back", "test_tokens_of_no_codec_are_refused", "test_it_converts"]
+)
+def test_a_sound_codec_and_converter_pass(test):
+    run(broken.Recorder, test)
+
+
+@pytest.mark.parametrize(
     ("kind", "test", "message"),
     [
         (broken.NoRate, "test_it_loads_and_says_what_it_can", "sample_rate"),
@@ -60,6 +67,14 @@ def run(kind, test, **attributes):
         (broken.ClonesNothing, "test_it_clones", "ValueError"),
         (broken.ClonesNothing, "test_it_prepares_voices", "not empty"),
         (broken.Pickles, "test_it_prepares_voices", "pickle"),
+        (broken.NoTokens, "test_its_codec_goes_there_and_back", "no tokens"),
+        (broken.MoodyCodec, "test_its_codec_goes_there_and_back", "second time"),
+        (broken.OtherRate, "test_its_codec_goes_there_and_back", "declared are 16000 Hz"),
+        (broken.ShortCodec, "test_its_codec_goes_there_and_back", "s long after encode and decode"),
+        (broken.DecodesAnything, "test_tokens_of_no_codec_are_refused", "too many were decoded"),
+        (broken.ChokesOnTokens, "test_tokens_of_no_codec_are_refused", "raise InvalidRequest"),
+        (broken.ForgetsSeedOfConversions, "test_it_converts", "same seed"),
+        (broken.ConvertsDeaf, "test_it_converts", "after stop"),
         (broken.ChokesOnText, "test_odd_texts_are_spoken_or_refused", "UnicodeEncodeError"),
         (broken.DropsText, "test_odd_texts_are_spoken_or_refused", "gave 0 ms"),
         (broken.AnotherVoice, "test_an_unknown_voice_is_never_another", "another one"),

@@ -55,7 +55,8 @@ class Checkpoint(Struct, kw_only=True, frozen=True):
     `huggingface` and `modelscope` are repository ids ("" where it is not published); `revision` is a branch, tag or
     commit of the first, `modelscope_revision` of the second ("" is their default branch). `files` are patterns of the
     paths to fetch (`*` also crosses `/`; none: all); `sha256` pins files by path; `size` is about what is fetched, in
-    bytes. `model` holds further keys of a `[models.NAME]` table that this checkpoint wants.
+    bytes, `parts` included. `model` holds further keys of a `[models.NAME]` table that this checkpoint wants. `parts`
+    are what it needs from other repositories: each is fetched into the folder of its name inside this one's.
     """
 
     huggingface: str = ""
@@ -68,6 +69,7 @@ class Checkpoint(Struct, kw_only=True, frozen=True):
     licence: str = ""
     description: str = ""
     model: dict[str, Any] = {}
+    parts: dict[str, Checkpoint] = {}
 
 
 class BackendSpec(Struct, kw_only=True, frozen=True):

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import httpx
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hub.contract.backend import Checkpoint
 from hub.service import repositories
@@ -98,10 +99,28 @@ def pull(
     offline: bool = False,
     watcher: Watcher | None = None,
 ) -> Pulled:
-    """Bring `checkpoint` to `folder` from `source` (default: Hugging Face, where it is published there).
+    """Bring `checkpoint` with its parts to `folder` from `source` (default: Hugging Face, where it is published there).
 
-    Raises PullFailed, and OSError of the disk. Blocks; what was fetched before an interruption is kept.
+    `revision` is of the checkpoint's own repository. Raises PullFailed, and OSError of the disk. Blocks; what was
+    fetched before an interruption is kept.
     """
+    done = _pull_one(checkpoint, folder, source, revision, offline, watcher)
+    for name, part in checkpoint.parts.items():
+        more = pull(part, folder / name, source=source, offline=offline, watcher=watcher)
+        done = replace(
+            done, files=done.files + more.files, size=done.size + more.size, fetched=done.fetched + more.fetched
+        )
+    return done
+
+
+def _pull_one(
+    checkpoint: Checkpoint,
+    folder: Path,
+    source: Source | None,
+    revision: str,
+    offline: bool,
+    watcher: Watcher | None,
+) -> Pulled:
     if offline:
         return check(folder)
     chosen = source or ("hf" if checkpoint.huggingface else "modelscope")

@@ -24,6 +24,7 @@ def register_backends(settings):
             "nowhere": Checkpoint(huggingface="acme/gone"),
             "mute": Checkpoint(modelscope="acme/gone"),
             "old": Checkpoint(huggingface="acme/voice", revision="v0"),
+            "whole": Checkpoint(**both, parts={{"codec": Checkpoint(huggingface="acme/voice", files=("README.md",))}}),
         }}),
         BackendSpec(name="one", contract=1, synthesizer="a:A", checkpoints={{
             "default": Checkpoint(huggingface="acme/voice"),
@@ -110,6 +111,17 @@ def test_a_checkpoint_arrives_and_can_be_configured(pull, publisher, source):
     again = json.loads(pull("acme", "small", "--source", source, "--json").stdout)
     assert (again["fetched"], again["files"], again["size"]) == (0, 3, sum(map(len, WANTED.values())))
     assert len(publisher.ranges("model.bin")) == before == 1
+
+
+def test_parts_of_other_repositories_come_along(pull):
+    done = pull("acme", "whole", "--json")
+    assert done.exit_code == 0, done.stderr
+    folder = pull.folder.parent / "whole"
+    assert held(folder) == WANTED | {"codec/README.md": FILES["README.md"]}
+    assert json.loads(done.stdout)["files"] == len(WANTED) + 1
+    assert pull("acme", "whole", "--offline").exit_code == 0
+    (folder / "codec" / "README.md").unlink()
+    assert pull("acme", "whole", "--offline").exit_code == 1
 
 
 def test_what_changed_is_fetched_again(pull, publisher):
@@ -269,9 +281,9 @@ def test_listing_and_wrong_usage(pull):
     table = pull().stdout
     assert "acme/voice" in table
     assert "293 KiB" in table
-    assert set(json.loads(pull("--json").stdout)) == {"acme", "one"}
+    assert {"acme", "one"} <= set(json.loads(pull("--json").stdout))  # families may be installed, too
     for args, words in {
-        ("acme",): "small, pinned, nowhere, mute, old",
+        ("acme",): "small, pinned, nowhere, mute, old, whole",
         ("acme", "huge"): "no checkpoint 'huge'",
         ("none",): "nothing to pull",
         ("who",): "no backend 'who'",

@@ -306,3 +306,42 @@ def test_a_caller_who_leaves_stops_the_model(client, fish_hub):
     report = fish_hub.reports.ended.get(timeout=30)
     while report.outcome != "cancelled":
         report = fish_hub.reports.ended.get(timeout=30)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_codec_there_and_back(client, recording, packed):
+    def ask(path, body):
+        if packed:
+            answer = client.post(f"{path}?format=msgpack", content=msgspec.msgpack.encode(body), headers=MSGPACK)
+            return msgspec.msgpack.decode(answer.content)
+        return client.post(path, json=body).json()
+
+    audio = recording if packed else base64.b64encode(recording).decode()
+    tokens = ask("/v1/vqgan/encode", {"audios": [audio, audio]})["tokens"]
+    assert tokens[0] == tokens[1]
+    assert {len(row) for row in tokens[0]} == {-(-22_050 // 64)}  # half a second at 44.1 kHz, 64 samples a frame
+    audios = ask("/v1/vqgan/decode", {"tokens": [tokens[0], [row[:50] for row in tokens[0]]]})["audios"]
+    whole, first = (np.frombuffer(one if packed else base64.b64decode(one), "<f2") for one in audios)
+    assert (len(whole), len(first)) == (len(tokens[0][0]) * 64, 50 * 64)
+    assert np.array_equal(whole[: len(first)], first)
+    assert 0 < np.abs(whole.astype("f4")).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("encode", {"audios": [base64.b64encode(b"no audio").decode()]}, "not audio"),
+        ("encode", {"audios": "x" * 300}, "not audio"),
+        ("encode", {}, "audios"),
+        ("decode", {"tokens": [[[1, 2], [3]]]}, "length"),
+        ("decode", {"tokens": [[[2**40]]]}, "tokens"),
+        ("decode", {"tokens": [[[1]]]}, "codebook"),
+        ("decode", {"tokens": [[[-1]] * 9]}, "tokens"),
+        ("decode", {"tokens": [[]]}, "no tokens"),
+        ("decode", {}, "tokens"),
+    ],
+)
+def test_what_the_codec_cannot_take(client, path, body, words):
+    answer = client.post(f"/v1/vqgan/{path}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert words in answer.json()["detail"]

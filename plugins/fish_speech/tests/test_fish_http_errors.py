@@ -32,7 +32,7 @@ class fishlike:  # noqa: N801
 @pytest.fixture(scope="module")
 def served():
     settings = Settings(
-        models={"tone": ModelSettings(backend="tone")},
+        models={"tone": ModelSettings(backend="tone", options={"codec": True})},
         plugins=PluginSettings(disabled=OTHERS),
         auth=AuthSettings(keys=(ApiKey(name="a", key=KEY),)),
         limits=LimitSettings(body_bytes=200_000),

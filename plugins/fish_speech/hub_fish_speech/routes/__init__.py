@@ -8,7 +8,7 @@ from litestar.types import ControllerRouterHandler
 
 from hub.api.compat import shaped
 from hub.api.family import options_of
-from hub_fish_speech.routes import health, live, models, references, speech, tasks
+from hub_fish_speech.routes import codec, health, live, models, references, speech, tasks
 from hub_fish_speech.routes.answers import error_response
 from hub_fish_speech.settings import BACKEND, CompatOptions, RouteSettings
 
@@ -23,6 +23,7 @@ def make_routes(hub: Hub, backend: str = BACKEND) -> list[ControllerRouterHandle
     handlers = [
         *health.routes(),
         *speech.routes(hub, settings),
+        *codec.routes(hub, settings),
         *references.routes(hub, settings),
         *tasks.routes(hub, settings),
         *models.routes(hub, settings),

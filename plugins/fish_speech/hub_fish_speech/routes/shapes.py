@@ -229,7 +229,7 @@ class Stopped(Said, kw_only=True):
     step_id: str | None = None
 
 
-class Tokens(Struct, kw_only=True):
+class TokenLists(Struct, kw_only=True):
     """Of encode."""
 
     tokens: list[list[list[int]]]

@@ -16,6 +16,7 @@ def modules_after(code):
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.with_families
 @pytest.mark.parametrize("name", [point.name for point in importlib.metadata.entry_points(group="hub.plugins")])
 def test_loading_a_plugin_imports_nothing_heavy(name):
     loaded = modules_after(
@@ -25,6 +26,7 @@ def test_loading_a_plugin_imports_nothing_heavy(name):
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.with_families
 def test_building_a_hub_with_all_plugins_imports_nothing_heavy():
     loaded = modules_after(
         "from hub.service.hub import Hub\nfrom hub.settings import Settings\n"

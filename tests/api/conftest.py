@@ -5,7 +5,6 @@ import json
 import socket
 
 import pytest
-from installed import PLUGINS
 
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing import tone
@@ -15,7 +14,7 @@ from hub.testing.fixtures import serve_hub
 def serve(*plugins, models=None, **settings):
     """A hub with the tone backend as model `tone` and further `plugins`; nobody waits for its models."""
     models = models or {"tone": ModelSettings(backend="tone")}
-    settings = Settings(models=models, plugins=PluginSettings(disabled=PLUGINS), **settings)
+    settings = Settings(models=models, plugins=PluginSettings(disabled=("hibari",)), **settings)
     return serve_hub(settings, [tone, *plugins], ready=False)
 
 

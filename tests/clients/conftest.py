@@ -5,7 +5,6 @@
 
 import pass_table
 import pytest
-from installed import PLUGINS
 
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing import tone
@@ -15,7 +14,7 @@ from hub.testing.fixtures import serve_hub
 @pytest.fixture(scope="session")
 def tones():
     """A hub whose model `tone` plays each text so that a test can read it back."""
-    settings = Settings(models={"tone": ModelSettings(backend="tone")}, plugins=PluginSettings(disabled=PLUGINS))
+    settings = Settings(models={"tone": ModelSettings(backend="tone")}, plugins=PluginSettings(disabled=("hibari",)))
     with serve_hub(settings, [tone]) as live:
         yield live
 

@@ -9,7 +9,6 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from installed import PLUGINS
 
 from hub.settings import ApiKey, AuthSettings, ModelSettings, PluginSettings, Settings
 from hub.testing import tone
@@ -280,7 +279,7 @@ def test_the_speech_routes_are_also_at_their_own_paths(tones):
 def test_the_key_is_in_elevenlabs_header():
     settings = Settings(
         models={"tone": ModelSettings(backend="tone")},
-        plugins=PluginSettings(disabled=PLUGINS),
+        plugins=PluginSettings(disabled=("hibari",)),
         auth=AuthSettings(keys=(ApiKey(name="one", key="a-key-for-tests"),)),
     )
     with serve_hub(settings, [tone], ready=False) as live:

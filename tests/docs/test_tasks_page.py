@@ -5,7 +5,6 @@ import sys
 import tomllib
 
 import msgspec
-from installed import PLUGINS
 from pages import blocks, read
 
 from hub.settings import PluginSettings, Settings, TaskSettings
@@ -28,7 +27,7 @@ def test_the_kind_of_task_counts(tmp_path, monkeypatch):
     (tmp_path / example.title).write_text(example.text)
     monkeypatch.syspath_prepend(str(tmp_path))
     plugin = importlib.import_module("my_tasks")
-    settings = Settings(data=str(tmp_path), plugins=PluginSettings(disabled=PLUGINS))
+    settings = Settings(data=str(tmp_path), plugins=PluginSettings(disabled=("hibari",)))
     with serve_hub(settings, [plugin]) as live:
         assert live.hub.plugins.failures == []
         answer = live.client.post("/v1/tasks/count", json={"to": 3, "id": "three"})

@@ -294,7 +294,7 @@ async def test_the_default_model_is_the_first_or_the_one_named(hubs):
 
 
 async def test_an_unknown_backend_is_a_settings_error_that_names_those_there_are(hubs):
-    with pytest.raises(SettingsError, match=r"installed: .*hibari.*, tone"):
+    with pytest.raises(SettingsError, match="hibari, tone"):
         await hubs(models={"x": ModelSettings(backend="hibri")})
 
 

@@ -14,6 +14,7 @@ from litestar.openapi.spec import OpenAPIMediaType, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
+from msgspec.structs import replace
 
 from hub.api.docs import SPEAKING_ERRORS, AudioOperation, errors, example
 from hub.api.messages import Audio, Ended, Failed, Marked, ServerMessage, Started
@@ -72,7 +73,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         An error before the first audio has its own status, as in POST /v1/speech. With `words` there is a mark for
         each word, `estimated` where the model gives none. Leaving stops the model.
         """
-        speech = await open_speech(hub, request, data)
+        speech = await open_speech(hub, request, replace(data, stream=True))
         marked = MarkedSpeech(speech, spoken_text(data), words=words)
         packed = await pack(hub, marked, data.format, whole=False)
         headers = {**speech_headers(packed), "Cache-Control": "no-store", "X-Accel-Buffering": "no"}

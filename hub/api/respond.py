@@ -20,6 +20,7 @@ from urllib.parse import quote
 import numpy as np
 from litestar import Request, Response
 from litestar.response.base import ASGIResponse
+from msgspec.structs import replace
 
 from hub.api.departure import until_departure
 from hub.api.request_id import HEADER, request_id
@@ -201,9 +202,14 @@ async def speech_response(
     *,
     stream: bool | None = None,
 ) -> Response[bytes]:
-    """Speak or convert `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError."""
+    """Speak or convert `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError.
+
+    The model is told which of the two it is.
+    """
+    if stream is not None and stream != wanted.stream:
+        wanted = replace(wanted, stream=stream)
     speech = await open_speech(hub, request, wanted)
-    return await audio_response(hub, request, speech, wanted.format, stream=wanted.stream if stream is None else stream)
+    return await audio_response(hub, request, speech, wanted.format, stream=wanted.stream)
 
 
 def speech_headers(packed: PackedSpeech) -> dict[str, str]:

@@ -138,6 +138,7 @@ async def speak_live(
     hub: Hub, request: SpeechRequest, text: LiveText, *, request_id: str, words: bool = False
 ) -> Speaking:
     """See `Hub.speak_live`."""
+    request = replace(request, stream=True)
     model = hub.models.get(await check_live(hub, request))
     await text.speakable()
     until = asyncio.get_running_loop().time() + model.settings.deadline

@@ -36,6 +36,7 @@ CAPABILITIES = Capabilities(
     speed=True,
     seed=True,
     sampling=True,
+    conversion=True,
 )
 """Of the family. A loaded model says its own rate, languages, voices, and whether it takes instructions."""
 

@@ -82,11 +82,11 @@ class Plan:
     The first `preamble` ids of `before` are no speech; `tag` goes before each text.
     """
 
-    mode: Mode
+    mode: str
     prompt: Prompt
-    before: tuple[int, ...]
-    speech: tuple[int, ...]
-    hears_speaker: bool
+    before: tuple[int, ...] = ()
+    speech: tuple[int, ...] = ()
+    hears_speaker: bool = False
     preamble: int = 0
     tag: str = ""
 

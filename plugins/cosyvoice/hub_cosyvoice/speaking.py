@@ -109,8 +109,8 @@ class Run:
         given = plan.lm_input(ids)
         return self._counted(generate(model.lm, model.seats, given, self.sampler, most=self._room(), outcome=outcome))
 
-    def _counted(self, tokens: Iterable[int]) -> Iterator[int]:
-        """Tokens on their way to the flow, until the caller has left."""
+    def _counted(self, tokens: Iterable[int], *, filtered: bool = True) -> Iterator[int]:
+        """Tokens on their way to the flow, until the caller has left; `filtered` shortens long silence."""
 
         def heard() -> Iterator[int]:
             for token in tokens:
@@ -119,7 +119,7 @@ class Run:
                 self.tokens += 1
                 yield token
 
-        return without_long_silence(heard()) if self.model.config.generation == 3 else heard()
+        return without_long_silence(heard()) if filtered and self.model.config.generation == 3 else heard()
 
     def _room(self) -> int:
         """The most tokens that the next segment may have."""
@@ -156,6 +156,19 @@ class Run:
             self.capped = self.capped or outcome.capped
             if self.stop.is_set() or (self.most is not None and self.tokens >= self.most):
                 break
+        yield Done(report=self.report())
+
+    # -- another speaker's recording ---------------------------------------------------------------------------------
+
+    def convert(self, tokens: list[int], *, stream: bool) -> Iterator[AudioChunk | Mark | Done]:
+        """Tokens of a recording in this plan's voice, as many at once as the flow takes."""
+        room = self._room()
+        for start in range(0, len(tokens), room):
+            part = self._counted(tokens[start : start + room], filtered=False)
+            for samples in self._streamed(part) if stream else self._whole(part):
+                yield from self._chunks(samples, None)
+            if self.stop.is_set():
+                return
         yield Done(report=self.report())
 
     # -- tokens to audio -----------------------------------------------------------------------------------------------

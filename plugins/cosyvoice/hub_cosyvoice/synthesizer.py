@@ -10,17 +10,19 @@ import torch
 from msgspec.structs import replace
 
 from hub.contract.backend import Capabilities, ModelConfig, Stop
+from hub.contract.conversion import ConversionRequest, ResolvedConversion
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import ResolvedRequest, Sampling, SpeechRequest
 from hub.contract.voice import Voice, VoiceDraft
 from hub_cosyvoice import CAPABILITIES, LANGUAGES
 from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
+from hub_cosyvoice.conversion import source_tokens
 from hub_cosyvoice.lm.bistream import Mix
 from hub_cosyvoice.modes import Plan, Planner, choose_mode, language_tag, split_text
 from hub_cosyvoice.options import CosyVoiceLoadOptions, CosyVoiceOptions
 from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.speakers import EMBEDDING, Recordings, Speaker, preset_voices
+from hub_cosyvoice.speakers import EMBEDDING, Recordings, Speaker, preset_voices, read_wave
 from hub_cosyvoice.speaking import Run
 from hub_cosyvoice.text.split import bounded
 
@@ -34,7 +36,7 @@ class CosyVoice:
         self._model: Loaded | None = None
 
     def load(self, model: ModelConfig) -> None:
-        """Load the checkpoint, see what it can do, and speak a word, so that the first request finds all warm."""
+        """Load the checkpoint, see what it can do, and warm up."""
         try:
             options = msgspec.convert(model.options, CosyVoiceLoadOptions)
         except msgspec.ValidationError as error:
@@ -86,13 +88,23 @@ class CosyVoice:
         ratio = self._loaded.config.llm.get("mix_ratio", [5, 15])
         yield from self._run(request, options, plan, stop).speak_live(pieces, Mix(int(ratio[0]), int(ratio[1])))
 
+    def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+        """The recording's words, pace and pauses, in another voice."""
+        wave, rate = read_wave(request.audio)
+        speaker = self._speaker(request)
+        tokens = source_tokens(self._loaded.features, wave, rate)
+        run = self._run(request, _options(request), Plan("conversion", speaker.prompt), stop)
+        yield from run.convert(tokens, stream=request.stream)
+
     @property
     def _loaded(self) -> Loaded:
         if self._model is None:
             raise RuntimeError("the model is not loaded")
         return self._model
 
-    def _run(self, request: SpeechRequest, options: CosyVoiceOptions, plan: Plan, stop: Stop) -> Run:
+    def _run(
+        self, request: SpeechRequest | ConversionRequest, options: CosyVoiceOptions, plan: Plan, stop: Stop
+    ) -> Run:
         scheme = options.streaming or self._options.streaming
         if scheme == "official" and request.speed != 1.0 and request.stream:
             raise InvalidRequest("the official streaming scheme has no speed: leave one of the two out", field="speed")
@@ -101,7 +113,7 @@ class CosyVoice:
             plan,
             stop,
             seed=request.seed,
-            sampling=request.sampling,
+            sampling=request.sampling if isinstance(request, SpeechRequest) else Sampling(),
             scheme=scheme,
             speed=request.speed,
             longest=self._options.longest,
@@ -138,11 +150,11 @@ class CosyVoice:
             raise UnspeakableText("the text has nothing to say, only punctuation or symbols: add words")
         return parts
 
-    def _speaker(self, request: SpeechRequest) -> Speaker:
+    def _speaker(self, request: SpeechRequest | ConversionRequest) -> Speaker:
         """Who is to speak. Raises UnknownVoice, InvalidRequest if nobody is named, InvalidAudio."""
         presets = self._loaded.presets
         if request.references:
-            prepared = request.prepared if isinstance(request, ResolvedRequest) else None
+            prepared = request.prepared if isinstance(request, ResolvedRequest | ResolvedConversion) else None
             return self._recordings.speaker(request.references, prepared)
         if request.voice is None and presets:
             return next(iter(presets.values()))
@@ -167,7 +179,9 @@ class CosyVoice:
         )
 
     def _warm_up(self, loaded: Loaded) -> None:
-        """Say a word as nobody: kernels are chosen and graphs captured here."""
+        """Say a word as nobody: on a GPU kernels are chosen and graphs captured here. The CPU has nothing to warm."""
+        if loaded.device.type != "cuda":
+            return
         nobody = Speaker(Prompt.of_embedding(torch.ones(EMBEDDING), int(loaded.config.mel.get("num_mels", 80))))
         request = SpeechRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=32))
         run = self._run(request, CosyVoiceOptions(), self._planner.plan("sft", nobody), _Never())
@@ -189,7 +203,7 @@ def variant_of(path: str) -> str:
     return "base" if name in ("300m", "cosyvoice-300m", "cosyvoice-300m-25hz") else "auto"
 
 
-def _options(request: SpeechRequest) -> CosyVoiceOptions:
+def _options(request: SpeechRequest | ConversionRequest) -> CosyVoiceOptions:
     try:
         return msgspec.convert(request.options, CosyVoiceOptions)
     except msgspec.ValidationError as error:

@@ -9,16 +9,12 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-import inflect
-
+from hub_cosyvoice.text.numbers import in_words
 from hub_cosyvoice.text.split import Length, split
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _TRAILING_COMMAS = re.compile(r"[，,、]+$")
 _DIGITS = re.compile(r"\d+")
-
-LONGEST_NUMBER = 36
-"""Digits that have a name in English; longer runs are read digit by digit."""
 
 
 class External(Protocol):
@@ -36,7 +32,6 @@ class Normaliser:
         """`length` counts the token ids of a text."""
         self._length = length
         self._external = external
-        self._english = inflect.engine()
 
     def segments(self, text: str, *, enabled: bool = True) -> list[str]:
         """What is spoken one after the other; nothing if there is nothing to say."""
@@ -57,16 +52,7 @@ class Normaliser:
         chinese = is_chinese(text)
         if self._external is not None and text:
             text = self._external.normalise(text, chinese=chinese)
-        return chinese, _chinese(text) if chinese else _DIGITS.sub(self._number, text)
-
-    def _number(self, found: re.Match[str]) -> str:
-        digits = found.group()
-        try:
-            if len(digits) > LONGEST_NUMBER:
-                return " ".join(str(self._english.number_to_words(digit)) for digit in digits)
-            return str(self._english.number_to_words(digits))
-        except Exception:  # digits of a script that inflect does not know
-            return digits
+        return chinese, _chinese(text) if chinese else _DIGITS.sub(lambda digits: in_words(digits.group()), text)
 
 
 def is_chinese(text: str) -> bool:

@@ -21,26 +21,27 @@ CAPABILITIES = Capabilities(
     streaming=True,
     seed=True,
     sampling=True,
+    codec=True,
 )
 
 LICENCE = "Boson Higgs Audio 2 Community License"
+
+CODEC = Checkpoint(
+    huggingface="bosonai/higgs-audio-v2-tokenizer",
+    revision="9d4988fbd4ad07b4cac3a5fa462741a41810dbec",
+    files=("config.json", "model.pth"),
+    licence=LICENCE,
+)
 
 CHECKPOINTS = {
     "v2": Checkpoint(
         huggingface="bosonai/higgs-audio-v2-generation-3B-base",
         revision="10840182ca4ad5d9d9113b60b9bb3c1ef1ba3f84",
         files=("*.json", "*.safetensors"),
-        size=11_560_000_000,
+        size=12_300_000_000,
         licence=LICENCE,
-        description="Higgs Audio v2 3B base, in boson's layout; pull the variant codec too",
-    ),
-    "codec": Checkpoint(
-        huggingface="bosonai/higgs-audio-v2-tokenizer",
-        revision="9d4988fbd4ad07b4cac3a5fa462741a41810dbec",
-        files=("config.json", "model.pth"),
-        size=806_000_000,
-        licence=LICENCE,
-        description="its codec, which every variant needs beside it",
+        description="3B base and its codec, at the revisions from before both repositories were overwritten",
+        parts={"codec": CODEC},
     ),
 }
 

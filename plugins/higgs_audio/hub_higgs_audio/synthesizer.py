@@ -11,7 +11,18 @@ import msgspec
 import torch
 from msgspec.structs import replace
 
-from hub.contract import AudioChunk, Capabilities, Done, Mark, ModelConfig, ResolvedRequest, Stop, Voice, VoiceDraft
+from hub.contract import (
+    AudioChunk,
+    Capabilities,
+    Done,
+    Mark,
+    ModelConfig,
+    ResolvedRequest,
+    Stop,
+    Tokens,
+    Voice,
+    VoiceDraft,
+)
 from hub.contract.errors import (
     EmptyAudio,
     InvalidRequest,
@@ -31,11 +42,12 @@ from hub_higgs_audio.model.sampling import Settings
 from hub_higgs_audio.model.slots import Slots
 from hub_higgs_audio.options import HiggsLoadOptions, HiggsOptions
 from hub_higgs_audio.prompt import frame
+from hub_higgs_audio.references import read_wave
 from hub_higgs_audio.script import Script, script_of
 from hub_higgs_audio.speech import Care, Speech
 from hub_higgs_audio.story import Engine, Story
 from hub_higgs_audio.tokens import without_control
-from hub_higgs_audio.vocoder import Packets
+from hub_higgs_audio.vocoder import Packets, decode_whole
 from hub_higgs_audio.voices import Voices, load_profiles
 
 WORDS = {"sentence": 60, "word": 200}
@@ -109,6 +121,22 @@ class HiggsSynthesizer:
     def make_voice(self, draft: VoiceDraft) -> bytes:
         """The codes of the recordings, so that no request has to encode them. Raises InvalidAudio."""
         return self._voices.prepare(draft.references)
+
+    def encode(self, audio: bytes) -> Tokens:
+        """The codec's codes of a recording, (codebooks, frames) at 25 frames a second. Raises InvalidAudio."""
+        codes = self._codec.encode(read_wave(audio, self._codec.sample_rate))
+        return Tokens.of(codes.int().contiguous().numpy())
+
+    def decode(self, tokens: Tokens) -> AudioChunk:
+        """The audio of codes. Raises InvalidRequest for a wrong number of codebooks, or an id that none has."""
+        codec = self._codec
+        if tokens.codebooks != codec.codebooks:
+            raise InvalidRequest(f"this codec has {codec.codebooks} codebooks, not {tokens.codebooks}")
+        codes = torch.tensor(tokens.rows, dtype=torch.long)
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codec.codebook_size:
+            raise InvalidRequest(f"the ids of this codec go from 0 to {codec.codebook_size - 1}")
+        wave = decode_whole(codec, codes).clamp(-1, 1)
+        return AudioChunk.of(wave.numpy(), codec.sample_rate)
 
     def close(self) -> None:
         """Free the weights."""

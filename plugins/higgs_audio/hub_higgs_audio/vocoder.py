@@ -1,8 +1,8 @@
 """Frames of codes to audio, packet by packet, with the samples that decoding all at once would give.
 
-The decoder hears so many frames to either side of a frame (`Codec.context`) and nothing else. So a packet is decoded within a window that
-much wider, and cut out of it; at the true ends there is nothing, as in the whole. Windows also bound the memory that a
-long audio takes.
+The decoder hears so many frames to either side of a frame (`Codec.context`) and nothing else. So a packet is decoded
+within a window that much wider, and cut out of it; at the true ends there is nothing, as in the whole. Windows also
+bound the memory that a long audio takes.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from hub.testing.conformance import BackendConformance
 class TestHiggs(BackendConformance):
     backend = "higgs_audio"
     plugin = "hub_higgs_audio"
+    options = {"retry": False}  # random weights deserve it often, and it would double the time
     bad_options = (
         {"chunk_method": "paragraph"},
         {"ras_win_len": -1},
@@ -26,5 +27,5 @@ class TestHiggs(BackendConformance):
             "path": str(write_checkpoint(tmp_path_factory.mktemp("higgs") / "v2")),
             "device": "cpu",
             "env": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            "options": {"max_new_tokens": 32, "streams": 3},
+            "options": {"max_new_tokens": 28, "streams": 3},
         }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from higgs_tiny import write_checkpoint
+from hub_higgs_audio.model.slots import Slot
 from hub_higgs_audio.speech import RETRY_STEP
 from hub_higgs_audio.synthesizer import HiggsSynthesizer
 from hub_higgs_audio.vocoder import Packets, Vocoder, decode_whole
@@ -20,10 +21,11 @@ from hub.contract import (
     Reference,
     ResolvedRequest,
     Sampling,
+    Tokens,
     Turn,
     VoiceDraft,
 )
-from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import EmptyAudio, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
 from hub.testing.own_voice import own_voice
 
 TEXT = "The hub speaks, and every word is heard."
@@ -241,6 +243,42 @@ def test_a_repetition_penalty_is_refused(spoken):
 def test_a_text_of_control_tokens_has_nothing_to_say(spoken):
     with pytest.raises(UnspeakableText):
         say(spoken, "<|eot_id|><|start_header_id|>")
+
+
+# -- the loop -------------------------------------------------------------------------------------
+
+
+def test_reading_columns_a_step_late_changes_nothing(spoken, monkeypatch):
+    """On a GPU the host learns of the end of audio one step late; what ran beyond it has not been."""
+    fields = {"sampling": Sampling(temperature=1.0), "options": {"force_audio": True, "retry": False}}
+    prompt_first = [say(spoken, seed=seed, **fields) for seed in range(3)]
+    begin = Slot.begin
+
+    def late(self, settings):
+        begin(self, settings)
+        self.lag = 1
+
+    monkeypatch.setattr(Slot, "begin", late)
+    for seed, (chunks, report) in enumerate(prompt_first):
+        again, told = say(spoken, seed=seed, **fields)
+        assert samples(again).tobytes() == samples(chunks).tobytes()
+        assert told == report
+
+
+def test_without_forcing_the_model_writes_what_it_likes(spoken):
+    sampling = Sampling(temperature=1.0, max_new_tokens=24)
+    with pytest.raises(EmptyAudio):  # random weights write text
+        say(spoken, sampling=sampling, options={"force_audio": False})
+
+
+def test_codes_go_there_and_back(spoken):
+    tokens = spoken.encode(own_voice().audio)
+    assert tokens.codebooks == spoken._codec.codebooks
+    chunk = spoken.decode(tokens)
+    assert chunk.seconds == pytest.approx(tokens.frames / 25)
+    for wrong in (Tokens.from_rows([[1]]), Tokens.from_rows([[64]] * 8), Tokens.from_rows([[-1]] * 8)):
+        with pytest.raises(InvalidRequest, match="this codec"):
+            spoken.decode(wrong)
 
 
 # -- seeds, cancelling, several at once -----------------------------------------------------------

@@ -21,18 +21,17 @@ def fish_checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fish_hub(fish_checkpoint):
-    """A served hub whose one model is `tiny`."""
-    model = ModelSettings(
-        backend="fish_speech", path=str(fish_checkpoint), device="cpu", options={"threads": 1, "warm_up": False}
-    )
+    """A served hub whose one model is `tiny`. It has few positions: clients that cannot bound its speech use it too."""
+    options = {"threads": 1, "warm_up": False, "max_seq_len": 512}
+    model = ModelSettings(backend="fish_speech", path=str(fish_checkpoint), device="cpu", options=options)
     with serve_hub(Settings(models={"tiny": model}, plugins=PluginSettings(disabled=OTHERS))) as live:
         yield live
 
 
 @pytest.fixture(scope="session")
 def recording():
-    """Half a second of a voice, as a WAV."""
-    time = np.arange(12_000) / 24_000
+    """A quarter of a second of a voice, as a WAV."""
+    time = np.arange(6_000) / 24_000
     sound = 0.3 * np.sin(2 * np.pi * 140 * time) * (1 + 0.5 * np.sin(2 * np.pi * 5 * time))
     file = io.BytesIO()
     soundfile.write(file, sound.astype(np.float32), 24_000, format="WAV")

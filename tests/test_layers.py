@@ -89,3 +89,32 @@ def test_worker_side_packages_are_imported_only_by_synthesizers(path):
 def test_only_the_plugin_layer_knows_pluggy():
     users = {layer_of(path) for path in FILES if any(m.split(".")[0] == "pluggy" for m, _ in imports_of(path))}
     assert users == {"plugin"}
+
+
+PLUGINS = ROOT.parent / "plugins"
+PLUGIN_FILES = sorted(PLUGINS.glob("*/hub_*/**/*.py"))
+FOR_PLUGINS = {"contract", "audio", "text", "nn", "settings", "plugin", "service", "api", "cli", "version"}
+"""Layers of the hub that a plugin may import."""
+
+
+def plugin_id(path):
+    return str(path.relative_to(PLUGINS))
+
+
+@pytest.mark.parametrize("path", PLUGIN_FILES, ids=plugin_id)
+def test_a_plugin_imports_the_hub_and_no_other_plugin(path):
+    own = path.relative_to(PLUGINS).parts[1]
+    for module, _ in imports_of(path):
+        parts = module.split(".")
+        assert not parts[0].startswith("hub_") or parts[0] == own, f"imports {module}"
+        if parts[0] == "hub" and len(parts) > 1:
+            layer = FILES_OF.get(parts[1], parts[1])
+            assert layer in FOR_PLUGINS, f"imports {module}"
+            assert layer != "cli" or path.stem == "commands" or "commands" in path.parts, (
+                f"{path.name} imports {module}"
+            )
+
+
+def test_the_hub_imports_no_plugin():
+    users = [path for path in FILES if any(module.startswith("hub_") for module, _ in imports_of(path))]
+    assert users == []

@@ -4,10 +4,14 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 HEAVY = ["torch", "torchaudio", "transformers", "onnxruntime", "hibari"]
+FAMILIES = sorted(path.name for path in (Path(__file__).parent.parent / "plugins").glob("*/hub_*") if path.is_dir())
+HUB_SIDE = ("options", "settings", "routes", "commands", "tasks")
+"""Modules of a plugin that the hub's own process imports, as far as a plugin has them."""
 
 
 def modules_after(code):
@@ -26,13 +30,26 @@ def test_loading_a_plugin_imports_nothing_heavy(name):
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize("package", FAMILIES)
+def test_what_the_hub_imports_of_a_family_is_light_and_its_own(package):
+    loaded = modules_after(
+        "import importlib, importlib.util\n"
+        f"importlib.import_module({package!r})\n"
+        f"names = [{package!r} + '.' + name for name in {HUB_SIDE!r}]\n"
+        "[importlib.import_module(name) for name in names if importlib.util.find_spec(name)]"
+    )
+    assert package in loaded
+    assert not loaded & set(HEAVY)
+    assert not {name for name in loaded if name.startswith("hub_")} - {package}
+
+
 @pytest.mark.with_families
 def test_building_a_hub_with_all_plugins_imports_nothing_heavy():
     loaded = modules_after(
         "from hub.service.hub import Hub\nfrom hub.settings import Settings\n"
         "hub = Hub.build(Settings())\nassert 'hibari' in hub.plugins.backends, hub.plugins.failures"
     )
-    assert not loaded & set(HEAVY)
+    assert not loaded & {*HEAVY, "tokenizers", "tiktoken", "safetensors"}
     assert "sqlalchemy" not in loaded, "a hub without tasks opens no database"
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub import BackendSpec, Capabilities, hookimpl
 from hub.contract import Checkpoint
 from hub_gpt_sovits.options import GptSovitsOptions
 
 if TYPE_CHECKING:
+    import click
+    from litestar.types import ControllerRouterHandler
+    from msgspec import Struct
+
     from hub.settings import Settings
 
 CAPABILITIES = Capabilities(
@@ -97,3 +101,27 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
             homepage="https://github.com/RVC-Boss/GPT-SoVITS",
         )
     ]
+
+
+@hookimpl
+def register_routes(hub: Any) -> list[ControllerRouterHandler]:
+    """The family's own HTTP API."""
+    from hub_gpt_sovits.routes import make_routes
+
+    return make_routes(hub)
+
+
+@hookimpl
+def register_compat_options() -> type[Struct]:
+    """What `[compat.gpt_sovits.options]` may say."""
+    from hub_gpt_sovits.settings import CompatOptions
+
+    return CompatOptions
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """`ttshub gpt-sovits`."""
+    from hub_gpt_sovits.commands import gpt_sovits
+
+    cli.add_command(gpt_sovits)

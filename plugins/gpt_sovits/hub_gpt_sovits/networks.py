@@ -15,9 +15,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hub.nn.weights import CheckpointError, load_strict
+from hub.nn.weights import CheckpointError
 from hub_gpt_sovits.checkpoint import S1File, S2File, load_s1, load_s2, load_tensors, merge_lora
 from hub_gpt_sovits.model.bigvgan import build_bigvgan
+from hub_gpt_sovits.model.blank import filled
 from hub_gpt_sovits.model.cfm import Cfm, build_cfm
 from hub_gpt_sovits.model.hifigan import HifiGan
 from hub_gpt_sovits.model.lanes import LanePool
@@ -214,17 +215,19 @@ class Networks:
         path = self.release.need(V4_VOCODER, "the vocoder of v4")
         weights = load_tensors(path)
         width, channels = weights["conv_pre.weight"].shape[:2]
-        net = HifiGan(
-            channels,
-            width=width,
-            rates=V4_RATES,
-            kernels=V4_KERNELS,
-            block_kernels=BLOCK_KERNELS,
-            block_dilations=BLOCK_DILATIONS,
-            bias_at_end="conv_post.bias" in weights,
-        )
-        load_strict(net, weights, path.name)
-        return net.eval()
+
+        def make() -> HifiGan:
+            return HifiGan(
+                channels,
+                width=width,
+                rates=V4_RATES,
+                kernels=V4_KERNELS,
+                block_kernels=BLOCK_KERNELS,
+                block_dilations=BLOCK_DILATIONS,
+                bias_at_end="conv_post.bias" in weights,
+            )
+
+        return filled(make, weights, path.name)
 
     def _net(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
         return self._shared.get(name, lambda: self._placed(make()))

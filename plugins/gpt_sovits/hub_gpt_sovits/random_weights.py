@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import BertConfig, BertForMaskedLM, HubertConfig, HubertModel
 
 from hub_gpt_sovits.checkpoint import HEADS, V1_SYMBOLS, Version
 from hub_gpt_sovits.model.hifigan import HifiGan
+from hub_gpt_sovits.model.pretrained import HUBERT_DEFAULTS, BertNet, HubertNet
 from hub_gpt_sovits.model.prior import PriorEncoder, Quantizer
 from hub_gpt_sovits.model.style import StyleEncoder
 from hub_gpt_sovits.model.wavenet import FeatureEncoder, Flow
@@ -70,7 +70,7 @@ TINY = Sizes(
 
 
 def write_release(folder: Path, version: Version, sizes: Sizes, *, seed: int = 0, characters: str = "") -> Path:
-    """Write S1, S2, HuBERT, RoBERTa and what else `version` needs into `folder`. `characters` are BERT's beyond ASCII."""
+    """Write S1, S2, HuBERT, RoBERTa and what else `version` needs into `folder`. BERT knows `characters` and ASCII."""
     torch.manual_seed(seed)
     s1, s2 = PRETRAINED[version]
     save(folder / s1, semantic_file(sizes, V1_SYMBOLS if version == "v1" else SYMBOLS))
@@ -197,7 +197,7 @@ def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
     if is_pro:
         vector = 8 * sizes.speaker_stem * 4 * 10
         parts |= {"sv_emb": nn.Linear(vector, gin), "ge_to512": nn.Linear(gin, sizes.meeting), "prelu": nn.PReLU(gin)}
-    weights = {f"{part}.{name}": value for part, net in parts.items() for name, value in net.state_dict().items()}
+    weights = {f"{part}.{name}": value for part, net in parts.items() for name, value in drawn(net).items()}
     codebook = "quantizer.vq.layers.0._codebook."
     weights[codebook + "embed"] = torch.randn_like(weights[codebook + "embed"])
     weights[codebook + "inited"] = torch.ones(1)
@@ -327,6 +327,15 @@ def scattered(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     return made
 
 
+def drawn(net: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a network, with random numbers also where this package leaves them to files."""
+    state = net.state_dict()
+    for name, value in state.items():
+        if name.endswith(("embedding.weight", "embeddings.weight", "emb_rel_k", "emb_rel_v")):
+            state[name] = torch.randn(value.shape) * value.shape[-1] ** -0.5
+    return state
+
+
 def with_weight_norm(weights: dict[str, Tensor], places: Iterable[str]) -> dict[str, Tensor]:
     """Weights of three axes below `places` as magnitude and direction, torch's old names."""
     split: dict[str, Tensor] = {}
@@ -381,24 +390,22 @@ def write_bigvgan(folder: Path, width: int) -> None:
 
 
 def write_hubert(folder: Path, sizes: Sizes) -> None:
-    """HuBERT, with torch's old names of weight norm."""
-    config = HubertConfig(
-        hidden_size=sizes.semantic,
-        num_hidden_layers=sizes.hubert_layers,
-        num_attention_heads=12 if sizes.semantic % 12 == 0 else 4,
-        intermediate_size=sizes.hubert_inner,
-        conv_dim=[sizes.hubert_conv] * 7,
-    )
-    state = HubertModel(config).state_dict()
-    names = {".parametrizations.weight.original0": ".weight_g", ".parametrizations.weight.original1": ".weight_v"}
-    renamed = {}
-    for name, value in state.items():
-        for new, old in names.items():
-            name = name.replace(new, old)
-        renamed[name] = value
+    """HuBERT, its positional convolution weight-normed over the kernel, under torch's old names."""
+    config = {
+        **HUBERT_DEFAULTS,
+        "hidden_size": sizes.semantic,
+        "num_hidden_layers": sizes.hubert_layers,
+        "num_attention_heads": 12 if sizes.semantic % 12 == 0 else 4,
+        "intermediate_size": sizes.hubert_inner,
+        "conv_dim": [sizes.hubert_conv] * 7,
+    }
+    state = HubertNet(config).state_dict()
+    weight = state.pop("encoder.pos_conv_embed.conv.weight")
+    state["encoder.pos_conv_embed.conv.weight_g"] = weight.norm(dim=(0, 1), keepdim=True)
+    state["encoder.pos_conv_embed.conv.weight_v"] = weight
     folder.mkdir(parents=True, exist_ok=True)
-    config.to_json_file(folder / "config.json")
-    save(folder / "pytorch_model.bin", renamed)
+    (folder / "config.json").write_text(json.dumps(config))
+    save(folder / "pytorch_model.bin", {**state, "masked_spec_embed": torch.zeros(sizes.semantic)})
 
 
 def write_bert(folder: Path, sizes: Sizes, characters: str = "") -> None:
@@ -406,16 +413,20 @@ def write_bert(folder: Path, sizes: Sizes, characters: str = "") -> None:
     common = [chr(code) for code in range(0x4E00, 0x9FA6)] if not characters else list(characters)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(33, 127)), *"，。？！：；、…", *common]
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=sizes.bert,
-        num_hidden_layers=sizes.bert_layers,
-        num_attention_heads=sizes.heads,
-        intermediate_size=sizes.bert_inner,
-    )
+    config = {
+        "vocab_size": len(vocabulary),
+        "hidden_size": sizes.bert,
+        "num_hidden_layers": sizes.bert_layers,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.bert_inner,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+    }
+    state = drawn(BertNet(config, sizes.bert_layers))
     folder.mkdir(parents=True, exist_ok=True)
-    config.to_json_file(folder / "config.json")
-    save(folder / "pytorch_model.bin", BertForMaskedLM(config).state_dict())
+    (folder / "config.json").write_text(json.dumps(config))
+    save(folder / "pytorch_model.bin", {f"bert.{name}": value for name, value in state.items()})
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

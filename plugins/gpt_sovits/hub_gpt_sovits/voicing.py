@@ -129,8 +129,7 @@ class Voicing:
             if run.language == "zh" and run.word2ph is not None:
                 parts.append(bert(run.norm, run.word2ph))
             else:
-                weight = bert.net.embeddings.word_embeddings.weight
-                parts.append(torch.zeros(bert.width, len(run.ids), dtype=weight.dtype, device=weight.device))
+                parts.append(bert.zeros(len(run.ids)))
         return torch.cat(parts, 1)
 
     def prepare(self, main: Spoken, others: Sequence[bytes], acoustics: Acoustics) -> bytes:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hub.nn.weights import load_strict
+from hub_gpt_sovits.model.blank import filled
 
 TAPS = 12
 """Of the anti-alias filters; both resample by 2."""
@@ -117,8 +117,4 @@ class BigVgan(nn.Module):
 
 def build_bigvgan(config: Mapping[str, Any], weights: Mapping[str, Tensor], file: str) -> BigVgan:
     """The vocoder from its config and its folded weights, in eval mode. Raises CheckpointError."""
-    with torch.device("meta"):
-        model = BigVgan(config)
-    model = model.to_empty(device="cpu")
-    load_strict(model, weights, file)
-    return model.eval()
+    return filled(lambda: BigVgan(config), weights, file)

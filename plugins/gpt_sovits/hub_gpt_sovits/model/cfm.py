@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hub.nn.weights import fold_weight_norm, load_strict, without_prefix
+from hub.nn.weights import fold_weight_norm, without_prefix
 from hub_gpt_sovits.checkpoint import S2File
+from hub_gpt_sovits.model.blank import filled
 from hub_gpt_sovits.model.dit import MEL, DiT
 from hub_gpt_sovits.model.prior import paced
 from hub_gpt_sovits.model.relative import length_mask
@@ -63,9 +64,5 @@ class Cfm(Semantic):
 
 def build_cfm(file: S2File) -> Cfm:
     """The network of a whole S2 file of v3 or v4, in eval mode. Raises CheckpointError."""
-    with torch.device("meta"):
-        model = Cfm(file)
-    model = model.to_empty(device="cpu")
     state = {name: value for name, value in file.weights.items() if not name.startswith(UNUSED)}
-    load_strict(model, fold_weight_norm(state), file.name)
-    return model.eval()
+    return filled(lambda: Cfm(file), fold_weight_norm(state), file.name)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hub_gpt_sovits.model.blank import Table
 from hub_gpt_sovits.model.relative import Attention, Encoder, masked
 
 MRTE_HEADS = 4
@@ -94,7 +95,7 @@ class PriorEncoder(nn.Module):
         self.ssl_proj = nn.Conv1d(semantic, hidden, 1)
         self.encoder_ssl = Encoder(hidden, filters, heads, layers // 2, kernel, dropout)
         self.encoder_text = Encoder(hidden, filters, heads, layers, kernel, dropout)
-        self.text_embedding = nn.Embedding(symbols, hidden)
+        self.text_embedding = Table(symbols, hidden)
         self.mrte = Meeting(hidden, meeting)
         self.encoder2 = Encoder(hidden, filters, heads, layers // 2, kernel, dropout)
         self.proj = nn.Conv1d(hidden, 2 * out, 1)

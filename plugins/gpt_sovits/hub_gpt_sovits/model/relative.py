@@ -42,9 +42,8 @@ class Attention(nn.Module):
         self.conv_o = nn.Conv1d(channels, channels, 1)
         self.drop = nn.Dropout(dropout)
         if window is not None:
-            deviation = self.size**-0.5
-            self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * window + 1, self.size) * deviation)
-            self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * window + 1, self.size) * deviation)
+            self.emb_rel_k = nn.Parameter(torch.zeros(1, 2 * window + 1, self.size))
+            self.emb_rel_v = nn.Parameter(torch.zeros(1, 2 * window + 1, self.size))
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, T), (B, C, S), mask (B, 1, T, S) with 0 for what must not be seen -> (B, C, T)."""

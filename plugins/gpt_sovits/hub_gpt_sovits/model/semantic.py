@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hub.nn.weights import load_strict
 from hub_gpt_sovits.checkpoint import S1File
+from hub_gpt_sovits.model.blank import Table, filled
 
 EPS = 1e-5
 
@@ -58,7 +58,7 @@ class Layer(nn.Module):
 class _Embedding(nn.Module):
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(count, width)
+        self.word_embeddings = Table(count, width)
 
 
 class _Position(nn.Module):
@@ -139,8 +139,4 @@ def prompt_mask(text: int, tokens: int, device: torch.device | str | None = None
 
 def build_semantic(file: S1File) -> SemanticModel:
     """The network of an S1 file, in eval mode. Raises CheckpointError."""
-    with torch.device("meta"):
-        model = SemanticModel(file)
-    model = model.to_empty(device="cpu")
-    load_strict(model, file.weights, file.name)
-    return model.eval()
+    return filled(lambda: SemanticModel(file), file.weights, file.name)

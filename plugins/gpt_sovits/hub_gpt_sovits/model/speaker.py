@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hub.nn.weights import load_strict
+from hub_gpt_sovits.model.blank import filled
 
 CEILING = 20.0
 """The activation inside blocks is clamped to 0..20."""
@@ -95,11 +95,7 @@ class SpeakerNet(nn.Module):
 
 def build_speaker(weights: Mapping[str, Tensor], file: str) -> SpeakerNet:
     """The speaker network from its file's tensors, in eval mode. Raises CheckpointError."""
-    with torch.device("meta"):
-        model = SpeakerNet(weights)
-    model = model.to_empty(device="cpu")
-    load_strict(model, weights, file, ignore=UNUSED)
-    return model.eval()
+    return filled(lambda: SpeakerNet(weights), weights, file, ignore=UNUSED)
 
 
 def _stage(weights: Mapping[str, Tensor], prefix: str, stride: int) -> nn.Sequential:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from hub.nn.weights import fold_weight_norm, load_strict
+from hub.nn.weights import fold_weight_norm
 from hub_gpt_sovits.checkpoint import S2File
+from hub_gpt_sovits.model.blank import filled
 from hub_gpt_sovits.model.hifigan import HifiGan
 from hub_gpt_sovits.model.prior import PriorEncoder, Quantizer, paced
 from hub_gpt_sovits.model.style import StyleEncoder
@@ -126,11 +126,7 @@ class Vits(Semantic):
 
 def build_vits(file: S2File, *, with_posterior: bool = False) -> Vits:
     """The network of a whole S2 file of v1, v2, v2Pro or v2ProPlus, in eval mode. Raises CheckpointError."""
-    with torch.device("meta"):
-        model = Vits(file, with_posterior=with_posterior)
-    model = model.to_empty(device="cpu")
     state = fold_weight_norm(file.weights)
     if not with_posterior:
         state = {name: value for name, value in state.items() if not name.startswith("enc_q.")}
-    load_strict(model, state, file.name)
-    return model.eval()
+    return filled(lambda: Vits(file, with_posterior=with_posterior), state, file.name)

@@ -1,0 +1,29 @@
+"""Networks without numbers in them, for files to fill: no time goes into random weights that are thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from hub.nn.weights import load_strict
+
+_Net = TypeVar("_Net", bound=nn.Module)
+
+
+class Table(nn.Embedding):
+    """An embedding that is not initialised: on the meta device that would import torch's compiler, for seconds."""
+
+    def reset_parameters(self) -> None:
+        """Nothing; a file fills it."""
+
+
+def filled(make: Callable[[], _Net], state: Mapping[str, Tensor], file: str, ignore: tuple[str, ...] = ()) -> _Net:
+    """The network that `make` makes, with the weights of `state`, in eval mode on the CPU. Raises CheckpointError."""
+    with torch.device("meta"):
+        net = make()
+    net = net.to_empty(device="cpu")
+    load_strict(net, state, file, ignore=ignore)
+    return net.eval()

@@ -1,0 +1,31 @@
+"""`/speakers` and `/speakers_list`: whom a request may name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from hub_gpt_sovits.routes.answers import answer
+
+if TYPE_CHECKING:
+    from hub_gpt_sovits.routes.state import State
+
+
+def routes(state: State) -> list[HTTPRouteHandler]:
+    """The handlers."""
+
+    @get("/speakers", status_code=200, summary="Whom a request may name, with names")
+    async def speakers(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Stored voices, and the recordings in the configured folders."""
+        names = await asyncio.to_thread(state.recordings.names)
+        return answer(request, [{"name": name, "voice_id": name} for name in names])
+
+    @get("/speakers_list", status_code=200, summary="Whom a request may name")
+    async def speakers_list(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The same, names alone."""
+        return answer(request, await asyncio.to_thread(state.recordings.names))
+
+    return [speakers, speakers_list]

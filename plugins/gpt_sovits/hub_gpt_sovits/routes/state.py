@@ -1,0 +1,60 @@
+"""What the API's own routes set for the requests after them: the default recording and the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from hub.api.family import model_of
+from hub_gpt_sovits.routes.answers import Refused
+from hub_gpt_sovits.routes.recordings import Recordings
+from hub_gpt_sovits.settings import BACKEND, CompatOptions
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub.service.models import Model
+
+WEIGHTS = (".ckpt", ".pth")
+
+
+class Prompt(Struct, frozen=True):
+    """A recording by its name, what is said in it, and its language; "" where not given."""
+
+    path: str = ""
+    text: str = ""
+    language: str = ""
+
+
+class State:
+    """Shared by all requests. A request takes what it finds when it comes; what is set later does not touch it."""
+
+    def __init__(self, hub: Hub, options: CompatOptions) -> None:
+        self.hub = hub
+        self.options = options
+        self.recordings = Recordings(hub, options)
+        self.prompt = Prompt(options.refer_wav_path, options.prompt_text, options.prompt_language)
+        self.gpt = ""
+        self.sovits = ""
+
+    def model(self) -> Model:
+        """The model that answers. Raises BackendUnavailable, UnknownModel."""
+        return model_of(self.hub, BACKEND, self.options.model)
+
+    def weights(self, path: str, what: str) -> str:
+        """The name by which the model finds the weights at `path`: a file in its folder. Raises Refused."""
+        root = Path(self.model().settings.path).expanduser()
+        named = Path(path.replace("\\", "/"))
+        try:
+            base = root.resolve(strict=True)
+            file = (base / named).resolve()
+            if file.is_relative_to(base) and file.suffix in WEIGHTS and file.is_file():
+                return str(file.relative_to(base))
+            if not named.is_absolute() and ".." not in named.parts:
+                found = sorted(one for one in base.rglob(named.name) if one.suffix in WEIGHTS and one.is_file())
+                if found:
+                    return str(found[0].relative_to(base))
+        except (OSError, ValueError):
+            pass
+        raise Refused(f"change {what} weight failed: the model's folder has no weights {named.name[:200]!r}")

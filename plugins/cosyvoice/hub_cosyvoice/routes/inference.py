@@ -35,6 +35,7 @@ ASKING: tuple[Method, ...] = ("OPTIONS",)
 class Extra(Struct, kw_only=True):
     """What every endpoint takes beyond CosyVoice's own fields, in the query or in the form."""
 
+    model: str = ""
     container: Literal["wav", "pcm"] | None = None
     stream: bool | None = None
     speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
@@ -128,7 +129,7 @@ def speech_request(hub: Hub, options: CompatOptions, mode: Mode, form: Extra) ->
         references = (Reference(audio=recording.content, text=getattr(form, "prompt_text", None)),)
     return SpeechRequest(
         text=getattr(form, "tts_text", ""),
-        model=model_of(hub, BACKEND, options.model).name,
+        model=model_of(hub, BACKEND, form.model or options.model).name,
         voice=getattr(form, "spk_id", None),
         references=references,
         instruct=getattr(form, "instruct_text", None),

@@ -90,10 +90,13 @@ class CosyVoice:
 
     def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """The recording's words, pace and pauses, in another voice."""
+        options = _options(request)
+        if options.mode is not None:
+            raise InvalidRequest("a conversion has no mode: leave it out", field="options.mode")
         wave, rate = read_wave(request.audio)
         speaker = self._speaker(request)
         tokens = source_tokens(self._loaded.features, wave, rate)
-        run = self._run(request, _options(request), Plan("conversion", speaker.prompt), stop)
+        run = self._run(request, options, Plan("conversion", speaker.prompt), stop)
         yield from run.convert(tokens, stream=request.stream)
 
     @property

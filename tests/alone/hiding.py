@@ -20,7 +20,8 @@ def hide(names):
     seen = importlib.metadata.entry_points
 
     def entry_points(**wanted):
-        points = seen(**wanted)
+        # Asked for all, Python 3.11 gives a dict-like thing whose iteration is deprecated.
+        points = seen(**wanted) if wanted else [point for group in seen().groups for point in seen(group=group)]
         return importlib.metadata.EntryPoints(
             point for point in points if point.group != GROUP or point.name not in names
         )

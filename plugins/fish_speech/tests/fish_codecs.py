@@ -98,7 +98,7 @@ def build(name: str, folder: Path, norming: Norming | None = None) -> Built:
     lively(network)
     state: dict[str, Tensor] = {}
     for key, value in network.state_dict().items():
-        state |= normed(key, value, norming or new_norm) if _is_normed(key) else {key: value}
+        state |= normed(key, value, norming or released) if _is_normed(key) else {key: value}
     return Built(state, weights, sizes, sizes_file)
 
 
@@ -113,6 +113,11 @@ def lively(network: nn.Module) -> None:
             nn.init.uniform_(value, 0.05, 0.15) if key.endswith("bias") else nn.init.uniform_(value, 0.8, 1.2)
         else:
             nn.init.normal_(value, std=0.7 / value[0].numel() ** 0.5)
+
+
+def released(module: str, weight: Tensor) -> dict[str, Tensor]:
+    """As the releases mix the two styles."""
+    return old_norm(module, weight) if module.endswith("_proj") else new_norm(module, weight)
 
 
 def old_norm(module: str, weight: Tensor) -> dict[str, Tensor]:
@@ -143,6 +148,5 @@ def _parts(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _is_normed(key: str) -> bool:
-    return key.endswith((".conv.weight", "_proj.weight")) and key.startswith(
-        ("encoder", "decoder", "head", "quantizer.q")
-    )
+    in_gan = key.endswith(".conv.weight") and key.startswith(("encoder", "decoder", "head"))
+    return in_gan or (key.endswith("_proj.weight") and "quantizer.quantizers" in key)

@@ -29,6 +29,7 @@ from hub_cosyvoice.flow import build_flow
 from hub_cosyvoice.flow import ready as flow_ready
 from hub_cosyvoice.lm.decoder import Seats
 from hub_cosyvoice.lm.generate import LMInput, generate
+from hub_cosyvoice.lm.layout import lay_out
 from hub_cosyvoice.lm.qwen import QwenLM, QwenSizes
 from hub_cosyvoice.lm.sampling import RasSampler, RasSettings
 from hub_cosyvoice.options import Scheme
@@ -115,7 +116,9 @@ def _language_model(config: Config, device: torch.device, dtype: torch.dtype) ->
     for weights in lm.parameters():
         if weights.dim() > 1:
             torch.nn.init.normal_(weights, std=0.02)
-    return lm.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    lm = lm.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    lay_out(lm, device)
+    return lm
 
 
 class Official:

@@ -9,6 +9,7 @@ import torch
 from hub.nn.weights import CheckpointError, load_state, load_strict
 from hub_cosyvoice.config import Config
 from hub_cosyvoice.lm.conformer import ConformerLM, conformer_state
+from hub_cosyvoice.lm.layout import lay_out
 from hub_cosyvoice.lm.model import SpeechLM
 from hub_cosyvoice.lm.qwen import QwenLM, QwenSizes, qwen_state
 
@@ -28,7 +29,9 @@ def load_lm(folder: Path, config: Config, device: torch.device, dtype: torch.dty
         assert isinstance(lm, QwenLM)
         renamed = qwen_state(state, config.generation, lm.speech_tokens)
     load_strict(lm, renamed, file)
-    return lm.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    lm = lm.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    lay_out(lm, device)
+    return lm
 
 
 def _empty_qwen(folder: Path, config: Config, file: str, rows: dict[str, int]) -> QwenLM:

@@ -8,9 +8,8 @@ is a number, "on" is true), and tells everything that is wrong at once: an `Unpr
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -18,28 +17,18 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Request
 from msgspec import Struct, inspect
-from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from hub.api.negotiate import decode_body
+from hub.api.parts import MOST_PARTS, MULTIPART, form_parts
+from hub.api.parts import Upload as Upload
 from hub.contract.errors import InvalidRequest
 
 FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data"
-
-MOST_PARTS = 256
 
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
 T = TypeVar("T", bound=Struct)
-
-
-class Upload(Struct, frozen=True):
-    """A file of a form."""
-
-    filename: str
-    content_type: str
-    content: bytes
 
 
 class Unprocessable(InvalidRequest):
@@ -65,7 +54,7 @@ async def read_fields(request: Request[Any, Any, Any]) -> dict[str, Any]:
     if not body:
         return {}
     if kind == MULTIPART:
-        return await asyncio.to_thread(_collect, _parts(body, parameters.get("boundary", "")))
+        return await asyncio.to_thread(_collect, form_parts(body, parameters.get("boundary", "")))
     if kind == FORM:
         return _collect(_pairs(body))
     fields = decode_body(body, kind)
@@ -210,28 +199,3 @@ def _collect(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         else:
             fields[name] = [fields[name], value]
     return fields
-
-
-def _parts(body: bytes, boundary: str) -> Iterator[tuple[str, str | Upload]]:
-    try:
-        with PushMultipartParser(boundary.encode(), max_segment_count=MOST_PARTS) as parser:
-            head: MultipartSegment | None = None
-            content = bytearray()
-            for event in itertools.chain(parser.parse(body), parser.parse(b"")):
-                if isinstance(event, MultipartSegment):
-                    head, content = event, bytearray()
-                elif event:
-                    content += event
-                elif head is not None:
-                    yield head.name, _part(head, bytes(content))
-    except UnicodeError as error:
-        raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
-    except MultipartError as error:
-        raise InvalidRequest(f"the form cannot be read: {error}") from error
-
-
-def _part(head: MultipartSegment, content: bytes) -> str | Upload:
-    """A part with a file name, or of a type that is no text, is a file."""
-    if head.filename is None and (head.content_type or "text/plain").startswith("text/"):
-        return content.decode()
-    return Upload(head.filename or "", head.content_type or "", content)

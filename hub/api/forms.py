@@ -12,8 +12,8 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from msgspec import Struct
 
 from hub.api.negotiate import HubRequest
+from hub.api.parts import MULTIPART, Upload, form_parts
 from hub.api.problems import invalid_body
-from hub.api.upload import MULTIPART, form_parts
 from hub.contract.errors import InvalidRequest
 
 TRANSCRIPT = "reference_text"
@@ -42,7 +42,8 @@ def _from_form(body: bytes, boundary: str, kind: type[Struct]) -> Struct:
     types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     allowed = [*types, *([TRANSCRIPT] if "references" in types else [])]
     values: dict[str, Any] = {}
-    for name, value in form_parts(body, boundary):
+    for name, part in form_parts(body, boundary):
+        value = part.content if isinstance(part, Upload) else part
         if name not in allowed:
             raise InvalidRequest(
                 f"unknown field {name[:100]!r}; allowed here: {', '.join(allowed)}", fields=[name[:100]]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
-from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from hub.api.negotiate import JSON, HubRequest
+from hub.api.parts import MULTIPART, Upload, form_parts
 from hub.api.problems import invalid_body
 from hub.contract.errors import InvalidRequest
 from hub.service.upload import VoiceUpload
 from hub.service.voice_folder import MOST_RECORDINGS
-
-MULTIPART = "multipart/form-data"
 
 MOST_PARTS = 64
 
@@ -39,28 +35,11 @@ class UploadRequest(HubRequest):
         return await asyncio.to_thread(_upload, await self.body(), self.content_type[1].get("boundary", ""))
 
 
-def form_parts(body: bytes, boundary: str) -> Iterator[tuple[str, str | bytes]]:
-    """(name, text) of each plain field and (name, content) of each file. The body is in memory, and so are they."""
-    try:
-        with PushMultipartParser(boundary.encode(), max_segment_count=MOST_PARTS) as parser:
-            name, is_file, content = "", False, bytearray()
-            for event in itertools.chain(parser.parse(body), parser.parse(b"")):
-                if isinstance(event, MultipartSegment):
-                    name, is_file, content = event.name, event.filename is not None, bytearray()
-                elif event:
-                    content += event
-                else:
-                    yield name, bytes(content) if is_file else content.decode()
-    except UnicodeError as error:
-        raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
-    except MultipartError as error:
-        raise InvalidRequest(f"the form cannot be read: {error}") from error
-
-
 def _upload(body: bytes, boundary: str) -> VoiceUpload:
     """`audio` and `text` may be repeated, and belong together in their order; so may `tags`, or separate by commas."""
     values: dict[str, list[Any]] = {}
-    for name, value in form_parts(body, boundary):
+    for name, part in form_parts(body, boundary, MOST_PARTS):
+        value = part.content if isinstance(part, Upload) else part
         if name not in _FIELDS:
             raise InvalidRequest(
                 f"unknown field {name[:100]!r}; allowed here: {', '.join(_FIELDS)}", fields=[name[:100]]

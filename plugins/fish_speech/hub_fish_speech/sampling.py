@@ -20,7 +20,10 @@ WINDOW = 16
 RAS_WINDOW, RAS_TEMPERATURE, RAS_TOP_P = 10, 1.0, 0.9
 """S2's repetition-aware sampling: how many main tokens it looks back on, and how it draws after a repeated one."""
 
-_SORTED_WHOLE, _CANDIDATES = 16_384, 512
+_SORTED_WHOLE = 16_384
+"""Logits that are sorted whole on the CPU; of more, the best ones are looked at first, so many at a time:"""
+
+_CANDIDATES = (512, 16_384)
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,14 @@ def _pick_from_many(logits: Tensor, draws: Draws, noise: Tensor, previous: Tenso
     """`pick` without sorting all of a large vocabulary: the nucleus is among the best few, unless it is very flat."""
     if previous is not None:
         logits = penalize(logits, previous, draws.repetition_penalty)
-    best, ids = logits.topk(_CANDIDATES)
-    mass = (best - logits.logsumexp(-1)).exp().cumsum(-1)
-    drop = mass > draws.top_p
-    if draws.top_k is not None:
-        drop |= torch.arange(_CANDIDATES) >= draws.top_k
-    if not drop[-1]:  # the nucleus reaches beyond the candidates
-        return draw(probabilities(logits, draws), noise)
-    drop[0] = False
-    chosen = warm(best.masked_fill(drop, -float("inf")), draws.temperature).softmax(-1)
-    return ids[draw(chosen, noise[ids])]
+    whole = logits.logsumexp(-1)
+    for count in _CANDIDATES:
+        best, ids = logits.topk(count)
+        drop = (best - whole).exp().cumsum(-1) > draws.top_p
+        if draws.top_k is not None:
+            drop |= torch.arange(count) >= draws.top_k
+        if drop[-1]:  # what is no candidate is not in the nucleus either
+            drop[0] = False
+            chosen = warm(best.masked_fill(drop, -float("inf")), draws.temperature).softmax(-1)
+            return ids[draw(chosen, noise[ids])]
+    return draw(probabilities(logits, draws), noise)

@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from hub.nn.attention import attend, rotary_frequencies, rotary_table
 from hub_fish_speech.config import StackConfig
 
+_FEW = 4
+"""Rows of a product that are few, on the CPU."""
+
 
 class Cache(NamedTuple):
     """Keys and values of one stack: each (layers, G, positions, E)."""
@@ -82,11 +85,12 @@ class Attention(nn.Module):
         seen_keys, seen_values = keys[None, :, : place.seen], values[None, :, : place.seen]
         query = query.transpose(0, 1)[None]  # (1, H, T, E)
         attended = attend(query, seen_keys, seen_values, mask=place.mask, causal=place.mask is None)
-        return self.wo(attended[0].transpose(0, 1).flatten(1))
+        return project(attended[0].transpose(0, 1).flatten(1), self.wo.weight, self.wo.bias)
 
     def _project(self, x: Tensor, place: Place, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (T, H, E) and values (G, T, E) of x; its keys are written."""
-        heads = self.wqkv(x).unflatten(1, (self._heads + 2 * self._kv_heads, -1))  # (T, H + 2 G, E)
+        heads = project(x, self.wqkv.weight, self.wqkv.bias)
+        heads = heads.unflatten(1, (self._heads + 2 * self._kv_heads, -1))  # (T, H + 2 G, E)
         turning = heads[:, : self._heads + self._kv_heads]
         if self.q_norm is not None and self.k_norm is not None:
             query, key = turning.split([self._heads, self._kv_heads], 1)
@@ -116,8 +120,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(T, D) -> (T, D)."""
         assert self.w13 is not None, "fuse() was not called"
-        gate, up = F.linear(x, self.w13).chunk(2, -1)
-        return self.w2(F.silu(gate) * up)
+        gate, up = project(x, self.w13).chunk(2, -1)
+        return project(F.silu(gate) * up, self.w2.weight)
 
 
 class Block(nn.Module):
@@ -141,6 +145,17 @@ def run(layers: nn.ModuleList, x: Tensor, place: Place, cache: Cache) -> Tensor:
     for layer, keys, values in zip(layers, cache.keys.unbind(), cache.values.unbind(), strict=True):
         x = layer(x, place, keys, values)
     return x
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (T, in), weight (out, in) -> (T, out).
+
+    On the CPU a few rows are columns of one product with the weight, which is then read once and not rearranged.
+    """
+    if x.device.type == "cpu" and 1 < x.shape[0] <= _FEW:
+        product = torch.mm(weight, x.T).T
+        return product if bias is None else product + bias
+    return F.linear(x, weight, bias)
 
 
 def turns_table(config: StackConfig, positions: int) -> Tensor:

@@ -1,0 +1,172 @@
+"""Checkpoints: every spelling of the weights gives the same model; what does not fit is refused by file and key."""
+
+import json
+import shutil
+
+import fish_tiny
+import pytest
+import torch
+from hub_fish_speech.checkpoint import detect, load_language_model, renamed
+from hub_fish_speech.config import read_config
+from hub_fish_speech.variants import S1, S2, V1_4, V1_5
+from safetensors.torch import save_file
+
+from hub.nn.weights import CheckpointError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def s1(tmp_path_factory):
+    return fish_tiny.make_s1(tmp_path_factory.mktemp("s1"))
+
+
+@pytest.fixture
+def copy(s1, tmp_path):
+    """A checkpoint to spoil; with its weights."""
+    folder = tmp_path / "copy"
+    shutil.copytree(s1, folder)
+    return folder, torch.load(folder / "model.pth", weights_only=True)
+
+
+def logits(folder, dtype=torch.float32):
+    language = load_language_model(folder, CPU, dtype)
+    with torch.inference_mode():
+        return language.model.main_logits(language.model.embed(torch.arange(8).reshape(4, 2))).float()
+
+
+def test_the_generation_is_told_by_what_is_there(s1, tmp_path):
+    assert detect(s1) is S1
+    assert detect(fish_tiny.make_s2(tmp_path / "s2")) is S2
+    (tmp_path / "config.json").write_text('{"model_type": "dual_ar", "share_codebook_embeddings": true}')
+    (tmp_path / "tokenizer.tiktoken").touch()
+    assert detect(tmp_path) is V1_5  # no codec there: told by a key that S1 has no more
+    (tmp_path / "firefly-gan-tiny.pth").touch()
+    assert detect(tmp_path) is V1_5
+    (tmp_path / "tokenizer.tiktoken").rename(tmp_path / "tokenizer.json")
+    assert detect(tmp_path) is V1_4
+
+
+def split_heads(state):
+    """wq, wk, wv apart."""
+    found = {}
+    for key, value in state.items():
+        if key.endswith("wqkv.weight"):
+            sizes = [value.shape[0] // 2, value.shape[0] // 4, value.shape[0] // 4]
+            for name, part in zip("qkv", value.split(sizes), strict=True):
+                found[key.replace("wqkv", f"w{name}")] = part
+        else:
+            found[key] = value
+    return found
+
+
+SPELLINGS = {
+    "training checkpoint": lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}},
+    "heads apart": split_heads,
+    "old buffers": lambda state: state | {"freqs_cis": torch.zeros(3), "fast_freqs_cis": torch.zeros(3)},
+    "encoders of sound": lambda state: state | {"audio_projector.weight": torch.zeros(3)},
+}
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+def test_every_spelling_is_the_same_model(copy, s1, spell):
+    folder, state = copy
+    torch.save(spell(state), folder / "model.pth")
+    assert torch.equal(logits(folder), logits(s1))
+
+
+def test_one_safetensors_file_will_do(copy, s1):
+    folder, state = copy
+    (folder / "model.pth").unlink()
+    save_file(state, folder / "model.safetensors")
+    assert torch.equal(logits(folder), logits(s1))
+
+
+def test_eight_bit_weights_are_widened(copy, s1):
+    folder, state = copy
+    for key in [key for key in state if key.endswith(("w1.weight", "output.weight"))]:
+        scales = state[key].abs().amax(1) / 127
+        state[key.removesuffix("weight") + "scales"] = scales
+        state[key] = (state[key] / scales[:, None]).round().to(torch.int8)
+    torch.save(state, folder / "model.pth")
+    assert torch.allclose(logits(folder), logits(s1), atol=0.3)
+    assert not torch.equal(logits(folder), logits(s1))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("layers.1.feed_forward.w2.weight", None, "lacks layers.1.feed_forward.w2.weight"),
+        ("layers.9.feed_forward.w2.weight", torch.zeros(2), "has layers.9.feed_forward.w2.weight"),
+        ("norm.weight", torch.zeros(5), r"norm.weight has shape \[5\]"),
+        ("layers.0.attention.wo.lora_A", torch.zeros(2), "adapter"),
+        ("output.scales_and_zeros", torch.zeros(2), "four-bit"),
+    ],
+)
+def test_weights_of_another_model_are_refused_by_name(copy, key, value, words):
+    folder, state = copy
+    if value is None:
+        del state[key]
+    else:
+        state[key] = value
+    torch.save(state, folder / "model.pth")
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_language_model(folder, CPU, torch.float32)
+    assert "model.pth" in caught.value.message
+    assert str(folder) not in caught.value.message
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("the pickle ran",)
+
+
+def test_a_pickle_that_runs_code_is_refused(copy, capfd):
+    folder, _ = copy
+    torch.save({"norm.weight": Evil()}, folder / "model.pth")
+    with pytest.raises(CheckpointError, match=r"model\.pth is refused"):
+        load_language_model(folder, CPU, torch.float32)
+    assert "the pickle ran" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "llama"}, "'llama'"),
+        ({"dim": None}, "config.json"),
+        ({"n_local_heads": 3}, "do not fit"),
+        ({"vocab_size": 100}, "more tokens"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(copy, change, words):
+    folder, _ = copy
+    data = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(data | change))
+    with pytest.raises(CheckpointError, match=words):
+        load_language_model(folder, CPU, torch.float32)
+
+
+def test_a_folder_without_weights_says_what_it_looks_for(copy):
+    folder, _ = copy
+    (folder / "model.pth").unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load_language_model(folder, CPU, torch.float32)
+
+
+def test_missing_fast_sizes_are_the_slow_ones():
+    data = {"vocab_size": 9, "n_layer": 1, "n_head": 4, "dim": 64, "num_codebooks": 2, "codebook_size": 5}
+    config = read_config({**data, "fast_dim": 0, "fast_n_head": None, "intermediate_size": None}, "s1")
+    assert (config.fast.dim, config.fast.heads, config.fast.ffn) == (64, 4, 256)
+    assert config.slow.head_dim == 64  # its own default, not dim / n_head
+    assert read_config(data, "v1_5").slow.head_dim == 16
+    assert read_config({**data, "head_dim": None}, "s1").slow.head_dim == 16
+
+
+def test_a_tied_model_has_no_output_of_its_own():
+    assert renamed({"norm.weight": torch.zeros(1), "output.weight": torch.zeros(1)}, "x", tied=True).keys() == {
+        "norm.weight"
+    }
+
+
+def test_half_precision_speaks_about_the_same(s1):
+    assert torch.allclose(logits(s1, torch.bfloat16), logits(s1), atol=0.5)

@@ -8,24 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import soundfile
-from cosyvoice_cases import case, checkpoint
+from cosyvoice_cases import case
 from websockets.sync.client import connect
 
-from hub.settings import ModelSettings, Settings
-from hub.testing.fixtures import serve_hub
-
-MODELS = {
-    name: ModelSettings(backend="cosyvoice", path=str(checkpoint(name)), device="cpu", options={"longest": 1.0})
-    for name in ("v1", "v2", "v3")
-}
+MODELS = ("v1", "v2", "v3")
 RATES = {"v1": 22_050, "v2": 24_000, "v3": 24_000}
 TEXT = "Hello world."
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with serve_hub(Settings(models=MODELS)) as live:
-        yield live
+def hub(cosyvoice_hub):
+    return cosyvoice_hub
 
 
 @pytest.fixture(scope="module")

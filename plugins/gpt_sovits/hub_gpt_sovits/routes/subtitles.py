@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from litestar import Request, Response, get, route
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from msgspec import Struct
 
 from hub.api.departure import until_departure
@@ -93,7 +94,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
         return answer(request, {"code": "200", **links}, headers=headers)
 
     @get("/srt/{key:str}/{name:str}", summary="A file of a speech with subtitles")
-    async def srt_file(key: str, name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def srt_file(key: FromPath[str], name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
         """What a link of /srt leads to."""
         content = await asyncio.to_thread(results.read, key, name)
         return Response(content, media_type=TYPES[name], headers={HEADER: request_id(request.scope)})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,15 @@ import torch
 from cosyvoice_wave_stages import STAGES as WAVE_STAGES
 from cosyvoice_wave_stages import draws_of
 from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
+from hub_cosyvoice.config import read_config
 from hub_cosyvoice.draws import Draws
+from hub_cosyvoice.features import Features, load_features
 from hub_cosyvoice.lm.bistream import Mix, interleaved
 from hub_cosyvoice.lm.conformer import ConformerLM
-from hub_cosyvoice.lm.decoder import Decoder
+from hub_cosyvoice.lm.decoder import Decoder, Seats
 from hub_cosyvoice.lm.generate import LMInput, generate
+from hub_cosyvoice.lm.load import load_lm
+from hub_cosyvoice.lm.model import SpeechLM
 from hub_cosyvoice.lm.qwen import QwenLM
 from hub_cosyvoice.lm.sampling import RasSettings, greedy, ras
 from hub_cosyvoice.lm.silence import without_long_silence
@@ -24,6 +30,9 @@ from hub_cosyvoice.modes import Plan, Planner, split_text
 from hub_cosyvoice.options import CosyVoiceLoadOptions, Mode
 from hub_cosyvoice.prompt import Prompt
 from hub_cosyvoice.speakers import Speaker
+from hub_cosyvoice.text.normalise import Normaliser
+from hub_cosyvoice.tokenizer import Tokenizer, load_tokenizer
+from hub_cosyvoice.vocoder import load_vocoder
 from torch import Tensor
 
 from hub.contract.backend import ModelConfig
@@ -36,8 +45,46 @@ FAMILY = "cosyvoice"
 TRAINING: frozenset[str] = frozenset()
 
 
-def load(checkpoint: Path, case: Scalars) -> Loaded:
+class Parts:
+    """A checkpoint of which only some files are there, as in this repository; each part is read when it is used."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.config = read_config(folder)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return load_tokenizer(self._folder, self.config)
+
+    @cached_property
+    def normaliser(self) -> Normaliser:
+        return Normaliser(lambda text: len(self.tokenizer.encode(text)))
+
+    @cached_property
+    def lm(self) -> SpeechLM:
+        return load_lm(self._folder, self.config, self.device, torch.float32)
+
+    @cached_property
+    def seats(self) -> Seats:
+        return Seats(self.lm)
+
+    @cached_property
+    def features(self) -> Features:
+        return load_features(self._folder, self.config, self.device)
+
+    @cached_property
+    def wave(self) -> SimpleNamespace:
+        return SimpleNamespace(vocoder=load_vocoder(self._folder, self.config, self.device))
+
+    frames_per_token = 2
+
+
+def load(checkpoint: Path, case: Scalars) -> Loaded | Parts:
     """The model in `checkpoint`, on the CPU in float32, with CosyVoice's own text rules alone."""
+    if not (checkpoint / "flow.pt").is_file():
+        return Parts(checkpoint)
     config = ModelConfig(name="parity", path=str(checkpoint), device="cpu", dtype="float32")
     return load_checkpoint(config, CosyVoiceLoadOptions(normaliser="builtin"))
 

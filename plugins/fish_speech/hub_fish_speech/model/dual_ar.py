@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hub.nn.layout import laid_out
 from hub_fish_speech.config import DualARConfig
-from hub_fish_speech.model.transformer import Block, Cache, FeedForward, Norm, Place, run, turns_table
+from hub_fish_speech.model.transformer import Attention, Block, Cache, FeedForward, Norm, Place, run, turns_table
 
 
 class DualAR(nn.Module):
@@ -69,13 +70,16 @@ class DualAR(nn.Module):
         """
         self.to(device=device, dtype=dtype).requires_grad_(False).eval()
         for module in self.modules():
-            if isinstance(module, FeedForward):
-                module.fuse()
+            if isinstance(module, Attention | FeedForward):
+                module.prepare()
         self._semantic = semantic
         config = self.config
         self.fast_columns = min(fast_columns or config.codebook_size, config.codebook_size)
         step = 0 if config.shared_codebook_embeddings else config.codebook_size
+        if self.output is not None:
+            self.output.weight = nn.Parameter(laid_out(self.output.weight), requires_grad=False)
         tokens = torch.arange(config.vocab_size) if main_tokens is None else main_tokens
+        rows = self.output_matrix if main_tokens is None else laid_out(self.output_matrix[tokens.to(device)])
         constants = {
             "offsets": torch.arange(config.codebooks)[:, None] * step,
             "slow_turns": turns_table(config.slow, positions),
@@ -83,7 +87,7 @@ class DualAR(nn.Module):
             "fast_positions": torch.arange(config.codebooks),
             "main_tokens": tokens,
             "main_is_audio": self.is_audio(tokens),
-            "main_rows": self.output_matrix if main_tokens is None else self.output_matrix[tokens.to(device)],
+            "main_rows": rows,
         }
         for name, value in constants.items():
             self.register_buffer(name, value.to(device), persistent=False)

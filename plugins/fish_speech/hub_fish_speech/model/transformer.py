@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hub.nn.attention import attend, rotary_frequencies, rotary_table
+from hub.nn.layout import laid_out
 from hub_fish_speech.config import StackConfig
-
-_FEW = 4
-"""Rows of a product that are few, on the CPU."""
 
 
 class Cache(NamedTuple):
@@ -78,6 +76,10 @@ class Attention(nn.Module):
         self.q_norm = Norm(width, config.eps) if config.qk_norm else None
         self.k_norm = Norm(width, config.eps) if config.qk_norm else None
 
+    def prepare(self) -> None:
+        """Call once, after loading."""
+        self.wqkv.weight = nn.Parameter(laid_out(self.wqkv.weight), requires_grad=False)
+
     def forward(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
         """x (T, D) -> (T, D); writes its rows of `keys` and `values`, (G, positions, E)."""
         query, value = self._project(x, place, keys)
@@ -85,12 +87,11 @@ class Attention(nn.Module):
         seen_keys, seen_values = keys[None, :, : place.seen], values[None, :, : place.seen]
         query = query.transpose(0, 1)[None]  # (1, H, T, E)
         attended = attend(query, seen_keys, seen_values, mask=place.mask, causal=place.mask is None)
-        return project(attended[0].transpose(0, 1).flatten(1), self.wo.weight, self.wo.bias)
+        return self.wo(attended[0].transpose(0, 1).flatten(1))
 
     def _project(self, x: Tensor, place: Place, keys: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (T, H, E) and values (G, T, E) of x; its keys are written."""
-        heads = project(x, self.wqkv.weight, self.wqkv.bias)
-        heads = heads.unflatten(1, (self._heads + 2 * self._kv_heads, -1))  # (T, H + 2 G, E)
+        heads = self.wqkv(x).unflatten(1, (self._heads + 2 * self._kv_heads, -1))  # (T, H + 2 G, E)
         turning = heads[:, : self._heads + self._kv_heads]
         if self.q_norm is not None and self.k_norm is not None:
             query, key = turning.split([self._heads, self._kv_heads], 1)
@@ -101,7 +102,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """W2(silu(W1 x) * W3 x). `fuse` joins W1 and W3, which read the same x, into one product."""
+    """W2(silu(W1 x) * W3 x). `prepare` joins W1 and W3, which read the same x, into one product."""
 
     def __init__(self, config: StackConfig) -> None:
         super().__init__()
@@ -110,18 +111,18 @@ class FeedForward(nn.Module):
         self.w2 = nn.Linear(config.ffn, config.dim, bias=False)
         self.w13: nn.Parameter | None = None
 
-    def fuse(self) -> None:
+    def prepare(self) -> None:
         """Call once, after loading."""
         assert self.w1 is not None
         assert self.w3 is not None
-        self.w13 = nn.Parameter(torch.cat([self.w1.weight, self.w3.weight]), requires_grad=False)
+        self.w13 = nn.Parameter(laid_out(torch.cat([self.w1.weight, self.w3.weight])), requires_grad=False)
         self.w1 = self.w3 = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, D) -> (T, D)."""
-        assert self.w13 is not None, "fuse() was not called"
-        gate, up = project(x, self.w13).chunk(2, -1)
-        return project(F.silu(gate) * up, self.w2.weight)
+        assert self.w13 is not None, "prepare() was not called"
+        gate, up = F.linear(x, self.w13).chunk(2, -1)
+        return self.w2(F.silu(gate) * up)
 
 
 class Block(nn.Module):
@@ -145,17 +146,6 @@ def run(layers: nn.ModuleList, x: Tensor, place: Place, cache: Cache) -> Tensor:
     for layer, keys, values in zip(layers, cache.keys.unbind(), cache.values.unbind(), strict=True):
         x = layer(x, place, keys, values)
     return x
-
-
-def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (T, in), weight (out, in) -> (T, out).
-
-    On the CPU a few rows are columns of one product with the weight, which is then read once and not rearranged.
-    """
-    if x.device.type == "cpu" and 1 < x.shape[0] <= _FEW:
-        product = torch.mm(weight, x.T).T
-        return product if bias is None else product + bias
-    return F.linear(x, weight, bias)
 
 
 def turns_table(config: StackConfig, positions: int) -> Tensor:

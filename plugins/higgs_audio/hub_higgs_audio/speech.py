@@ -93,7 +93,9 @@ class Speech:
         """Say one chunk, and again if need be. Returns the take that counts."""
         before = copy.copy(self._vocoder)
         take = yield from self._take(chunk, self._seed)
-        if self._care.retry and take.state != FINE and not take.sent and not self._stop.is_set():
+        if self._stop.is_set():
+            return take
+        if self._care.retry and take.state != FINE and not take.sent:
             first, first_vocoder = take, self._vocoder
             self._vocoder = before
             take = yield from self._take(chunk, self._seed + RETRY_STEP)

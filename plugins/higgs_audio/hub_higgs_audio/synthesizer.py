@@ -71,6 +71,7 @@ class HiggsSynthesizer:
         options = self._load_options
         device = device_of(model.device)
         dtype = type_of(model.dtype, device)
+        torch.backends.cudnn.allow_tf32 = False  # the codec is float32 in earnest: codes hang on its last digits
         part, codec_part = find_language(model.path), find_codec(model.path, options.codec)
         language = load_language(part, device, dtype)
         codec_at = device_of(options.codec_device) if options.codec_device else codec_device(device)

@@ -167,10 +167,13 @@ def test_voices_differ_and_prepared_ones_do_not(spoken):
     in_system, _ = say(spoken, references=(Reference(audio=own.audio),))
     asked, _ = say(spoken, references=(own,), options={"ref_audio_in_system_message": True})
     smart, _ = say(spoken, voice="smart")
-    heard = [samples(chunks).tobytes() for chunks in (cloned, again, in_system, asked, smart)]
+    described, _ = say(spoken, voice="profile:male_en")
+    on_scene, _ = say(spoken, voice="smart", scene_text="Audio is recorded in a cave.")
+    said = (cloned, again, in_system, asked, smart, described, on_scene)
+    heard = [samples(chunks).tobytes() for chunks in said]
     assert heard[0] == heard[1]
     assert heard[2] == heard[3]
-    assert len(set(heard)) == 3
+    assert len(set(heard)) == 5
 
 
 def test_a_state_of_another_codec_is_not_spoken_with(spoken):

@@ -1,0 +1,211 @@
+"""Higgs Audio v2: how fast the model itself is, on random weights of the released width.
+
+    python -m bench.higgs_audio --layers 4                      # what fits beside other work on a CPU
+    python -m bench.higgs_audio --layers 28 --device cuda       # the released size, bfloat16
+    python -m bench.higgs_audio --layers 4 --official PATH      # the same weights in boson's own code
+
+Every width is the release's (3072 wide, 24 heads, 8 codebooks of 1024, the whole codec); only the number of layers and
+the text vocabulary, which an audio step does not touch, are smaller. Random weights speak noise for as long as they are
+let, so each answer has a given number of columns. Times are of the process that would be the worker: no hub, no HTTP.
+
+- prompt: positions a second of a prefill, with a reference of ten seconds.
+- step: milliseconds of one column (40 ms of audio are one column), sampling included.
+- codec: seconds of work for a second of audio.
+- speaking: the first audio after the call, and work for a second of audio (real-time factor), by streams at once.
+
+`--official` needs an interpreter that can import boson's code (`--python`: transformers 4.46, torch, its other
+requirements); it measures boson's own generate with the cache that its script uses off CUDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "plugins" / "higgs_audio" / "tests"))
+
+from bench.table import show  # noqa: E402
+
+TEXT = "The hub speaks, and every word of this sentence is heard by somebody who listens closely to it."
+
+
+def main() -> None:
+    """Measure and print tables."""
+    options = arguments()
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(options.threads)
+    folder = Path(tempfile.mkdtemp(prefix="higgs"))
+    try:
+        write(folder, options)
+        synthesizer, wave, config = load(folder, options)
+        title = f"Higgs Audio v2, {options.layers} of 28 layers, {config}, {options.threads} threads"
+        parts(title, synthesizer, wave, options)
+        speaking(title, synthesizer, wave, options)
+        if options.official:
+            synthesizer.close()
+            official(folder, options)
+    finally:
+        shutil.rmtree(folder)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--columns", type=int, default=60, help="of each answer")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--official", type=Path, help="a checkout of boson-ai/higgs-audio")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter for --official")
+    return parser.parse_args()
+
+
+def write(folder: Path, options: argparse.Namespace) -> None:
+    """The checkpoint: boson's layout, so that its own code loads it too."""
+    import torch
+    from higgs_tiny import RELEASE, write_codec, write_language
+
+    size = replace(RELEASE, layers=options.layers, vocabulary=512)
+    half = options.dtype == "bfloat16" or (options.dtype == "auto" and torch.cuda.is_available())
+    write_language(folder / "language", size, dtype=torch.bfloat16 if half else torch.float32)
+    write_codec(folder / "codec", size)
+
+
+def load(folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str]:
+    """The synthesizer, a reference of ten seconds, and what runs where."""
+    import torch
+    from hub_higgs_audio.synthesizer import HiggsSynthesizer
+
+    from hub.contract import ModelConfig
+
+    torch.set_num_threads(options.threads)
+    synthesizer = HiggsSynthesizer()
+    load_options = {"max_new_tokens": options.columns, "streams": max(options.streams)}
+    synthesizer.load(
+        ModelConfig(
+            name="higgs",
+            path=str(folder),
+            device=options.device,
+            dtype=options.dtype,
+            compile=options.compile,
+            options=load_options,
+        )
+    )
+    model = synthesizer._engine.model
+    wave = 0.3 * torch.sin(torch.arange(240_000) * 0.03)
+    return synthesizer, wave, f"{model.device} {str(model.dtype).removeprefix('torch.')}"
+
+
+def timed(work: Any, times: int = 3) -> float:
+    """Seconds of the fastest of some runs."""
+    import torch
+
+    best = float("inf")
+    for _ in range(times):
+        begin = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def parts(title: str, synthesizer: Any, wave: Any, options: argparse.Namespace) -> None:
+    """Prefill, step and codec, each alone."""
+    import torch
+    from hub_higgs_audio.model.generate import Generation, Limits, prefill
+    from hub_higgs_audio.model.sampling import Settings
+    from hub_higgs_audio.prompt import Message, Speaker, frame
+
+    engine, codec = synthesizer._engine, synthesizer._codec
+    encoding = timed(lambda: codec.encode(wave), 1)
+    codes = codec.encode(wave)
+    messages = [*frame(None, [Speaker(recordings=((codes, TEXT),))], []), Message("user", [TEXT])]
+    prompt = engine.prompts.build(messages, forced_audio=True)
+    length = engine.prompts.length(prompt)
+    limits = Limits(options.columns)
+
+    def run() -> None:
+        with engine.slots.lend(length + options.columns + 1) as slot:
+            settings = Settings(temperature=0.1)
+            generation = Generation(engine.model, engine.tokens, slot, settings, limits, seed=0, stop=threading.Event())
+            for _ in generation.run(prompt):
+                pass
+
+    def fill() -> None:
+        with torch.inference_mode(), engine.slots.lend(length + 1) as slot:
+            prefill(engine.model, engine.tokens, prompt, slot)
+
+    filling = timed(fill)
+    step = (timed(run) - filling) / (options.columns - 1)
+    decoding = timed(lambda: codec.decode(codes[:, :45]))
+    show(
+        title,
+        ("what", "result"),
+        [
+            ("prompt", f"{length / filling:.0f} positions/s ({length} in {filling:.2f} s)"),
+            ("step", f"{1000 * step:.1f} ms, {1 / step:.1f} columns/s (25 are real time)"),
+            ("codec, decoding a packet with its context", f"{decoding / (25 / 25):.2f} s a second of audio"),
+            ("codec, encoding a reference", f"{encoding / 10:.2f} s a second of audio"),
+        ],
+    )
+
+
+def speaking(title: str, synthesizer: Any, wave: Any, options: argparse.Namespace) -> None:
+    """Whole requests that stream, some at once."""
+    from hub.contract import AudioChunk, ResolvedRequest
+
+    rows = []
+    for streams in options.streams:
+        firsts: list[float] = []
+        seconds: list[float] = []
+
+        def speak(number: int, firsts: list[float] = firsts, seconds: list[float] = seconds) -> None:
+            request = ResolvedRequest(text=TEXT, seed=number, stream=True, options={"retry": False})
+            begin = time.perf_counter()
+            heard = []
+            for event in synthesizer.speak(request, threading.Event()):
+                if isinstance(event, AudioChunk):
+                    heard.append((time.perf_counter() - begin, event.seconds))
+            firsts.append(heard[0][0])
+            seconds.append(sum(length for _, length in heard))
+
+        begin = time.perf_counter()
+        threads = [threading.Thread(target=speak, args=(number,)) for number in range(streams)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wall = time.perf_counter() - begin
+        total = sum(seconds)
+        rows.append(
+            (streams, f"{max(firsts):.2f} s", f"{total:.1f} s", f"{wall / total:.2f}", f"{25 * total / wall:.1f}")
+        )
+    show(title + ": speaking", ("streams", "first audio, the last", "audio", "work a second", "columns/s in all"), rows)
+
+
+def official(folder: Path, options: argparse.Namespace) -> None:
+    """boson's generate on the same language model, in an interpreter of its own."""
+    command = [options.python, str(Path(__file__).parent / "higgs_official.py"), str(options.official)]
+    command += [str(folder / "language"), str(options.columns), str(options.threads), options.device]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        print("boson's code does not run in this interpreter:\n" + result.stderr[-2000:], file=sys.stderr)
+        return
+    print(result.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""How this API tells errors: `success` is false and the other fields are null; FastAPI's list for fields that do not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+
+from hub.api.errors import error_headers, to_hub_error
+from hub.api.fields import fastapi_body
+from hub.api.negotiate import JSON
+from hub.api.request_id import HEADER, request_id
+from hub.contract.errors import HubError
+
+NOTHING = {"audio_base64": None, "sampling_rate": None, "duration": None, "generated_text": None}
+"""The fields of an answer, of one that failed."""
+
+
+def answer(
+    request: Request[Any, Any, Any], body: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    """`body` as JSON."""
+    all_headers = {HEADER: request_id(request.scope), **(headers or {})}
+    return Response(msgspec.json.encode(body), status_code=status, media_type=JSON, headers=all_headers)
+
+
+def failure(request: Request[Any, Any, Any], error: HubError, *, as_200: bool) -> Response[bytes]:
+    """What /generate answers when it failed."""
+    if (body := fastapi_body(error)) is not None:
+        return answer(request, body, 422)
+    told = {"success": False, "message": error.message, "code": error.code, **NOTHING}
+    return answer(request, told, 200 if as_200 else error.status, error_headers(error))
+
+
+def error_response(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
+    """The exception handler of the other routes: FastAPI's `detail`, and the hub's `code` beside it."""
+    error = to_hub_error(raised, request)
+    body = fastapi_body(error) or {"detail": error.message, "code": error.code}
+    return answer(request, body, error.status, error_headers(error))

@@ -1,0 +1,56 @@
+"""`/info`, `/voices` and `/scenes`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from hub.api.family import model_of
+from hub_higgs_audio.routes.answers import answer
+from hub_higgs_audio.settings import BACKEND, CompatOptions
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+    from hub_higgs_audio.routes.voices import Voices
+
+FEATURES = ["单说话人音频生成", "多说话人音频生成", "语音克隆", "智能语音", "场景描述", "流式生成"]
+"""In the words of the API."""
+
+MOST_TOKENS = 2048
+
+
+def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHandler]:
+    """The handlers."""
+
+    @get("/info", status_code=200, summary="The model that answers")
+    async def info(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """`is_loaded` says whether a request would wait for it."""
+        model = model_of(hub, BACKEND, options.model)
+        status = model.status()
+        body = {
+            "model_name": Path(model.settings.path).name or model.name,
+            "device": status.device or model.settings.device,
+            "is_loaded": status.state == "ready",
+            "max_new_tokens": model.settings.options.get("max_new_tokens", MOST_TOKENS),
+            "supported_features": FEATURES,
+        }
+        return answer(request, body)
+
+    @get("/voices", status_code=200, summary="Whom ref_audio may name")
+    async def list_voices(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The recordings of the voice folder, and the voices that the hub keeps."""
+        found = await asyncio.to_thread(voices.list)
+        return answer(request, {"voices": found, "count": len(found)})
+
+    @get("/scenes", status_code=200, summary="What scene_prompt may name")
+    async def list_scenes(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The hub's scenes; a folder of `NAME.txt` among its `scene_folders` is read as it is."""
+        found = await asyncio.to_thread(hub.scenes.list)
+        scenes = [{"name": scene.id, "content": scene.description, "file": f"{scene.id}.txt"} for scene in found]
+        return answer(request, {"scenes": scenes, "count": len(scenes)})
+
+    return [info, list_voices, list_scenes]

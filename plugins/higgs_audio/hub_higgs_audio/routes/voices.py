@@ -1,0 +1,116 @@
+"""Whom a request may name, and with which words and recordings it is then spoken."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+from hub.contract.errors import InvalidRequest, UnknownVoice
+from hub.contract.speech import Reference, Turn
+
+if TYPE_CHECKING:
+    from hub.service.hub import Hub
+
+PROFILE = "profile:"
+_NAME = re.compile(r"[^\\/:\0]{1,255}")
+_TAG = re.compile(r"\[(SPEAKER\d+)\]")
+
+
+class VoiceFile(Struct, frozen=True):
+    """An entry of /voices."""
+
+    name: str
+    file: str
+    type: str = "wav"
+
+
+class Cast(NamedTuple):
+    """Who speaks: a voice by its id, or recordings, or turns that have their voices."""
+
+    voice: str | None = None
+    references: tuple[Reference, ...] = ()
+    turns: tuple[Turn, ...] = ()
+
+
+class Voices:
+    """The voice folder of the settings, and the hub's own voices and presets. Read anew for each request."""
+
+    def __init__(self, hub: Hub, folder: str) -> None:
+        self._hub = hub
+        self._folder = Path(folder).expanduser() if folder else None
+
+    def list(self) -> list[VoiceFile]:
+        """One entry a name: the folder's recordings, then the voices that the hub keeps."""
+        found = {path.stem: VoiceFile(path.stem, f"{path.parent.name}/{path.name}") for path in self._files()}
+        for voice in self._hub.voices.list():
+            if voice.recordings:
+                found.setdefault(voice.id, VoiceFile(voice.id, f"{voice.id}/{voice.recordings[0].file}"))
+        return [found[name] for name in sorted(found)]
+
+    def _files(self) -> list[Path]:
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        return [path for path in sorted(self._folder.iterdir()) if path.suffix == ".wav" and path.is_file()]
+
+    async def cast(self, names: str | None, text: str) -> Cast:
+        """`names`, with commas between, for `text`, whose `[SPEAKERn]` tags say whose turn it is.
+
+        Raises UnknownVoice, and InvalidRequest where a described voice is to speak beside one of the folder.
+        """
+        wanted = [name for part in (names or "").split(",") if (name := part.strip())]
+        if not wanted:
+            return Cast()
+        own = [await asyncio.to_thread(self._recording, name) for name in wanted]
+        if len(wanted) == 1:
+            return Cast(references=(own[0],)) if own[0] else Cast(voice=wanted[0])
+        if all(own):
+            return Cast(references=tuple(one for one in own if one))
+        if any(own) and any(name.startswith(PROFILE) for name in wanted):
+            raise InvalidRequest(
+                "a described voice (profile:NAME) and a recording of the voice folder cannot speak in one dialogue; "
+                "keep the recording as a voice of the hub"
+            )
+        if not any(own):
+            return Cast(turns=turns_of(text, wanted))
+        stored = [one or (await self._stored(name)) for name, one in zip(wanted, own, strict=True)]
+        return Cast(references=tuple(stored))
+
+    def _recording(self, name: str) -> Reference | None:
+        """NAME.wav of the folder with its NAME.txt, if it is there."""
+        if self._folder is None or name.startswith(PROFILE) or not _NAME.fullmatch(name):
+            return None
+        file = self._folder / f"{name}.wav"
+        if not file.is_file():
+            return None
+        said = file.with_suffix(".txt")
+        return Reference(
+            audio=file.read_bytes(), text=said.read_text(encoding="utf-8").strip() if said.is_file() else None
+        )
+
+    async def _stored(self, name: str) -> Reference:
+        try:
+            return (await self._hub.voices.references(name))[0]
+        except IndexError:
+            raise UnknownVoice(f"voice {name!r} has no recording") from None
+
+
+def turns_of(text: str, voices: list[str]) -> tuple[Turn, ...]:
+    """The turns that the tags of `text` make; voice i speaks for SPEAKERi. What comes before the first tag is SPEAKER0's.
+
+    Raises InvalidRequest if there are more speakers than voices.
+    """
+    parts = _TAG.split(text)
+    pairs = [("SPEAKER0", parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
+    turns = []
+    for tag, said in pairs:
+        number = int(tag.removeprefix("SPEAKER"))
+        if not said.strip():
+            continue
+        if number >= len(voices):
+            raise InvalidRequest(f"the text has a turn of {tag}, and ref_audio names {len(voices)} voices")
+        turns.append(Turn(text=said.strip(), speaker=tag, voice=voices[number]))
+    return tuple(turns)

@@ -130,8 +130,10 @@ class Recordings:
     def speaker(self, references: Sequence[Reference], prepared: bytes | None = None) -> Speaker:
         """The speaker of `references`; `prepared` spares the work if it is what `prepare` made of them.
 
-        Raises InvalidAudio for recordings that cannot be used.
+        Of several recordings those are heard that fit into the models' 30 s, the first ones first. Raises InvalidAudio
+        for recordings that cannot be used.
         """
+        references = _fitting(references)
         prompt = unpacked(prepared) if prepared else None
         if prompt is None:
             prompt = self._prompt(references)
@@ -141,7 +143,7 @@ class Recordings:
 
     def prepare(self, references: Sequence[Reference]) -> bytes:
         """What `make_voice` gives the hub to keep: the features of the recordings, as safetensors."""
-        return packed(self._prompt(references))
+        return packed(self._prompt(_fitting(references)))
 
     def _prompt(self, references: Sequence[Reference]) -> Prompt:
         key = hashlib.sha256(b"\0".join(hashlib.sha256(one.audio).digest() for one in references)).digest()
@@ -166,15 +168,26 @@ def read_wave(audio: bytes) -> tuple[Tensor, int]:
     return torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1))), int(rate)
 
 
+def _fitting(references: Sequence[Reference]) -> list[Reference]:
+    """The first references that are together short enough, at least one."""
+    seconds = 0.0
+    for count, reference in enumerate(references):
+        try:
+            seconds += soundfile.info(io.BytesIO(reference.audio)).duration
+        except (soundfile.SoundFileError, RuntimeError) as error:
+            raise InvalidAudio("a recording cannot be read") from error
+        if seconds > LONGEST and count:
+            return list(references[:count])
+    return list(references)
+
+
 def _joined(references: Sequence[Reference]) -> tuple[Tensor, int]:
-    """All recordings behind each other, at the rate of the first, as far as the models listen."""
+    """All recordings behind each other, at the rate of the first."""
     samples, rate = read_wave(references[0].audio)
     parts = [samples]
     for reference in references[1:]:
         more, other = read_wave(reference.audio)
         parts.append(more if other == rate else resample(more, other, rate))
-        if sum(map(len, parts)) > LONGEST * rate:
-            raise InvalidAudio(f"the recordings are together longer than {LONGEST:.0f} s: give fewer or shorter ones")
     return torch.cat(parts), rate
 
 

@@ -185,6 +185,7 @@ class CosyVoice:
         """Say a word as nobody: on a GPU kernels are chosen and graphs captured here. The CPU has nothing to warm."""
         if loaded.device.type != "cuda":
             return
+        loaded.seats.warm(self.concurrency)
         nobody = Speaker(Prompt.of_embedding(torch.ones(EMBEDDING), int(loaded.config.mel.get("num_mels", 80))))
         request = SpeechRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=32))
         run = self._run(request, CosyVoiceOptions(), self._planner.plan("sft", nobody), _Never())

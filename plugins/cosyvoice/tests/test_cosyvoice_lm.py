@@ -1,8 +1,11 @@
 """The language models beyond parity: limits, sampling, text in pieces, presets, and what a damaged checkpoint says."""
 
+import io
 import shutil
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from cosyvoice_cases import checkpoint
 from hub_cosyvoice.checkpoint import choose_device, choose_dtype, find_folder, load_checkpoint
@@ -14,10 +17,11 @@ from hub_cosyvoice.lm.sampling import RasSampler, RasSettings, greedy, ras
 from hub_cosyvoice.lm.silence import without_long_silence
 from hub_cosyvoice.modes import PREAMBLE, Planner
 from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.speakers import Speaker, packed, preset_voices, read_presets, unpacked
+from hub_cosyvoice.speakers import Recordings, Speaker, packed, preset_voices, read_presets, unpacked
 
 from hub.contract.backend import ModelConfig
-from hub.contract.errors import InvalidRequest, WorkerStartFailed
+from hub.contract.errors import InvalidAudio, InvalidRequest, WorkerStartFailed
+from hub.contract.speech import Reference
 from hub.nn.sampling import request_generator
 
 
@@ -195,6 +199,25 @@ def test_prepared_state_is_data_and_anything_else_is_made_again():
     assert torch.equal(again.tokens, prompt.tokens)
     assert torch.equal(again.mel, prompt.mel)
     assert unpacked(b"\x80\x04K\x01.") is unpacked(b"") is None
+
+
+def test_several_recordings_are_heard_as_far_as_they_fit(models):
+    def reference(seconds, text, rate=16_000):
+        file = io.BytesIO()
+        tone = np.sin(np.arange(int(seconds * rate)) / 20).astype(np.float32)
+        soundfile.write(file, tone, rate, format="WAV", subtype="FLOAT")
+        return Reference(audio=file.getvalue(), text=text)
+
+    recordings = Recordings(models["v2"].features)
+    both = recordings.speaker([reference(2, "one"), reference(3, "two", 24_000), reference(29, "three")])
+    assert both.transcript == "one two"
+    assert len(both.prompt.mel) == pytest.approx(5 * 50, abs=3)
+    state = recordings.prepare([reference(2, "one"), reference(29, None)])
+    assert torch.equal(unpacked(state).mel, recordings.speaker([reference(2, None)]).prompt.mel)
+    with pytest.raises(InvalidAudio, match="30 s"):
+        recordings.speaker([reference(31, "long")])
+    with pytest.raises(InvalidAudio, match="16000"):
+        recordings.speaker([reference(2, "low", 8_000)])
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------

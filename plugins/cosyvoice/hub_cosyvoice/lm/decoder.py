@@ -15,6 +15,12 @@ from hub_cosyvoice.lm.past import Filled, Padded
 LONGEST = 8192
 """Positions that a sequence may have: more than five minutes of speech."""
 
+USUAL = 1024
+"""Positions of most segments with their prompt; on a GPU the least that a cache has."""
+
+KEPT = 16
+"""Caches that a GPU keeps while nobody uses them; the smallest go first."""
+
 
 class Seats:
     """Caches for requests. On a GPU they are kept with their graphs and lent again; elsewhere made for each request."""
@@ -39,13 +45,28 @@ class Seats:
                 seat = min(fitting, key=lambda seat: seat.cache.length)
                 self._free.remove(seat)
                 return seat
-        return _Seat(self._lm, prefix_length(length, LONGEST, smallest=1024))
+        return _Seat(self._lm, prefix_length(length, LONGEST, smallest=USUAL))
 
     def give_back(self, seat: _Seat) -> None:
         """The request is over."""
         if self._keeps:
             with self._lock:
                 self._free.append(seat)
+                if len(self._free) > KEPT:
+                    self._free.remove(min(self._free, key=lambda seat: seat.cache.length))
+
+    @torch.inference_mode()
+    def warm(self, count: int) -> None:
+        """Have `count` seats ready with all their graphs, so that no request waits for a capture. For GPUs only."""
+        if not self._keeps:
+            return
+        seats = [self.take(USUAL) for _ in range(count)]
+        for seat in seats:
+            seen = 0
+            while seen < seat.cache.length:
+                seen = prefix_length(seen + 1, seat.cache.length)
+                seat.step(seen, torch.tensor([0]), torch.tensor([seen - 1]))
+            self.give_back(seat)
 
 
 class _Seat:

@@ -36,7 +36,7 @@ class Normaliser:
     def segments(self, text: str, *, enabled: bool = True) -> list[str]:
         """What is spoken one after the other; nothing if there is nothing to say."""
         if not enabled or is_control(text) or not text:
-            return [text] if text.strip() else []
+            return [text]
         chinese, text = self._written(text.strip())
         length = len if chinese else self._length
         return split(text, chinese=chinese, length=length) if text else []

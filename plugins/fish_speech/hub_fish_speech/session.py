@@ -17,6 +17,9 @@ from hub_fish_speech.checkpoint import LanguageModel
 from hub_fish_speech.model.transformer import Cache, Place
 from hub_fish_speech.sampling import RAS_WINDOW, WINDOW, Draws, pick, pick_aware
 
+BLOCK = 8
+"""Frames that a GPU makes before it is waited for; what comes after the end of a speech is thrown away."""
+
 
 class Noise(Protocol):
     """Exp(1) draws for each frame."""
@@ -58,9 +61,13 @@ class _Look(NamedTuple):
 
 
 class Session:
-    """One request's work at a time; not for several threads at once."""
+    """One request's work at a time; not for several threads at once.
 
-    def __init__(self, language: LanguageModel) -> None:
+    With `graphs` (default: on a GPU) steps have the fixed shapes that graphs need: attention covers a rounded prefix
+    under a mask, and frames come in blocks. Without, it covers what is filled, and each frame comes by itself.
+    """
+
+    def __init__(self, language: LanguageModel, *, graphs: bool | None = None) -> None:
         self._language = language
         self._model = model = language.model
         self._variant = variant = language.variant
@@ -68,6 +75,7 @@ class Session:
         rows = 1 + config.codebooks
         count = len(model.main_tokens)
         sampled = config.codebooks if variant.samples_first_code else config.codebooks - 1
+        self._graphs = device.type == "cuda" if graphs is None else graphs
         self._cache: Cache | None = None
         self._fast_cache = Cache.empty(config.fast, config.codebooks, device, model.dtype)
         self._stepper = Stepper(self._step, device)
@@ -91,6 +99,9 @@ class Session:
         if self.room < positions:
             model = self._model
             self._cache = Cache.empty(self._language.config.slow, positions, model.device, model.dtype)
+            if self._graphs:  # what a mask hides is still multiplied, by nothing: it must be a number
+                self._cache.keys.zero_()
+                self._cache.values.zero_()
             self._stepper = Stepper(self._step, model.device)
             self._held = self._held[:, :0]
 
@@ -117,9 +128,9 @@ class Session:
     ) -> Iterator[Tensor]:
         """Frames after `prompt` (1 + C, T), in blocks (1 + C, n), up to and with the one whose main token is the end.
 
-        At most `limit`, and what the model's positions allow; none if the prompt leaves no room. A block is one frame
-        on the CPU and several on a GPU, which is then waited for once a block. The vendor's code does not look whether
-        the very first frame is the end; nor does this with `ends_at_first` false.
+        At most `limit`, and what the model's positions allow; none if the prompt leaves no room. A GPU is waited for
+        once a block. The vendor's code does not look whether the very first frame is the end; nor does this with
+        `ends_at_first` false.
         """
         limit = min(limit, self._language.positions - prompt.shape[1])
         if limit < 1:
@@ -127,13 +138,12 @@ class Session:
         self.reserve(prompt.shape[1] + limit)
         for part in self._look[:3]:
             part.zero_()
-        on_gpu = self._model.device.type == "cuda"
-        numbers = _numbers(draws, self._model.device) if on_gpu else ()
+        numbers = _numbers(draws, self._model.device) if self._graphs else ()
         frame = self._first(prompt, draws, noise)
         yield frame[:, None].cpu()
         if ends_at_first and self._is_end(frame[:, None].cpu()):
             return
-        made, block = 1, 8 if on_gpu else 1
+        made, block = 1, BLOCK if self._graphs else 1
         while made < limit:
             count = min(block, limit - made)
             found = []
@@ -176,7 +186,7 @@ class Session:
         assert self._cache is not None
         model = self._model
         draws = draws or Draws(*inputs[6:])
-        mask = prefix_mask(at, seen) if at.device.type == "cuda" else None
+        mask = prefix_mask(at, seen) if self._graphs else None
         place = Place(at, model.slow_turns.index_select(0, at), seen, mask)
         hidden = model.slow(model.embed(frame[:, None]), place, self._cache)
         return self._draw(hidden, draws, _Look(*inputs[:6]), penalised=True)

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 
 from hub.contract.errors import WorkerStartFailed
+from hub.nn.weights import CheckpointError
 from hub_fish_speech.checkpoint import LanguageModel, load_language_model
 from hub_fish_speech.codec import Codec, load_codec
+from hub_fish_speech.config import CONFIG
 from hub_fish_speech.prompt import Prompter
 
 
@@ -41,7 +43,15 @@ def load_voiced(
     if compiled:
         language.model.compile_layers()
     prompter = Prompter(language.variant, language.tokenizer, language.config.codebooks)
-    return Voiced(language, prompter, load_codec(codec or folder, place))
+    sound = load_codec(codec or folder, place)
+    if sound.codebooks > language.config.codebooks:
+        raise CheckpointError(
+            f"the codec has {sound.codebooks} codebooks, the language model {language.config.codebooks}: "
+            "they are of two models",
+            file=CONFIG,
+            key="num_codebooks",
+        )
+    return Voiced(language, prompter, sound)
 
 
 def find_device(name: str) -> torch.device:

@@ -160,6 +160,40 @@ def test_a_text_that_finds_no_end_is_cut_and_that_is_told(s1, monkeypatch):
     assert Limits(0, 0).of("Hi.", 21.5) > 100_000
 
 
+@pytest.mark.parametrize("model", ["s1", "s2"])
+def test_steps_of_fixed_shape_make_the_same_frames(model, request):
+    """What a GPU captures, run as it is: a mask instead of a slice, numbers as tensors, several frames a block."""
+    language = request.getfixturevalue(model)._loaded.language
+    prompter = Prompter(language.variant, language.tokenizer, 3)
+    prompt = prompter.prompt("Hello.", [Example("A hum.", torch.randint(0, 50, (3, 100)))])
+    draws = Draws(0.8, 0.8, 1.3, 20)
+
+    def frames(graphs, limit):
+        session = Session(language, graphs=graphs)
+        blocks = list(session.frames(prompt, draws, RequestNoise(request_generator(1)), limit))
+        return torch.cat(blocks, 1), len(blocks)
+
+    exact, count = frames(False, 40)
+    fixed, blocks = frames(True, 40)
+    assert torch.equal(fixed, exact)
+    assert (count, blocks) == (40, 6)
+
+
+def test_nothing_comes_after_the_end(s1, monkeypatch):
+    language = s1._loaded.language
+    prompt = Prompter(language.variant, language.tokenizer, 3).prompt("Hello.")
+
+    def frames(graphs):
+        noise = RequestNoise(request_generator(1))
+        return torch.cat(list(Session(language, graphs=graphs).frames(prompt, Draws(0.8, 0.8), noise, 40)), 1)
+
+    whole = frames(False)
+    monkeypatch.setattr(language.tokenizer, "im_end", int(whole[0, 20]))
+    first = (whole[0] == whole[0, 20]).nonzero()[0].item()
+    assert torch.equal(frames(False), whole[:, : first + 1])
+    assert torch.equal(frames(True), whole[:, : first + 1])
+
+
 def test_one_frame_and_no_frame(s1):
     samples, report, _ = speak(s1, sampling=Sampling(max_new_tokens=1))
     assert len(samples) == 0

@@ -63,7 +63,7 @@ class Story:
         Raises InvalidRequest if they do not fit even without any.
         """
         prompt = self._fitting(text, limits)
-        length = self.engine.prompts.length(prompt) + limits.max_new_tokens + 1
+        length = self.engine.prompts.length(prompt) + limits.max_new_tokens
         engine = self.engine
         with engine.slots.lend(length) as slot:
             generation = Generation(engine.model, engine.tokens, slot, self.settings, limits, seed=seed, stop=self.stop)

@@ -46,9 +46,8 @@ class Tokens:
 def without_control(text: str) -> str:
     """`text` without anything that reads as a control token (`<|...|>`), so that nobody's text can leave its turn.
 
-    Taking one out may make another of what stood around it, so this goes on until none is left. `<SE>` and its like
-    stay: they are how sounds are asked for.
+    Taking one out may make another of what stood around it; that one is broken up. `<SE>` and its like stay: they are
+    how sounds are asked for.
     """
-    while (cut := _CONTROL.sub("", text)) != text:
-        text = cut
-    return text
+    text = _CONTROL.sub("", text)
+    return text.replace("<|", "< |") if _CONTROL.search(text) else text

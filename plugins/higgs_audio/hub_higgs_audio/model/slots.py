@@ -82,10 +82,12 @@ class Slots:
         if self._keep:
             length = max(SHORTEST, 1 << (length - 1).bit_length())
         with self._lock:
-            fitting = [slot for slot in self._idle if slot.cache.length == length]
+            fitting = sorted(
+                (slot for slot in self._idle if slot.cache.length >= length), key=lambda slot: slot.cache.length
+            )
             if fitting:
-                self._idle.remove(fitting[-1])
-                return fitting[-1]
+                self._idle.remove(fitting[0])
+                return fitting[0]
             if self._idle and len(self._idle) >= self._keep:
                 del self._idle[0]  # make room for one that fits
         slot = Slot(self._model, length)

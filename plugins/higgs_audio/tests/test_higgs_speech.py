@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from higgs_tiny import write_checkpoint
-from hub_higgs_audio.model.slots import Slot
+from hub_higgs_audio.model.generate import make_step
+from hub_higgs_audio.model.slots import Slot, Slots
 from hub_higgs_audio.speech import RETRY_STEP
 from hub_higgs_audio.synthesizer import HiggsSynthesizer
 from hub_higgs_audio.vocoder import Packets, Vocoder, decode_whole
@@ -266,6 +267,26 @@ def test_reading_columns_a_step_late_changes_nothing(spoken, monkeypatch):
         again, told = say(spoken, seed=seed, **fields)
         assert samples(again).tobytes() == samples(chunks).tobytes()
         assert told == report
+
+
+def test_a_slot_that_is_lent_again_remembers_nothing(spoken, monkeypatch):
+    """On a GPU slots are kept, with whatever the reply before left in them."""
+    engine = spoken._engine
+    requests = [{"text": LONG, "seed": 1}, {"text": TEXT, "seed": 2, "sampling": Sampling(temperature=1.0)}]
+    fresh = [samples(say(spoken, **request)[0]).tobytes() for request in requests]
+    slots = Slots(engine.model, make_step, keep=2)
+    slots._keep = 2  # as on a GPU
+    monkeypatch.setattr(engine, "slots", slots)
+    with slots.lend(10) as first, slots.lend(1500) as second:
+        assert (first.cache.length, second.cache.length) == (1024, 2048)
+        lent = [first, second]
+    kept = [samples(say(spoken, **request)[0]).tobytes() for request in requests]
+    assert kept == fresh
+    with slots.lend(700) as again, slots.lend(700) as longer:
+        assert [again, longer] == lent  # the shortest that fits, and then the next
+    slots.clear()
+    with slots.lend(700) as new:
+        assert new not in lent
 
 
 def test_without_forcing_the_model_writes_what_it_likes(spoken):

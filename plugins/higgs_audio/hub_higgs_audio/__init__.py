@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub import BackendSpec, Capabilities, hookimpl
 from hub.contract.backend import Checkpoint
 from hub_higgs_audio.options import HiggsOptions
 
 if TYPE_CHECKING:
+    import click
+    from litestar.types import ControllerRouterHandler
+    from msgspec import Struct
+
     from hub.settings import Settings
 
 CAPABILITIES = Capabilities(
@@ -63,3 +67,27 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
             homepage="https://github.com/boson-ai/higgs-audio",
         )
     ]
+
+
+@hookimpl
+def register_routes(hub: Any) -> list[ControllerRouterHandler]:
+    """The HTTP API that users of Higgs Audio servers know."""
+    from hub_higgs_audio.routes import make_routes
+
+    return make_routes(hub)
+
+
+@hookimpl
+def register_compat_options() -> type[Struct]:
+    """What `[compat.higgs_audio.options]` may say."""
+    from hub_higgs_audio.settings import CompatOptions
+
+    return CompatOptions
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """`ttshub higgs`."""
+    from hub_higgs_audio.commands import higgs
+
+    cli.add_command(higgs)

@@ -85,9 +85,11 @@ def serve(
         compat={**settings.compat, BACKEND: replace(own, options=options)},
         scene_folders=(*settings.scene_folders, *scenes),
     )
-    models = {model_path.resolve().name: _model(model_path, audio_tokenizer_path, device, max_new_tokens)} if (
-        model_path
-    ) else {}
+    models = (
+        {model_path.resolve().name: _model(model_path, audio_tokenizer_path, device, max_new_tokens)}
+        if (model_path)
+        else {}
+    )
     keys = [api_key] if api_key else []
     serve_alone(session, BACKEND, host=host, port=port, models=models, api_keys=keys, settings=settings)
 
@@ -103,13 +105,14 @@ def _model(path: Path, codec: Path | None, device: str, max_new_tokens: int) -> 
 
 def _serve_and_reload() -> None:
     """The same command in a process of its own, started again whenever a source file changes."""
+    import shlex
+
+    import watchfiles
+
     import hub
     import hub_higgs_audio
-    import watchfiles
 
     os.environ["TTSHUB_RELOADED"] = "1"
     command = [sys.executable, "-m", "hub", *sys.argv[1:]]
     folders = [Path(str(module.__file__)).parent for module in (hub, hub_higgs_audio)]
-    import shlex
-
     watchfiles.run_process(*folders, target=shlex.join(command), target_type="command")

@@ -21,6 +21,4 @@ def make_routes(hub: Hub) -> list[ControllerRouterHandler]:
     """The handlers, as `[compat.higgs_audio.options]` wants them."""
     options = options_of(hub, BACKEND, CompatOptions)
     voices = Voices(hub, options.voice_prompts)
-    return list(
-        shaped([*lists.routes(hub, options, voices), *generate.routes(hub, options, voices)], error_response)
-    )
+    return list(shaped([*lists.routes(hub, options, voices), *generate.routes(hub, options, voices)], error_response))

@@ -1,4 +1,4 @@
-"""How this API tells errors: `success` is false and the other fields are null; FastAPI's list for fields that do not fit."""
+"""How this API tells errors: `success` is false, the other fields null; FastAPI's list for fields that do not fit."""
 
 from __future__ import annotations
 

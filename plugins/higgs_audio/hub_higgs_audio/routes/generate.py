@@ -106,8 +106,8 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
 
     @post("/generate-stream", status_code=200, summary="Speak, as server-sent events")
     async def generate_stream(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Unnamed events: a text that is begun, `AUDIO_FORMAT:` (JSON), `AUDIO:` (base64 of samples), `ERROR:` and, once
-        at the end, `[DONE]`. What fails before the first audio is an error with its own status.
+        """Unnamed events: a text that is begun, `AUDIO_FORMAT:` (JSON), `AUDIO:` (base64 of samples), `ERROR:` and at
+        the end, once, `[DONE]`. What fails before the first audio is an error with its own status.
         """
         asked = as_struct(await read_fields(request), Asked)
         wanted = await speech_request(hub, options, voices, asked)
@@ -119,7 +119,7 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
 
     @post("/generate-upload", status_code=200, summary="Speak like a recording that is sent along")
     async def generate_upload(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """A multipart form. Without `ref_text` the recording is shown to the model with nothing said about its words."""
+        """A multipart form. Without `ref_text` the model hears the recording and is told nothing of its words."""
         form = as_struct(await read_fields(request), Uploaded)
         wanted = _request(hub, options, form, _scene(hub, form.scene_prompt, explicit=True))
         if form.ref_audio_file is not None:

@@ -43,14 +43,14 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
     @get("/voices", status_code=200, summary="Whom ref_audio may name")
     async def list_voices(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The recordings of the voice folder, and the voices that the hub keeps."""
-        found = await asyncio.to_thread(voices.list)
+        found = await asyncio.to_thread(voices.entries)
         return answer(request, {"voices": found, "count": len(found)})
 
     @get("/scenes", status_code=200, summary="What scene_prompt may name")
     async def list_scenes(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The hub's scenes; a folder of `NAME.txt` among its `scene_folders` is read as it is."""
         found = await asyncio.to_thread(hub.scenes.list)
-        scenes = [{"name": scene.id, "content": scene.description, "file": f"{scene.id}.txt"} for scene in found]
+        scenes = [{"name": scene.id, "content": scene.text, "file": f"{scene.id}.txt"} for scene in found]
         return answer(request, {"scenes": scenes, "count": len(scenes)})
 
     return [info, list_voices, list_scenes]

@@ -43,7 +43,7 @@ class Voices:
         self._hub = hub
         self._folder = Path(folder).expanduser() if folder else None
 
-    def list(self) -> list[VoiceFile]:
+    def entries(self) -> list[VoiceFile]:
         """One entry a name: the folder's recordings, then the voices that the hub keeps."""
         found = {path.stem: VoiceFile(path.stem, f"{path.parent.name}/{path.name}") for path in self._files()}
         for voice in self._hub.voices.list():
@@ -99,7 +99,7 @@ class Voices:
 
 
 def turns_of(text: str, voices: list[str]) -> tuple[Turn, ...]:
-    """The turns that the tags of `text` make; voice i speaks for SPEAKERi. What comes before the first tag is SPEAKER0's.
+    """The turns that the tags of `text` make; voice i speaks as SPEAKERi, what is before the first tag is SPEAKER0's.
 
     Raises InvalidRequest if there are more speakers than voices.
     """

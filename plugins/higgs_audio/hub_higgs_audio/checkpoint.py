@@ -63,7 +63,8 @@ def language_config(part: Part) -> HiggsAudioV2Config:
     if not isinstance(text, dict):
         raise CheckpointRefused(f"{CONFIG} has no text_config; it is no configuration of Higgs Audio v2")
     _check_switches(given, int(text["num_hidden_layers"]))
-    mapped = {key: text[key] for key in _TEXT_KEYS if key in text}
+    mapped = {key: text[key] for key in _TEXT_KEYS if text.get(key) is not None}
+    mapped.setdefault("head_dim", text["hidden_size"] // text["num_attention_heads"])
     rope = dict(text.get("rope_scaling") or {"rope_type": "default"})
     return HiggsAudioV2Config(
         **mapped,
@@ -132,11 +133,14 @@ def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-    """The language model on `device`. Raises CheckpointRefused, or CheckpointError naming file and key."""
+    """The language model on `device`; without a text head if the checkpoint has none, which audio does not need.
+
+    Raises CheckpointRefused, or CheckpointError naming file and key.
+    """
     config = language_config(part)
-    with torch.device("meta"):
-        net = HiggsAudioV2ForConditionalGeneration(config, use_text_head=True)
     state = language_state(part.folder, device)
+    with torch.device("meta"):
+        net = HiggsAudioV2ForConditionalGeneration(config, use_text_head="text_lm_head.weight" in state)
     load_strict(net, {key: value.to(dtype) for key, value in state.items()}, "the language model's weights")
     return LanguageModel(net, device, dtype)
 

@@ -95,6 +95,8 @@ class HiggsSynthesizer:
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Yield audio as it is generated, then a Done with the report."""
         options = msgspec.convert(request.options, HiggsOptions)
+        if not options.force_audio and not self._engine.model.writes_text:
+            raise UnsupportedCapability("this checkpoint has no text head; leave the option force_audio at true")
         script = script_of(request)
         chunks = self._chunks(script, options)
         speakers = [self._voices.speaker(voice) for voice in script.cast]

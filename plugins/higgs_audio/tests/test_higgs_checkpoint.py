@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from hub_higgs_audio.layout import CheckpointRefused, find_codec, find_language
 from hub_higgs_audio.synthesizer import HiggsSynthesizer
 from safetensors.torch import load_file, save_file
 
-from hub.contract import ModelConfig
-from hub.contract.errors import InvalidRequest, WorkerStartFailed
+from hub.contract import ModelConfig, ResolvedRequest
+from hub.contract.errors import InvalidRequest, UnsupportedCapability, WorkerStartFailed
 from hub.nn.weights import CheckpointError
 
 CPU = torch.device("cpu")
@@ -217,6 +218,20 @@ def test_a_split_table_of_a_fine_tune_is_joined(folders, tmp_path):
     net = load_language(find_language(str(target)), CPU, torch.float32).net
     assert torch.equal(net.model.embed_tokens.weight, table)
     assert torch.equal(net.text_lm_head.weight, head)
+
+
+def test_a_model_saved_without_its_text_head_speaks(folders, tmp_path):
+    folder = tmp_path / "headless"
+    shutil.copytree(folders[False], folder)
+    state = load_file(folder / "language" / "model.safetensors")
+    del state["text_lm_head.weight"]
+    save_file(state, folder / "language" / "model.safetensors")
+    synthesizer = HiggsSynthesizer()
+    synthesizer.load(ModelConfig(name="x", path=str(folder), device="cpu", options={"max_new_tokens": 16}))
+    stop = threading.Event()
+    assert list(synthesizer.speak(ResolvedRequest(text="Hi.", seed=1), stop))
+    with pytest.raises(UnsupportedCapability, match="force_audio"):
+        list(synthesizer.speak(ResolvedRequest(text="Hi.", options={"force_audio": False}), stop))
 
 
 class Harmful:

@@ -52,13 +52,18 @@ class LanguageModel:
             eos=config.audio_stream_eos_id,
             layers=config.num_hidden_layers,
             kv_heads=config.num_key_value_heads,
-            head_dim=config.head_dim,
+            head_dim=config.head_dim or config.hidden_size // config.num_attention_heads,
             max_positions=config.max_position_embeddings,
         )
         rotary = type(net.model.rotary_emb)(config)  # what the constructor computed was on the meta device
         self._frequencies = rotary.inv_freq.to(device, torch.float32)  # (D/2,)
         self._rotary_scale = float(rotary.attention_scaling)
         self._offsets = torch.arange(config.num_codebooks, device=device) * config.codebook_size
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether the checkpoint has a head for text; one saved for audio alone has none."""
+        return self.net.text_lm_head is not None
 
     def cache(self, length: int) -> KVCache:
         """Keys and values for `length` positions of one reply."""

@@ -78,9 +78,9 @@ def test_a_pickle_that_would_run_code_is_refused(load, tmp_path):
 def test_the_wrong_kind_of_file_is_named(files, tmp_path):
     save(tmp_path / "s1.ckpt", semantic_file(TINY))
     save(tmp_path / "s2.pth", files["v2"])
-    with pytest.raises(CheckpointError, match="s1.ckpt is no GPT-SoVITS acoustic model"):
+    with pytest.raises(CheckpointError, match=r"s1\.ckpt is no GPT-SoVITS acoustic model"):
         load_s2(tmp_path / "s1.ckpt")
-    with pytest.raises(CheckpointError, match="s2.pth is no GPT-SoVITS semantic model"):
+    with pytest.raises(CheckpointError, match=r"s2\.pth is no GPT-SoVITS semantic model"):
         load_s1(tmp_path / "s2.pth")
     with pytest.raises(CheckpointError, match="missing"):
         load_s1(tmp_path / "none.ckpt")

@@ -7,6 +7,7 @@ package misaki; the family's front end adds to them what is below. What it must 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from misaki.zh_normalization import chronology, constants, num, phonecode, quantifier
@@ -159,9 +160,15 @@ def _readable(sentence: str, marks: dict[str, str]) -> str:
 
 def normal_mandarin(text: str) -> str:
     """`text` as Mandarin is read: CJK characters U+4E00 to U+9FA5 and the marks `! ? … , . -`, none of them twice."""
+    text = _plain_digits(text)
     return _REPEATED.sub(r"\1", "".join(_readable(part, _MANDARIN_MARKS) for part in sentences_in_words(text)))
 
 
 def normal_cantonese(text: str) -> str:
     """The same for Cantonese, whose marks may repeat."""
-    return "".join(_readable(part, _CANTONESE_MARKS) for part in sentences_in_words(text))
+    return "".join(_readable(part, _CANTONESE_MARKS) for part in sentences_in_words(_plain_digits(text)))
+
+
+def _plain_digits(text: str) -> str:
+    """Decimal digits of other scripts as 0 to 9: the rules find them all, and can read only these."""
+    return re.sub(r"[^\x00-\x7f０-９]", lambda match: str(unicodedata.decimal(match[0], match[0])), text)

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
+from hub.nn.layout import laid_out
 from hub.nn.weights import fold_weight_norm, load_state, load_strict
 from hub_higgs_audio.layout import CONFIG, CheckpointRefused, Part
 from hub_higgs_audio.model.codec import Codec, CodecNet, CodecShape
@@ -142,6 +143,9 @@ def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> Langu
     with torch.device("meta"):
         net = HiggsAudioV2ForConditionalGeneration(config, use_text_head="text_lm_head.weight" in state)
     load_strict(net, {key: value.to(dtype) for key, value in state.items()}, "the language model's weights")
+    for layer in net.model.layers:  # what every step multiplies and has more outputs than inputs
+        for linear in (layer.audio_mlp.gate_proj, layer.audio_mlp.up_proj):
+            linear.weight = nn.Parameter(laid_out(linear.weight), requires_grad=False)
     return LanguageModel(net, device, dtype)
 
 

@@ -23,7 +23,7 @@ from hub_fish_speech.options import FishOptions
 from hub_fish_speech.prompt import Example, Past
 from hub_fish_speech.sampling import Draws
 from hub_fish_speech.session import Noise, Session
-from hub_fish_speech.text import Segment, spoken_seconds
+from hub_fish_speech.text import SPEAKER, Segment, spoken_seconds
 from hub_fish_speech.voiced import Voiced
 
 OPTIONS = FishOptions()
@@ -94,7 +94,7 @@ class Speaking:
             told["cut_segments"] = self._cut
         if self._retries:
             told["retries"] = self._retries
-        if untold := [number for number, one in enumerate(self._references) if not one.text.strip()]:
+        if untold := [number for number, one in enumerate(self._references) if not SPEAKER.sub("", one.text).strip()]:
             told["untranscribed_references"] = untold
         return told
 

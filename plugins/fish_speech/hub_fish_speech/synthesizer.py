@@ -167,6 +167,8 @@ class FishSpeech:
     ) -> Iterator[AudioChunk | Mark | Done]:
         if request.voice is not None:
             raise UnknownVoice(f"the fish_speech backend has no voice {request.voice[:100]!r} of its own")
+        if options.seeded_voice and request.seed is None:
+            raise InvalidRequest("seeded_voice makes up a voice from the seed: give a `seed`", field="seed")
         voiced = self._loaded
         references = self._voices.of_request(request)
         draws = _draws(request, voiced)
@@ -178,12 +180,12 @@ class FishSpeech:
                 noise = RequestNoise(request_generator(seed, device))
                 return Speaking(voiced, session, examples, draws=draws, noise=noise, limits=limits, options=options)
 
-            if options.seeded_voice and request.seed is not None and not references:
+            if options.seeded_voice and not references:
                 codes = speaking([], request.seed).codes(MADE_UP, stop)
                 references = [Example(MADE_UP, codes)] if codes.shape[1] else []
             utterance = speaking(references, request.seed)
             yield from utterance.speak(segments, stop)
-            yield Done(utterance.report)
+            yield Done(utterance.report | _ignored(request, voiced))
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -219,6 +221,13 @@ def _draws(request: ResolvedRequest, voiced: Voiced) -> Draws:
         repetition_penalty=given(asked.repetition_penalty, variant.repetition_penalty),
         top_k=given(asked.top_k, variant.top_k) or None,
     )
+
+
+def _ignored(request: ResolvedRequest, voiced: Voiced) -> dict[str, Any]:
+    """What the request says that this variant does not know, as the vendor's code passes over it."""
+    penalty = request.sampling.repetition_penalty
+    unknown = voiced.language.variant.repetition_aware and penalty not in (None, 1.0)
+    return {"ignored": ["repetition_penalty"]} if unknown else {}
 
 
 def _convert(given: dict[str, Any], kind: type[Options], what: str) -> Options:

@@ -317,6 +317,15 @@ def test_what_cannot_be_said_is_refused(s1):
         speak(s1, "...?!")
     with pytest.raises(UnknownVoice):
         speak(s1, voice="nobody")
+    with pytest.raises(InvalidRequest, match="seed"):
+        speak(s1, seed=None, options={"seeded_voice": True})
+
+
+def test_a_penalty_that_s2_does_not_know_is_told(s2):
+    penal = Sampling(max_new_tokens=5, repetition_penalty=1.5)
+    samples, report, _ = speak(s2, sampling=penal)
+    assert report["ignored"] == ["repetition_penalty"]
+    assert np.array_equal(samples, speak(s2, sampling=Sampling(max_new_tokens=5))[0])
 
 
 def test_a_model_that_cannot_load_says_why(tmp_path):

@@ -8,6 +8,7 @@ memory, and streaming are the same code, and a layer itself never holds anything
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import torch
@@ -191,4 +192,6 @@ def _with_past(x: Tensor, layer: nn.Module, past: int, state: State) -> Tensor:
 
 def _can_pack() -> bool:
     """Whether weights can be kept in oneDNN's own layout, instead of being brought into it in every call."""
+    if platform.machine() not in ("x86_64", "AMD64"):  # elsewhere oneDNN hands over to others, which have not been tried
+        return False
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from msgspec import Struct
 
 from hub.contract.conversion import ResolvedConversion
-from hub.contract.event import AudioChunk, Mark
+from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import SpeechRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
@@ -124,7 +124,9 @@ class Stop(Protocol):
 class Live(Protocol):
     """Optional, with `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
 
-    def speak_live(self, request: SpeechRequest, pieces: Iterator[str], stop: Stop) -> Iterator[AudioChunk | Mark]:
+    def speak_live(
+        self, request: SpeechRequest, pieces: Iterator[str], stop: Stop
+    ) -> Iterator[AudioChunk | Mark | Done]:
         """Like `speak`, with the text from `pieces`, which blocks until the next piece is there and ends with the text.
 
         `request.text` is None. Spans count characters of all pieces joined.
@@ -184,8 +186,8 @@ class Synthesizer(Protocol):
         """Load weights and warm up. Called once, first."""
         ...
 
-    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
-        """Yield audio as soon as it exists; look at `stop` between steps.
+    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+        """Yield audio as soon as it exists; look at `stop` between steps. A Done at the end may carry a report.
 
         The hub has validated the request against the capabilities, and `request.voice`, when set, is an id
         from `voices()`.

@@ -13,6 +13,7 @@ from hub.cli.serve import be_told_to_stop, bind, url_of
 from hub.cli.session import Session
 
 if TYPE_CHECKING:
+    from hub.plugin.manager import Plugins
     from hub.service.hub import Hub
     from hub.settings import ModelSettings, Settings
 
@@ -46,7 +47,7 @@ def serve_alone(
     if not settings.auth.keys and not is_loopback(host):
         log.warning("%s can be reached from outside and there is no API key: anybody may use this server", host)
     plugins = session.plugins(settings)
-    settings = _own_models(settings, plugin, plugins.backend_plugins)
+    settings = _own_models(settings, plugin, plugins)
     sockets = bind(settings.server)
     be_told_to_stop()
     url = url_of(settings.server, sockets)
@@ -84,18 +85,19 @@ def _alone(
     )
 
 
-def _own_models(settings: Settings, plugin: str, owners: Mapping[str, str]) -> Settings:
+def _own_models(settings: Settings, plugin: str, plugins: Plugins) -> Settings:
     """`settings` with no models but those of `plugin`'s backends. Raises SettingsError if none is left."""
+    from hub.service.models import default_models
     from hub.settings import SettingsError
 
-    if not settings.models:  # a backend's default models, if it has any
-        return settings
-    own = {name: model for name, model in settings.models.items() if owners.get(model.backend) == plugin}
-    if not own:
-        backends = [backend for backend, owner in owners.items() if owner == plugin]
+    backends = [backend for backend, owner in plugins.backend_plugins.items() if owner == plugin]
+    own = {name: model for name, model in settings.models.items() if model.backend in backends}
+    if not settings.models:
+        own = {name: model for name, model in default_models(plugins).items() if model.backend in backends}
+    if not own and backends:
         raise SettingsError(
             f"no model of plugin {plugin!r} is configured: name a checkpoint on the command line, "
             f"or add [models.NAME] with backend = {' or '.join(map(repr, backends))} to hub.toml"
         )
-    default = settings.default_model if settings.default_model in own else next(iter(own))
+    default = settings.default_model if settings.default_model in own else next(iter(own), "")
     return replace(settings, models=own, default_model=default)

@@ -175,7 +175,7 @@ class Models:
         Raises SettingsError for a backend that nobody knows, or a `default_model` that is not there. A backend whose
         plugin is broken or disabled does not stop the hub: its models answer `backend_unavailable`.
         """
-        configured = dict(settings.models) or _default_models(plugins)
+        configured = dict(settings.models) or default_models(plugins)
         _check_memory(settings)
         residency = Residency(settings.devices)
         models: dict[str, Model] = {}
@@ -237,7 +237,8 @@ class Models:
         ]
 
 
-def _default_models(plugins: Plugins) -> dict[str, ModelSettings]:
+def default_models(plugins: Plugins) -> dict[str, ModelSettings]:
+    """What a hub has whose settings name no model."""
     return {
         name: ModelSettings(backend=spec.name, **keywords)
         for spec in plugins.backends.values()

@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 USUAL_URL = "http://127.0.0.1:8900"
 
+_SERVES = re.compile(r"ttshub (?:([\w-]+) )?serve\b")
+"""A command that runs on: the hub, or (group 1) a family alone."""
+_ADDRESS = re.compile(r"(--listen [\w.]+:|--port[ =])(\d+)")
+
 _FENCE = re.compile(r"^(`{3,})(\w*)([^\n]*)\n(.*?)^\1$", re.M | re.S)
 _MATCH = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -102,11 +106,14 @@ def commands(block: Block) -> list[Command]:
 
 
 class Shell:
-    """Does what a page says, in a folder of its own. `ttshub serve` gets a free port and runs until `close`."""
+    """Does what a page says, in a folder of its own.
+
+    `ttshub serve`, and `ttshub FAMILY serve`, get a free port instead of the page's, and run until `close` or the next.
+    """
 
     def __init__(self, folder: Path, python: Path | str = sys.executable, env: dict[str, str] | None = None) -> None:
         self.folder = folder
-        self.url = USUAL_URL
+        self.url = self.usual = USUAL_URL
         self._server: subprocess.Popen[str] | None = None
         places = [str(Path(python).parent), sysconfig.get_path("scripts")]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TTSHUB_")}
@@ -128,7 +135,7 @@ class Shell:
 
     def close(self) -> None:
         """Stop the server, if one runs."""
-        server, self._server, self.url = self._server, None, USUAL_URL
+        server, self._server, self.url = self._server, None, self.usual
         if server is not None:
             server.terminate()
             server.communicate(timeout=30)
@@ -136,15 +143,15 @@ class Shell:
     def _write(self, block: Block) -> None:
         path = self.folder / block.title
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.text.replace(USUAL_URL, self.url), encoding="utf-8")
+        path.write_text(block.text.replace(self.usual, self.url), encoding="utf-8")
 
     def _run(self, command: Command, name: str) -> None:
         place = f"{name}:{command.line}: {command.text}"
-        if "ttshub serve" in command.text and "||" not in command.text:
+        if _SERVES.search(command.text) and not {"||", "--help"} & set(command.text.split()):
             printed = self._serve(command.text)
         else:
             done = subprocess.run(
-                ["bash", "-o", "pipefail", "-c", command.text.replace(USUAL_URL, self.url)],
+                ["bash", "-o", "pipefail", "-c", command.text.replace(self.usual, self.url)],
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -158,15 +165,22 @@ class Shell:
             assert done.returncode == 0, (
                 f"{name}:{command.line}: {command.text}\nended with {done.returncode}:\n{printed}"
             )
-        printed = printed.replace(self.url, USUAL_URL)
+        printed = printed.replace(self.url, self.usual)
         if command.prints:
             same = doctest.OutputChecker().check_output(command.prints, printed, _MATCH)
             assert same, f"{place}\nshould print:\n{command.prints}\nprinted:\n{printed[:4000]}"
 
     def _serve(self, text: str) -> str:
+        self.usual = USUAL_URL
+        family = _SERVES.search(text)[1]
+        if family and (place := _ADDRESS.search(text)):
+            self.usual = f"http://127.0.0.1:{place[2]}"
+            text = _ADDRESS.sub(r"\g<1>0", text)
+        else:
+            text += " --port 0"
         self.close()
         self._server = subprocess.Popen(
-            ["bash", "-c", f"{text} --port 0"],
+            ["bash", "-c", text],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -176,12 +190,13 @@ class Shell:
             encoding="utf-8",
         )
         assert self._server.stdout is not None
-        printed = ""
+        printed = everything = ""
         for line in self._server.stdout:
+            everything += line
             if line.startswith(("tts-hub", "models:", "documentation:")):
                 printed += line
             if found := re.search(r"listens at (\S+)", line):
                 self.url = found[1]
-            if line.startswith("documentation:"):
+            if line.startswith("models:" if family else "documentation:"):
                 return printed
-        raise AssertionError(f"{text} did not begin to listen:\n{printed}")
+        raise AssertionError(f"{text} did not begin to listen:\n{everything}")

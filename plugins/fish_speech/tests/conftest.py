@@ -2,7 +2,7 @@
 
 import io
 
-import fish_tiny
+import fish_served
 import numpy as np
 import pytest
 import soundfile
@@ -16,13 +16,13 @@ OTHERS = ("cosyvoice", "gpt_sovits", "hibari", "higgs_audio")
 @pytest.fixture(scope="session")
 def fish_checkpoint(tmp_path_factory):
     """The folder of a tiny S1."""
-    return fish_tiny.make_s1(tmp_path_factory.mktemp("tiny-s1"))
+    return fish_served.make_checkpoint(tmp_path_factory.mktemp("tiny-s1"))
 
 
 @pytest.fixture(scope="session")
 def fish_hub(fish_checkpoint):
-    """A served hub whose one model is `tiny`. It has few positions: clients that cannot bound its speech use it too."""
-    options = {"threads": 1, "warm_up": False, "max_seq_len": 512}
+    """A served hub whose one model is `tiny`."""
+    options = {"threads": 1, "warm_up": False}
     model = ModelSettings(backend="fish_speech", path=str(fish_checkpoint), device="cpu", options=options)
     with serve_hub(Settings(models={"tiny": model}, plugins=PluginSettings(disabled=OTHERS))) as live:
         yield live
@@ -30,8 +30,8 @@ def fish_hub(fish_checkpoint):
 
 @pytest.fixture(scope="session")
 def recording():
-    """A quarter of a second of a voice, as a WAV."""
-    time = np.arange(6_000) / 24_000
+    """Half a second of a voice, as a WAV."""
+    time = np.arange(12_000) / 24_000
     sound = 0.3 * np.sin(2 * np.pi * 140 * time) * (1 + 0.5 * np.sin(2 * np.pi * 5 * time))
     file = io.BytesIO()
     soundfile.write(file, sound.astype(np.float32), 24_000, format="WAV")

@@ -22,7 +22,7 @@ async def speaking(fish_hub):
     async with aiohttp.ClientSession() as session:
 
         def make(**options):
-            usual = {"voice_id": NOT_GIVEN, "output_format": "pcm", "sample_rate": 24_000, "max_new_tokens": 80}
+            usual = {"voice_id": NOT_GIVEN, "output_format": "pcm", "sample_rate": 24_000, "max_new_tokens": 8}
             made.append(
                 fishaudio.TTS(base_url=fish_hub.url, api_key="none", http_session=session, **{**usual, **options})
             )

@@ -33,7 +33,7 @@ def new(fish_hub):
 
 @pytest.fixture
 def config():
-    return TTSConfig(format="pcm", max_new_tokens=60)
+    return TTSConfig(format="pcm", max_new_tokens=6)
 
 
 @pytest.fixture

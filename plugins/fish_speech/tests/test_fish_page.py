@@ -1,0 +1,68 @@
+"""docs/compat/fish_speech.md and the READMEs: what they list is what there is, and the examples run."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import fish_served
+import msgspec
+from hub_fish_speech import CHECKPOINTS
+from hub_fish_speech.routes import make_routes
+from hub_fish_speech.routes.shapes import TTSBody
+from hub_fish_speech.settings import CompatOptions
+
+from hub.api.compat import places
+from hub.service.hub import Hub
+from hub.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+sys.path.append(str(ROOT / "tests" / "docs"))
+
+from pages import Shell, blocks, prose, read, sections, tables  # noqa: E402
+
+PAGE = read("docs/compat/fish_speech.md")
+SECTIONS = sections(PAGE)
+
+
+def names(table):
+    """What stands in backticks in the first column."""
+    return [name for row in table[1:] for name in re.findall(r"`([^`]+)`", row[0])]
+
+
+def test_every_route_is_listed():
+    there = {(method, path) for method, path in places(make_routes(Hub.build(Settings()))) if method != "OPTIONS"}
+    listed = [tuple(name.split(" ", 1)) for name in names(tables(SECTIONS["Routes"])[0])]
+    assert {(method, re.sub(r"\{[^}]*\}", "{}", path)) for method, path in listed} == there
+    assert len(listed) == len(there)
+
+
+def test_every_field_is_listed():
+    assert set(names(tables(SECTIONS["Speech"])[0])) == set(TTSBody.__struct_fields__) - {"latency"}
+
+
+def test_the_settings_are_those_that_there_are():
+    assert names(tables(SECTIONS["Serving it"])[0]) == list(CompatOptions.__struct_fields__)
+    (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
+    settings = msgspec.convert(tomllib.loads(toml), Settings)
+    msgspec.convert(settings.compat["fish_speech"].options, CompatOptions)
+
+
+def test_the_readmes_are_in_step():
+    english, chinese = (read(f"plugins/fish_speech/{name}") for name in ("README.md", "README.zh.md"))
+    assert [block.text for block in blocks(english)] == [block.text for block in blocks(chinese)]
+    assert len(sections(english)) == len(sections(chinese))
+    for text in (english, chinese):
+        assert names(tables(prose(text))[0]) == list(CHECKPOINTS)
+        for block in blocks(text):
+            if block.language == "toml":
+                msgspec.convert(tomllib.loads(block.text), Settings)
+
+
+def test_the_examples_run(tmp_path):
+    fish_served.make_checkpoint(tmp_path / "checkpoints" / "openaudio-s1-mini")
+    shell = Shell(tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"})
+    try:
+        assert shell.follow("docs/compat/fish_speech.md") >= 18
+    finally:
+        shell.close()

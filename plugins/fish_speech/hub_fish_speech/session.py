@@ -21,6 +21,10 @@ BLOCK = 8
 """Frames that a GPU makes before it is waited for; what comes after the end of a speech is thrown away."""
 
 
+LEAST_GRAPHED = 1024
+"""Positions that a cache with graphs has at least."""
+
+
 class Noise(Protocol):
     """Exp(1) draws for each frame."""
 
@@ -98,6 +102,8 @@ class Session:
         """Room for so many positions. A cache that is too small goes, with what it holds and its graphs."""
         if self.room < positions:
             model = self._model
+            if self._graphs:  # rounded, so that the next, longer request finds room and the graphs
+                positions = prefix_length(positions, self._language.positions, LEAST_GRAPHED)
             self._cache = Cache.empty(self._language.config.slow, positions, model.device, model.dtype)
             if self._graphs:  # what a mask hides is still multiplied, by nothing: it must be a number
                 self._cache.keys.zero_()

@@ -1,10 +1,14 @@
-"""The cosyvoice backend does what the hub asks of every backend, on a tiny checkpoint of each generation."""
+"""The cosyvoice backend does what the hub asks of every backend, on a tiny checkpoint of each generation.
+
+The odd texts are dealt out among the generations, which share what reads them.
+"""
 
 from cosyvoice_cases import checkpoint
 
 from hub.testing.conformance import BackendConformance
+from hub.testing.odd_texts import ODD_TEXTS
 
-OPTIONS = {"longest": 1.0}
+OPTIONS = {"longest": 0.6}
 """A model with random weights hardly ever ends of itself."""
 
 
@@ -16,11 +20,14 @@ class CosyVoiceConformance(BackendConformance):
 
 class TestFirstGeneration(CosyVoiceConformance):
     model = {"path": str(checkpoint("v1")), "device": "cpu", "options": OPTIONS}
+    odd_texts = ODD_TEXTS[0::3]
 
 
 class TestSecondGeneration(CosyVoiceConformance):
     model = {"path": str(checkpoint("v2")), "device": "cpu", "options": OPTIONS}
+    odd_texts = ODD_TEXTS[1::3]
 
 
 class TestThirdGeneration(CosyVoiceConformance):
     model = {"path": str(checkpoint("v3")), "device": "cpu", "options": OPTIONS}
+    odd_texts = ODD_TEXTS[2::3]

@@ -8,6 +8,7 @@ from pathlib import Path
 import fish_served
 import msgspec
 from hub_fish_speech import CHECKPOINTS
+from hub_fish_speech.options import FishLoadOptions, FishOptions
 from hub_fish_speech.routes import make_routes
 from hub_fish_speech.routes.shapes import TTSBody
 from hub_fish_speech.settings import CompatOptions
@@ -53,7 +54,10 @@ def test_the_readmes_are_in_step():
     assert [block.text for block in blocks(english)] == [block.text for block in blocks(chinese)]
     assert len(sections(english)) == len(sections(chinese))
     for text in (english, chinese):
-        assert names(tables(prose(text))[0]) == list(CHECKPOINTS)
+        checkpoints, request, load = (names(table) for table in tables(prose(text)))
+        assert [name for name in checkpoints if name in CHECKPOINTS] == list(CHECKPOINTS)
+        assert set(request) == set(FishOptions.__struct_fields__)
+        assert set(load) - {"[models.NAME.options]"} == set(FishLoadOptions.__struct_fields__)
         for block in blocks(text):
             if block.language == "toml":
                 msgspec.convert(tomllib.loads(block.text), Settings)

@@ -93,7 +93,7 @@ def write_language(
     rows[:, -2:] = 0  # with EOS among the unlikely
     if boson:
         state = {_boson_language(name): value for name, value in state.items()}
-    save_file(state, folder / "model.safetensors")
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 
@@ -103,6 +103,10 @@ def language_json(size: Size) -> dict[str, Any]:
     return {
         "model_type": "higgs_audio",
         "audio_adapter_type": "dual_ffn_fast_forward",
+        "skip_audio_tower": True,
+        "encode_whisper_embed": False,
+        "encode_audio_in_tokens": True,
+        "use_delay_pattern": True,
         "audio_dual_ffn_layers": list(range(size.layers)),
         "audio_num_codebooks": size.codebooks,
         "audio_codebook_size": size.codebook_size,
@@ -187,7 +191,7 @@ def write_codec(folder: Path, size: Size, *, seed: int = 1) -> Path:
         net = CodecNet(_shape(CodecShape, size))
     state = random_state({name: tuple(value.shape) for name, value in net.state_dict().items()}, seed)
     state["acoustic_decoder.conv2.weight"] *= LOUD
-    save_file(state, folder / "model.safetensors")
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 

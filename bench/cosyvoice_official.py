@@ -1,8 +1,8 @@
 """Measures CosyVoice's own code for `bench.cosyvoice`: run by an interpreter that can import it, never by the hub's.
 
 Arguments: its repository, the device, the number of threads, ids of the text and of the transcript, speech tokens of
-the prompt, ids of a first text to warm up with. Prints a line of JSON when it is ready and for each line of input,
-`whole` or `stream`, the times of one utterance in seconds.
+the prompt, ids of a first text to warm up with, 1 to count the CPU's seconds. Prints a line of JSON when it is ready,
+and for each line of input, `whole` or `stream`, the times of one utterance in seconds.
 """
 
 import json
@@ -95,14 +95,14 @@ def build(device):
     return CosyVoice2Model(llm, flow, hift, fp16=half)
 
 
-def watched(module, name, times, key):
+def watched(module, name, times, key, clock):
     """Have `module.name` add its seconds to `times[key]`."""
     inner = getattr(module, name)
 
     def timed(*arguments, **named):
-        begin = time.perf_counter()
+        begin = clock()
         found = inner(*arguments, **named)
-        times[key] = times.get(key, 0.0) + time.perf_counter() - begin
+        times[key] = times.get(key, 0.0) + clock() - begin
         return found
 
     setattr(module, name, timed)
@@ -121,14 +121,14 @@ def utterance(text, before, prompt):
     }
 
 
-def measure(model, given, times, what):
+def measure(model, given, times, what, clock):
     """One utterance."""
     times.clear()
     model.token_hop_len = 25  # it is left at what the utterance before made of it
-    begin, first = time.perf_counter(), 0.0
+    begin, first = clock(), 0.0
     for _ in model.tts(**given, stream=what == "stream"):
-        first = first or time.perf_counter() - begin
-    end = time.perf_counter() - begin
+        first = first or clock() - begin
+    end = clock() - begin
     if what == "stream":
         return {"first": first, "stream": end}
     return {
@@ -142,19 +142,20 @@ def measure(model, given, times, what):
 def main():
     """Answer requests until the input ends."""
     folder, device = sys.argv[1:3]
-    threads, text, before, prompt, warm_up = map(int, sys.argv[3:8])
+    threads, text, before, prompt, warm_up, cpu = map(int, sys.argv[3:9])
+    clock = time.process_time if cpu else time.perf_counter
     warnings.simplefilter("ignore")
     sys.path.insert(0, folder)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model, times = build(device), {}
-    watched(model.flow, "inference", times, "flow")
-    watched(model.hift, "inference", times, "vocoder")
-    measure(model, utterance(warm_up, before, prompt), times, "whole")
+    watched(model.flow, "inference", times, "flow", clock)
+    watched(model.hift, "inference", times, "vocoder", clock)
+    measure(model, utterance(warm_up, before, prompt), times, "whole", clock)
     given = utterance(text, before, prompt)
     print(json.dumps({"ready": 1}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(measure(model, given, times, line.strip())), flush=True)
+        print(json.dumps(measure(model, given, times, line.strip(), clock)), flush=True)
 
 
 if __name__ == "__main__":

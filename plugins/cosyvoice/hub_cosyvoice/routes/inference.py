@@ -111,7 +111,7 @@ def _handler(hub: Hub, options: CompatOptions, answers: Answers, path: str) -> H
         wanted.format = AudioFormat(container="pcm" if bare else "wav")
         try:
             speech = await open_speech(hub, request, wanted)
-        except UnknownVoice as error:
+        except (UnknownVoice, UnsupportedCapability) as error:
             raise _wrong_mode(hub, wanted, mode) or error from error
         response = await audio_response(hub, request, speech, wanted.format, stream=True)
         response.headers.update(answers.headers())
@@ -141,12 +141,15 @@ def speech_request(hub: Hub, options: CompatOptions, mode: Mode, form: Extra) ->
 
 
 def _wrong_mode(hub: Hub, wanted: SpeechRequest, mode: Mode) -> UnsupportedCapability | None:
-    """The better answer to an unknown speaker of a model that could not do the mode with any."""
+    """What to say in place of an error that only follows from the model not having this mode."""
     model = model_of(hub, BACKEND, wanted.model or "")
-    if mode == "instruct" and model.capabilities.live_text:  # the second and third generation
-        return UnsupportedCapability(
-            f"model {model.name!r} has no mode 'instruct'; it has instruct2, with a recording",
-            model=model.name,
-            capability=mode,
-        )
-    return None
+    first = not model.capabilities.live_text  # of the three generations; by now the model is loaded
+    if mode == "instruct" and not first:
+        words = f"model {model.name!r} has no mode 'instruct'; it has 'instruct2', with a recording"
+    elif mode == "instruct2" and first:
+        words = f"model {model.name!r} has no mode 'instruct2'; CosyVoice 2 and 3 have it"
+    elif mode == "instruct" and not model.capabilities.instruct:
+        words = f"model {model.name!r} has no mode 'instruct'; CosyVoice-300M-Instruct has it"
+    else:
+        return None
+    return UnsupportedCapability(words, model=model.name, capability=mode)

@@ -54,13 +54,15 @@ class Official:
                 [phones], torch.tensor([len(phones)]), prompt[None], [bert], top_k=15, top_p=1.0,
                 early_stop_num=limit, temperature=1.0, repetition_penalty=1.35, max_len=len(phones),
             )  # fmt: skip
-        return found[0][-index[0] :]
+        new: Tensor = found[0][-index[0] :]
+        return new
 
     @torch.no_grad()
     def sound(self, tokens: Tensor, phones: Tensor, spec: Tensor, wave16k: Tensor) -> Tensor:
         """Tokens -> waveform (N,). As there, the reference is encoded again for each batch."""
         vectors = [self._vector(wave16k)] if self.speaker is not None else None
-        return self.s2.decode(tokens[None, None], phones[None], [spec], speed=1, sv_emb=vectors)[0, 0]
+        wave: Tensor = self.s2.decode(tokens[None, None], phones[None], [spec], speed=1, sv_emb=vectors)[0, 0]
+        return wave
 
     @torch.no_grad()
     def first_chunk(
@@ -76,11 +78,13 @@ class Official:
             )  # fmt: skip
             tokens, _ = next(steps)
             wave, _, _ = self.s2.decode_streaming(tokens[None], own[None], [spec], sv_emb=vectors, padding_length=0)
-        return wave[0, 0]
+        first: Tensor = wave[0, 0]
+        return first
 
     def _vector(self, wave: Tensor) -> Tensor:
         bands = self._fbank.fbank(wave, num_mel_bins=80, sample_frequency=16000, dither=0)
-        return self.speaker.forward3(bands[None])
+        vector: Tensor = self.speaker.forward3(bands[None])
+        return vector
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:

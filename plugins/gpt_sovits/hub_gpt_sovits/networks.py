@@ -25,8 +25,9 @@ from hub_gpt_sovits.model.lanes import LanePool
 from hub_gpt_sovits.model.pretrained import Bert, Hubert
 from hub_gpt_sovits.model.semantic import SemanticModel, build_semantic
 from hub_gpt_sovits.model.speaker import SpeakerNet, build_speaker
+from hub_gpt_sovits.model.upsampling import Upsampler, build_upsampler
 from hub_gpt_sovits.model.vits import Vits, build_vits
-from hub_gpt_sovits.release import BERT, BIGVGAN, HUBERT, PRETRAINED, SPEAKER, V4_VOCODER, Release
+from hub_gpt_sovits.release import BERT, BIGVGAN, HUBERT, PRETRAINED, SPEAKER, SUPER_SAMPLING, V4_VOCODER, Release
 
 MUTE_TOKEN = 486
 """The semantic token that is a pause."""
@@ -166,7 +167,7 @@ class Networks:
         return self._acoustics.get(_identity(path), lambda: self._load_acoustics(load_s2(path)))
 
     def _load_semantics(self, file: S1File) -> Semantics:
-        return Semantics(self._placed(build_semantic(file)), file.name)
+        return Semantics(self._placed(build_semantic(file)).lay_out(), file.name)
 
     def _load_acoustics(self, file: S2File) -> Acoustics:
         if file.rank:
@@ -228,6 +229,23 @@ class Networks:
             )
 
         return filled(make, weights, path.name)
+
+    @property
+    def upsampler(self) -> Upsampler | None:
+        """AP-BWE for v3, if it is beside the weights."""
+        folder = self.release.find(SUPER_SAMPLING)
+        path = folder / "g_24kto48k.zip" if folder is not None else None
+        if path is None or not path.is_file():
+            return None
+        config = path.with_name("config.json")
+
+        def make() -> Upsampler:
+            try:
+                return build_upsampler(json.loads(config.read_bytes()), load_tensors(path), path.name)
+            except (OSError, ValueError, KeyError) as error:
+                raise CheckpointError("config.json of AP-BWE is missing or damaged", file="config.json") from error
+
+        return self._shared.get(SUPER_SAMPLING, lambda: make().requires_grad_(False).to(self.device))  # type: ignore[return-value]
 
     def _net(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
         return self._shared.get(name, lambda: self._placed(make()))

@@ -25,10 +25,11 @@ from hub.nn.sampling import request_generator
 from hub_gpt_sovits import CAPABILITIES
 from hub_gpt_sovits.engine import Engine, EngineSettings, Pair
 from hub_gpt_sovits.model.decoding import Choice, GeneratorDraws
+from hub_gpt_sovits.model.upsampling import Upsampler
 from hub_gpt_sovits.model.vits import Vits
 from hub_gpt_sovits.options import GptSovitsLoadOptions, GptSovitsOptions
 from hub_gpt_sovits.rendering import Manner
-from hub_gpt_sovits.speaking import OWN_STREAMING, Piecewise, Settings, speak_batches, speak_tokens
+from hub_gpt_sovits.speaking import OWN_STREAMING, Piecewise, Settings, loud, speak_batches, speak_tokens
 from hub_gpt_sovits.text import LANGUAGES
 from hub_gpt_sovits.voicing import Spoken
 from hub_gpt_sovits.voicing import Voice as Prompted
@@ -105,6 +106,8 @@ class GptSovits:
         check(request)
         pair = engine.pair(options.gpt, options.sovits)
         settings = settings_for(request, options, pair)
+        if options.super_sampling:
+            upsampler_of(engine, pair)
         if stop.is_set():
             return
         prepared = request.prepared if isinstance(request, ResolvedRequest) else None
@@ -113,7 +116,11 @@ class GptSovits:
         voice = engine.voicing.voice(main, others, pair.acoustics, prepared)
         generator = request_generator(request.seed, "cpu")
         pieces = self._pieces(engine, pair, voice, request.text or "", settings, generator, stop)
-        yield from chunks(pieces, pair.acoustics.sample_rate, options.fragment_interval, request.text or "")
+        rate = pair.acoustics.sample_rate
+        if options.super_sampling:
+            upsampler = upsampler_of(engine, pair)
+            pieces, rate = (upsampled(one, upsampler, pair) for one in pieces), upsampler.rate
+        yield from chunks(pieces, rate, options.fragment_interval, request.text or "")
 
     def _pieces(
         self,
@@ -162,6 +169,23 @@ class _Briefly:
 
     def is_set(self) -> bool:
         return False
+
+
+def upsampler_of(engine: Engine, pair: Pair) -> Upsampler:
+    """What `super_sampling` needs. Raises InvalidRequest where it is not there, or not of use."""
+    found = engine.networks.upsampler if pair.acoustics.version == "v3" else None
+    if found is None:
+        raise InvalidRequest("super_sampling works with v3 weights and the family's AP-BWE model beside them")
+    return found
+
+
+@torch.inference_mode()
+def upsampled(one: Piecewise, upsampler: Upsampler, pair: Pair) -> Piecewise:
+    """The same piece of speech at the upsampler's rate."""
+    if not len(one.wave):
+        return one
+    wave = torch.from_numpy(one.wave).to(next(upsampler.parameters()).device)
+    return Piecewise(loud(upsampler(wave, pair.acoustics.sample_rate)), one.piece, one.last)
 
 
 def chunks(pieces: Iterator[Piecewise], rate: int, interval: float, text: str) -> Iterator[AudioChunk | Mark]:
@@ -217,8 +241,6 @@ def settings_for(request: SpeechRequest, options: GptSovitsOptions, pair: Pair) 
     streaming: int = OWN_STREAMING if request.stream else 0
     if options.streaming_mode is not None:
         streaming = options.streaming_mode
-    if options.super_sampling and not (pair.acoustics.version == "v3"):
-        raise InvalidRequest("super_sampling works with v3 weights and the family's AP-BWE model beside them")
     return Settings(
         language=known_language(options.text_lang or read_as(request.language), pair),
         choice=Choice(

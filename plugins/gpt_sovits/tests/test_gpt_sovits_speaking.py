@@ -1,11 +1,13 @@
 """Requests, spoken by tiny models: voices that do not mix, seams that are not heard, weights by request, refusals."""
 
+import json
 import threading
 
 import gpt_sovits_tiny
 import numpy as np
 import pytest
 from gpt_sovits_tiny import reference
+from hub_gpt_sovits.model.upsampling import Upsampler
 from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
 from hub_gpt_sovits.synthesizer import GptSovits
 
@@ -227,6 +229,23 @@ def test_the_default_is_the_best_version_of_a_folder(folder):
     assert loaded(folder).capabilities.sample_rate == 32_000
     assert loaded(folder, version="v4").capabilities.needs_transcript
     assert "ko" not in loaded(folder, version="v1").capabilities.languages
+
+
+def test_super_sampling_doubles_the_rate_of_v3(tmp_path):
+    folder = tmp_path / "release"
+    gpt_sovits_tiny.release(folder, "v3")
+    v3 = loaded(folder)
+    with pytest.raises(InvalidRequest, match="AP-BWE"):
+        next(v3.speak(request(options={"super_sampling": True}), NEVER))
+    place = folder / "AP_BWE_main/24kto48k"
+    sizes = {"ConvNeXt_channels": 16, "ConvNeXt_layers": 2, "n_fft": 1024, "hop_size": 80, "win_size": 320}
+    place.mkdir(parents=True)
+    (place / "config.json").write_text(json.dumps({**sizes, "hr_sampling_rate": 48_000}))
+    save(place / "g_24kto48k.zip", {"generator": Upsampler({**sizes, "hr_sampling_rate": 48_000}).state_dict()})
+    plain, _ = spoken(v3, request())
+    wide, _ = spoken(v3, request(options={"super_sampling": True}))
+    assert ({one.sample_rate for one in plain}, {one.sample_rate for one in wide}) == ({24_000}, {48_000})
+    assert sum(one.seconds for one in wide) == pytest.approx(sum(one.seconds for one in plain), abs=0.02)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------

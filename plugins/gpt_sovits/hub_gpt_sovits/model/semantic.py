@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hub.nn.layout import laid_out
 from hub_gpt_sovits.checkpoint import S1File
 from hub_gpt_sovits.model.blank import Table, filled
 
@@ -123,6 +124,15 @@ class SemanticModel(nn.Module):
             )
             x = layer.finish(x, attended, drop)
         return self.ar_predict_layer(x)
+
+    def lay_out(self) -> SemanticModel:
+        """Itself, with its weights lying as its device reads them fastest when it decodes a token at a time."""
+        widening = [self.ar_predict_layer.weight]
+        for layer in self.layers:
+            widening += [layer.self_attn.in_proj_weight, layer.linear1.weight]
+        for weight in widening:
+            weight.data = laid_out(weight.data)
+        return self
 
     def mute_scores(self, token: int) -> Tensor:
         """How much each token sounds like `token`, a pause: cosine similarity of embeddings, (vocabulary,)."""

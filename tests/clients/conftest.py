@@ -1,6 +1,6 @@
 """Real clients against real hubs. A client that is not installed is not tested.
 
-`pytest tests/clients --write-table` writes what passed into docs/clients.md.
+`pytest tests/clients plugins/*/tests --write-table` writes what passed into docs/clients.md.
 """
 
 import pass_table

@@ -14,8 +14,10 @@ PACKAGES = {
     "test_livekit": "livekit-plugins-openai",
     "test_pipecat": "pipecat-ai",
     "test_wyoming": "wyoming",
+    "test_fish_sdk": "fish-audio-sdk",
+    "test_fish_livekit": "livekit-plugins-fishaudio",
 }
-"""Test file -> the package it is about."""
+"""Test file, here or of a plugin -> the package it is about."""
 
 HEADER = ["Client", "Version", "What was tried", "Result"]
 _TABLE = re.compile(r"(?<=<!-- table -->\n\n).*?(?=\n<!-- end of table -->)", re.S)
@@ -26,9 +28,15 @@ def words(test):
     return test.removeprefix("test_").replace("_", " ")
 
 
+def file_of(module):
+    """The test file of this name, here or among a plugin's tests."""
+    own = FOLDER / f"{module}.py"
+    return own if own.exists() else next(PAGE.parents[1].glob(f"plugins/*/tests/{module}.py"))
+
+
 def tests_of(module):
     """The test functions of a file, in order, whether its package is installed or not."""
-    tree = ast.parse((FOLDER / f"{module}.py").read_text())
+    tree = ast.parse(file_of(module).read_text())
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return [node.name for node in functions if node.name.startswith("test_")]
 

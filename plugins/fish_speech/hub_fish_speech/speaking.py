@@ -82,14 +82,14 @@ class Speaking:
         self._history: list[Past] = []
         self._cut: list[int] = []
         self._retries = 0
-        self._frames = 0
+        self._segments = self._frames = 0
 
     @property
     def report(self) -> dict[str, Any]:
         """Segments and frames, which segments were cut at their limit, how often one was begun again because nothing
         came, and which references have no transcript.
         """
-        told: dict[str, Any] = {"segments": len(self._history), "frames": self._frames}
+        told: dict[str, Any] = {"segments": self._segments, "frames": self._frames}
         if self._cut:
             told["cut_segments"] = self._cut
         if self._retries:
@@ -151,9 +151,11 @@ class Speaking:
                 break
             self._retries += 1  # it said nothing: the noise goes on, so it may say something now
         if frames.shape[1] and frames[0, -1] != language.tokenizer.im_end:
-            self._cut.append(len(self._history))
+            self._cut.append(self._segments)
+        self._segments += 1
         self._frames += frames.shape[1]
-        self._history.append(Past(text, frames))
+        if frames.shape[1] > LEAST_HEARD:  # what said nothing is no example of the voice
+            self._history.append(Past(text, frames))
         yield prompter.codes(frames[:, heard : max(heard, frames.shape[1] - held)]), True
 
     def _prompt(self, text: str, limit: int) -> Tensor:

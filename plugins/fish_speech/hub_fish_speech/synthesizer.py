@@ -30,6 +30,7 @@ from hub.contract import (
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, WorkerStartFailed
 from hub.nn.sampling import request_generator
 from hub.text.arriving import ArrivingSentences
+from hub.text.sentences import Sentence
 from hub.text.speakable import is_speakable
 from hub_fish_speech import CAPABILITIES
 from hub_fish_speech.cast import Voices, dialogue
@@ -39,7 +40,7 @@ from hub_fish_speech.references import encode, pack
 from hub_fish_speech.sampling import Draws
 from hub_fish_speech.session import RequestNoise, Session
 from hub_fish_speech.speaking import Limits, Speaking
-from hub_fish_speech.text import Segment, segments_of
+from hub_fish_speech.text import SPEAKER, Segment, segments_of
 from hub_fish_speech.voiced import Voiced, load_voiced
 
 log = logging.getLogger("hub_fish_speech")
@@ -144,16 +145,15 @@ class FishSpeech:
         limit = options.chunk_length or variant.chunk_length
 
         def arriving() -> Iterator[tuple[Segment, bool]]:
-            sentences = ArrivingSentences()
-            for piece in pieces:
-                for sentence in sentences.feed(piece):
-                    yield from spoken(sentence.text, sentence.start)
-            for sentence in sentences.flush():
-                yield from spoken(sentence.text, sentence.start)
-
-        def spoken(text: str, start: int) -> Iterator[tuple[Segment, bool]]:
-            for part, span in segments_of(text, variant, limit):
-                yield Segment(part, (span[0] + start, span[1] + start) if span else None), False
+            tag = ""  # of who speaks, in S2: a sentence goes on with the one before it
+            for sentence in _sentences(pieces):
+                tags = list(SPEAKER.finditer(sentence.text)) if variant.dialogue else []
+                before = "" if tags and tags[0].start() == 0 else tag
+                tag = tags[-1][0] if tags else tag
+                for part, span in segments_of(before + sentence.text, variant, limit):
+                    shift = sentence.start - len(before)
+                    place = (max(sentence.start, span[0] + shift), span[1] + shift) if span else None
+                    yield Segment(part, place), False
 
         yield from self._speak(request, options, arriving(), stop)
 
@@ -199,6 +199,14 @@ class FishSpeech:
             if self._voiced is not None and self._voiced.language.model.device.type == "cuda":
                 with self._lock:
                     self._sessions.append(session)
+
+
+def _sentences(pieces: Iterator[str]) -> Iterator[Sentence]:
+    """The sentences of a text that arrives in pieces, each as soon as it is complete."""
+    arriving = ArrivingSentences()
+    for piece in pieces:
+        yield from arriving.feed(piece)
+    yield from arriving.flush()
 
 
 class _Never:

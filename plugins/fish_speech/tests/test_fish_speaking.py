@@ -303,6 +303,24 @@ def test_text_that_arrives_is_spoken_in_one_go(s1):
     assert events[-1].report["segments"] == 2
 
 
+def test_a_speaker_of_text_that_arrives_speaks_on(s2, monkeypatch):
+    told = []
+    prompt = Prompter.prompt
+
+    def watched(self, text, *args, **kwargs):
+        told.append(text)
+        return prompt(self, text, *args, **kwargs)
+
+    monkeypatch.setattr(Prompter, "prompt", watched)
+    pieces = ["<|speaker:1|>One. ", "Two. <|speaker:0|>Three", ". Four."]
+    request = ResolvedRequest(seed=5, sampling=Sampling(max_new_tokens=4))
+    events = list(s2.speak_live(request, iter(pieces), Stop()))
+    assert told == ["<|speaker:1|>One.", "<|speaker:1|>Two.", "<|speaker:0|>Three.", "<|speaker:0|>Four."]
+    text = "".join(pieces)
+    spans = dict.fromkeys(event.span for event in events if isinstance(event, AudioChunk))
+    assert [text[slice(*span)] for span in spans] == ["<|speaker:1|>One.", "Two.", "<|speaker:0|>Three.", "Four."]
+
+
 def test_codes_go_both_ways(s1):
     tokens = s1.encode(REFERENCE.audio)
     assert (tokens.codebooks, tokens.frames) == (3, -(-22050 // 64))

@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--phones", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds, on a machine that others use too")
     parser.add_argument("--official", type=Path, help="a checkout of RVC-Boss/GPT-SoVITS")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -103,7 +104,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             rows += measure(version, Path(folder), given)
     head = ["version", "code", "S1 tokens/s", "S2 for the segment", "RTF", "first chunk", "reference, once"]
-    show(f"GPT-SoVITS, batch 1, {given.tokens * TOKEN_SECONDS:g} s of speech, {given.threads} threads", head, rows)
+    seconds = "CPU seconds" if given.cpu_time else "seconds"
+    length = f"{given.tokens * TOKEN_SECONDS:g} s of speech"
+    show(f"GPT-SoVITS, batch 1, {length}, {given.threads} threads, {seconds}", head, rows)
 
 
 def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[object]]:
@@ -111,7 +114,7 @@ def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[
     write_release(folder, version, replace(FULL, max_sec=given.tokens / 50))
     engine = Engine(EngineSettings(folder, version=version))
     ours = Ours(engine.pair())
-    work, reference_time = prepared(engine, given.phones)
+    work, reference_time = prepared(engine, given)
     runs: dict[str, list[Callable[[], Any]]] = {}
     made = ours.tokens(work, given.tokens)
     runs["tts-hub"] = [
@@ -128,14 +131,15 @@ def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[
             lambda: theirs.sound(made, work.phones, work.spec, work.wave16k),
             lambda: theirs.first_chunk(phones, work.phones, bert, work.prompt, work.spec, work.wave16k, CHUNK),
         ]
+    clock = time.process_time if given.cpu_time else time.perf_counter
     times: dict[str, list[list[float]]] = {name: [[], [], []] for name in runs}
     for number in range(given.rounds + 1):
         for name, calls in runs.items():
             for place, call in enumerate(calls):
-                begin = time.perf_counter()
+                begin = clock()
                 call()
                 if number:  # the first round warms up
-                    times[name][place].append(time.perf_counter() - begin)
+                    times[name][place].append(clock() - begin)
     return [
         row(version, name, [statistics.median(one) for one in found], given, reference_time)
         for name, found in times.items()
@@ -150,17 +154,18 @@ def row(version: str, name: str, medians: list[float], given: argparse.Namespace
     return [version, name, f"{given.tokens / s1:.1f}", f"{s2:.2f} s", f"{real_time:.2f}", f"{first:.2f} s", once]
 
 
-def prepared(engine: Engine, count: int) -> tuple[Work, float]:
-    """A segment of `count` phones behind a reference of 5 s with 40, and the seconds that the reference took."""
+def prepared(engine: Engine, given: argparse.Namespace) -> tuple[Work, float]:
+    """A segment of phones behind a reference of 5 s with 40, and the seconds that the reference took."""
+    count, clock = given.phones, time.process_time if given.cpu_time else time.perf_counter
     acoustics, generator = engine.acoustics(), torch.Generator().manual_seed(2)
     rate = acoustics.spectrum[0]
     samples = (torch.randn(rate * 5, generator=generator) * 0.1).numpy().astype(np.float32)
     _ = engine.networks.hubert
     if isinstance(acoustics.model, Vits) and acoustics.model.with_speaker:
         _ = engine.networks.speaker
-    begin = time.perf_counter()
+    begin = clock()
     voice = engine.voicing.voice(Spoken(wav(samples, rate), "", "zh"), [], acoustics)
-    seconds = time.perf_counter() - begin
+    seconds = clock() - begin
     width = engine.semantics().model.bert_width
     phones = torch.randint(0, acoustics.model.enc_p.text_embedding.num_embeddings, (40 + count,), generator=generator)
     bert = torch.randn(width, 40 + count, generator=generator)

@@ -104,7 +104,7 @@ class Run:
     def _tokens(self, segment: str, outcome: Outcome) -> Iterator[int]:
         model, plan = self.model, self.plan
         ids = model.tokenizer.encode(plan.tag + segment)
-        if plan.mode == "zero_shot" and len(ids) < len(plan.before) / 2:
+        if plan.mode == "zero_shot" and len(ids) < (len(plan.before) - plan.preamble) / 2:
             self._note("a text much shorter than the transcript of its recording is often spoken badly")
         given = plan.lm_input(ids)
         return self._counted(generate(model.lm, model.seats, given, self.sampler, most=self._room(), outcome=outcome))

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from hub_cosyvoice.lm.silence import without_long_silence
 from hub_cosyvoice.modes import PREAMBLE, Planner
 from hub_cosyvoice.prompt import Prompt
 from hub_cosyvoice.speakers import Recordings, Speaker, packed, preset_voices, read_presets, unpacked
+from hub_cosyvoice.synthesizer import CosyVoice, variant_of
 
 from hub.contract.backend import ModelConfig
-from hub.contract.errors import InvalidAudio, InvalidRequest, WorkerStartFailed
-from hub.contract.speech import Reference
+from hub.contract.errors import InvalidAudio, InvalidRequest, UnsupportedCapability, WorkerStartFailed
+from hub.contract.speech import Reference, SpeechRequest
 from hub.nn.sampling import request_generator
 
 
@@ -260,3 +262,50 @@ def test_settings_that_cannot_be():
         find_folder("")
     with pytest.raises(WorkerStartFailed, match="ttshub pull"):
         find_folder("/nowhere/at/all")
+
+
+def test_a_release_is_found_by_its_id(tmp_path, monkeypatch):
+    asked = []
+
+    def fetched(repository, *, allow_patterns):
+        asked.append((repository, "cosyvoice2.yaml" in allow_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    assert find_folder("iic/CosyVoice2-0.5B") == find_folder("FunAudioLLM/CosyVoice2-0.5B") == tmp_path
+    assert asked == [("FunAudioLLM/CosyVoice2-0.5B", True)] * 2
+
+    def offline(repository, *, allow_patterns):
+        raise OSError("no network at /home/somebody")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(WorkerStartFailed, match="OSError") as refused:
+        find_folder("iic/CosyVoice2-0.5B")
+    assert "/home" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "variant"),
+    [
+        ("/models/CosyVoice-300M-SFT", "sft"),
+        ("/models/CosyVoice-300M-Instruct/", "instruct"),
+        ("iic/CosyVoice-300M", "base"),
+        ("/models/mine", "auto"),
+    ],
+)
+def test_which_300m_it_is_follows_from_the_path(path, variant):
+    assert variant_of(path) == variant
+
+
+def test_only_the_instruct_model_follows_instructions():
+    synthesizer = CosyVoice()
+    synthesizer.load(ModelConfig(name="x", path=str(checkpoint("v1")), device="cpu", options={"variant": "sft"}))
+    assert not synthesizer.capabilities.instruct
+    stop = threading.Event()
+    with pytest.raises(UnsupportedCapability, match="Instruct"):
+        next(synthesizer.speak(SpeechRequest(text="Hi.", instruct="Calmly."), stop))
+    with pytest.raises(UnsupportedCapability, match="pieces"):
+        next(synthesizer.speak_live(SpeechRequest(), iter(["Hi."]), stop))
+    assert next(synthesizer.speak(SpeechRequest(text="Hi.", seed=1), stop)).seconds > 0
+    stop.set()
+    assert list(synthesizer.speak(SpeechRequest(text="Hi.", seed=1), stop)) == []

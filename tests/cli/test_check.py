@@ -118,3 +118,26 @@ def test_the_table(invoke, tmp_path):
     assert done.exit_code == 1
     assert "device '[red]' is none of" in done.stdout
     assert done.stdout.rstrip().endswith("1 problem")
+
+
+ROUTED = """
+from hub import hookimpl
+from litestar import get
+
+@hookimpl
+def register_routes(hub):
+    @get("/v1/models", sync_to_thread=False)
+    def models() -> None:
+        return None
+
+    return [models]
+"""
+
+
+def test_paths_that_are_taken_are_notes_and_no_problems(check, invoke, install, monkeypatch, tmp_path):
+    install(tmp_path / "site", "rival-plugin", "rival = rival_plugin", rival_plugin=ROUTED)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    words = "GET /v1/models is taken already; see /compat/rival"
+    found, problems = check('[server]\nport = 0\n[models.tone]\nbackend = "tone"\n')
+    assert (found["plugin", "rival"], problems) == (("note", words), [])
+    assert f"note: rival: {words}" in invoke("plugins").output

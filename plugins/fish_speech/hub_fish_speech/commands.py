@@ -205,6 +205,8 @@ def serve(
     path = llama_checkpoint_path or (
         DEFAULT_CHECKPOINT if DEFAULT_CHECKPOINT.is_dir() and not settings.models else None
     )
+    if path is None and (decoder_checkpoint_path or half or compile or device != "auto" or workers > 1):
+        raise click.UsageError("without --llama-checkpoint-path the models of hub.toml are served, as hub.toml says")
     if path is not None:
         load: dict[str, object] = {"codec": str(decoder_checkpoint_path.absolute())} if decoder_checkpoint_path else {}
         if workers > 1:

@@ -72,6 +72,8 @@ def test_what_is_used_wrongly(run, codes):
     for listen in ("8080", "localhost:99999", "::1:80", ""):
         code, told = run("serve", "--listen", listen)
         assert (code, "is no address and port" in told) == (2, True)
+    code, told = run("serve", "--half")
+    assert (code, "without --llama-checkpoint-path" in told) == (2, True)
     code, told = run("serve", "--listen", "127.0.0.1:0")
     assert (code, "no model of plugin 'fish_speech' is configured" in told) == (3, True)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -25,7 +25,7 @@ from hub.contract.errors import EmptyText, HubError, InternalError, InvalidReque
 from hub.contract.speech import SpeechRequest
 from hub.service.caller import current_caller
 from hub.service.live import LiveText
-from hub_fish_speech.routes.shapes import TTSBody, shaped_body
+from hub_fish_speech.routes.shapes import TTSBody, as_body
 from hub_fish_speech.routes.speech import tts_request
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class _Session:
         if isinstance(holder, KeyHolder) and self._begun:  # the first one was admitted with the socket
             holder.admit()
         self._begun += 1
-        body = shaped_body({"text": "", **request}, TTSBody)
+        body = as_body({"text": "", **request}, TTSBody)
         wanted = tts_request(self._hub, self._settings, body, self._socket.headers.get("model"))
         wanted.text, wanted.stream = None, True
         text = LiveText(self._settings.max_text_length or self._hub.settings.limits.text_chars)

@@ -13,12 +13,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
-from hub.api.family import model_of
 from hub.api.fields import as_struct, query_fields, read_fields
 from hub.contract.errors import InvalidRequest, NotFound, UnknownVoice
 from hub.contract.voice import StoredVoice
 from hub.service.upload import Note, RecordingUpload, Tags, Title, VoiceUpload, keep_voice
 from hub_fish_speech.routes.answers import answer
+from hub_fish_speech.routes.references import usable_voices
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub
@@ -60,7 +60,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
     async def list_models(request: Request) -> Response:
         """The stored voices that a model of the family can use, the last one changed first."""
         wanted = as_struct(query_fields(request), ListQuery, where="query")
-        found = [one for one in await asyncio.to_thread(_usable, hub, settings.backend) if _fits(one, wanted)]
+        found = [one for one in await asyncio.to_thread(usable_voices, hub, settings.backend) if _fits(one, wanted)]
         found.sort(key=lambda voice: -voice.updated)
         begin = (wanted.page_number - 1) * wanted.page_size
         items = [model_entity(voice) for voice in found[begin : begin + wanted.page_size]]
@@ -141,11 +141,6 @@ def model_entity(voice: StoredVoice) -> dict[str, Any]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _usable(hub: Hub, backend: str) -> list[StoredVoice]:
-    model = model_of(hub, backend)
-    return [voice for voice in hub.voices.list() if hub.voices.fit(voice, model.name, model.capabilities).usable]
 
 
 def _fits(voice: StoredVoice, wanted: ListQuery) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from litestar import Request, Response, delete, get, post
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from hub.api.family import model_of
 from hub.contract.errors import Conflict, HubError, InvalidRequest, UnknownVoice
+from hub.contract.voice import StoredVoice
 from hub.service.upload import RecordingUpload, VoiceUpload, keep_voice
 from hub_fish_speech.routes.answers import answer, failed
 from hub_fish_speech.routes.shapes import (
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from hub_fish_speech.settings import RouteSettings
 
 _ID = re.compile(r"[a-zA-Z0-9\-_ ]{1,255}").fullmatch
-
-Handler = Callable[[Request], "Response"]
 
 
 def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
@@ -51,7 +49,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
     @get("/v1/references/list", summary="The ids of all reference voices")
     async def list_all(request: Request) -> Response:
         """Those that a model of the family can use."""
-        ids = await asyncio.to_thread(usable_voices, hub, settings.backend)
+        ids = [voice.id for voice in await asyncio.to_thread(usable_voices, hub, settings.backend)]
         told = f"Found {len(ids)} reference voices"
         return answer(request, AllReferences(success=True, message=told, reference_ids=ids))
 
@@ -87,10 +85,10 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
     return [add, list_all, remove, update]
 
 
-def usable_voices(hub: Hub, backend: str) -> list[str]:
-    """The ids of the stored voices that the family's model can use. Reads files: call it in a thread."""
+def usable_voices(hub: Hub, backend: str) -> list[StoredVoice]:
+    """The stored voices that the family's model can use. Reads files: call it in a thread."""
     model = model_of(hub, backend)
-    return [voice.id for voice in hub.voices.list() if hub.voices.fit(voice, model.name, model.capabilities).usable]
+    return [voice for voice in hub.voices.list() if hub.voices.fit(voice, model.name, model.capabilities).usable]
 
 
 async def _add(hub: Hub, body: AddBody) -> None:

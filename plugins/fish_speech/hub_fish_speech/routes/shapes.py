@@ -112,10 +112,10 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     except UnsupportedMediaType as error:
         error.message += ", or multipart/form-data"
         raise
-    return shaped_body(fields, kind)
+    return as_body(fields, kind)
 
 
-def shaped_body(fields: Mapping[str, Any], kind: type[T]) -> T:
+def as_body(fields: Mapping[str, Any], kind: type[T]) -> T:
     """The same of fields that have been read. Raises Unprocessable, InvalidRequest."""
     found = {name: value for name, value in fields.items() if value is not None}
     if isinstance(prosody := found.get("prosody"), dict):

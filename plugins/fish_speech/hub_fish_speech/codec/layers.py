@@ -192,6 +192,5 @@ def _with_past(x: Tensor, layer: nn.Module, past: int, state: State) -> Tensor:
 
 def _can_pack() -> bool:
     """Whether weights can be kept in oneDNN's own layout, instead of being brought into it in every call."""
-    if platform.machine() not in ("x86_64", "AMD64"):  # elsewhere oneDNN hands over to others, which have not been tried
-        return False
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+    tried = platform.machine() in ("x86_64", "AMD64")  # elsewhere oneDNN hands over to other libraries
+    return tried and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")

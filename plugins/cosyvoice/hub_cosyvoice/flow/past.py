@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ROOM = 128
+"""Frames; how much a stream may hold at most is counted without them."""
+
 
 class Past:
     """The memory of one Euler step of one stream. Layers ask in a fixed order, so a cursor names their slots."""
@@ -42,7 +45,7 @@ class Past:
 
 
 class _Growing:
-    """Keys and values in one buffer that doubles when it is full."""
+    """Keys and values in one buffer, which grows by `ROOM` frames more than it has to."""
 
     def __init__(self) -> None:
         self._buffer: Tensor | None = None  # (2, B, H, capacity, D)
@@ -52,7 +55,7 @@ class _Growing:
         batch, heads, new, width = keys.shape
         end = self._length + new
         if self._buffer is None or self._buffer.shape[3] < end:
-            grown = keys.new_empty(2, batch, heads, max(end, 2 * self._length), width)
+            grown = keys.new_empty(2, batch, heads, end + ROOM, width)
             if self._buffer is not None:
                 grown[:, :, :, : self._length] = self._buffer[:, :, :, : self._length]
             self._buffer = grown

@@ -108,6 +108,16 @@ def test_sampling_settings_change_the_draw():
     assert ras(logp, [0] * 3 + [1] * 10, RasSettings(top_k=1), torch.ones(1), lambda: torch.ones(4)) == (0, False)
 
 
+def test_equal_probabilities_rank_by_id():
+    """Two draws that differ only in rank: the first of a tie must be the lower id."""
+    logp = torch.tensor([1.0, 3.0, 2.0, 3.0, 3.0, 2.0]).log_softmax(-1)
+    first, second, third = (
+        ras(logp, [], RasSettings(top_p=1.0, top_k=4), 1 / (torch.eye(4)[rank] + 1e-6), lambda: torch.ones(6))[0]
+        for rank in (0, 2, 3)
+    )
+    assert (first, second, third) == (1, 4, 2)
+
+
 def test_silence_is_shortened():
     assert list(without_long_silence([1] * 9 + [3] + [2] * 7)) == [1] * 5 + [3] + [2] * 5
 
@@ -133,6 +143,16 @@ def test_text_in_pieces_ends_keeps_to_its_limits_and_frees_its_place(models, mon
     outcome = Outcome()
     assert spoken([1] * 200, lambda logp, drawn: model.lm.fill, outcome=outcome) == []  # full, and no error
     assert outcome.capped
+
+
+def test_no_speech_before_there_is_a_group_of_text(models):
+    model = models["v3"]
+    plan = planner(model).plan("cross_lingual", recorded())
+    taken = []
+    pieces = (taken.append(number) or number for number in range(40))
+    given = plan.lm_input(())
+    next(interleaved(model.lm, model.seats, given, pieces, greedy, mix=Mix(), preamble=plan.preamble))
+    assert len(taken) == Mix().text
 
 
 # -- prompts -----------------------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ def interleaved(
 
     The first `preamble` ids of `given.before` stand before all groups. Once the text has ended, the last phase is held
     to the limits of a text of that length. `as_reference` has none of these limits, masks the first id that is no
-    speech and no other, and feeds the input before the last fill token twice when the text ends after it.
+    speech and no other, speaks after the preamble alone, and feeds the input before the last fill token twice when
+    the text ends after it.
     """
     with Decoder(lm, seats, LONGEST) as decoder:
         walk = _Walk(lm, decoder, given, sampler, mix, preamble, as_reference)
@@ -86,7 +87,8 @@ class _Walk:
         self._pending: list[Tensor] = [lm.start()]  # embeddings that the model has not seen yet
         if preamble:
             self._pending.append(lm.embed_text(given.before[:preamble]))
-        self._wants_text = not preamble  # nothing was fed but the start, or the last token was a fill
+        # There is no text of the caller's yet, or the last token was a fill. The reference takes the preamble for text.
+        self._wants_text = not (preamble and as_reference)
         self._drawn: list[int] = []
         self._fed: Tensor | None = None  # what the model saw last
         self._texts = 0

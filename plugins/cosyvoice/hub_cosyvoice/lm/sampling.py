@@ -55,9 +55,8 @@ def ras(
     logp (V,); `nucleus` are Exp(1) draws for the ids that stay, most probable first, (top_k,) or more; `anywhere` gives
     (V,) of them, and is asked only for a second draw.
     """
-    ordered, ids = logp.softmax(-1).sort(descending=True, stable=True)
-    count = min(settings.top_k or len(ordered), len(ordered))
-    ordered = ordered[:count]
+    count = min(settings.top_k or len(logp), len(logp))
+    ordered, ids = _best(logp.softmax(-1), count)
     mass_before = torch.cat((ordered.new_zeros(1), ordered.cumsum(-1)[:-1]))
     kept = mass_before < settings.top_p
     kept[0] = True
@@ -67,6 +66,20 @@ def ras(
     others = logp.clone()
     others[token] = MINUS_INFINITY
     return int(draw(others.softmax(-1), anywhere())), True
+
+
+def _best(probabilities: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` greatest of (V,) and their ids, ties by lower id.
+
+    On the CPU only those are sorted that can be among them: the whole takes a tenth of the time.
+    """
+    if probabilities.device.type == "cpu" and count < len(probabilities):
+        least = probabilities.topk(count).values[-1]
+        candidates = (probabilities >= least).nonzero()[:, 0]
+        ordered, places = probabilities[candidates].sort(descending=True, stable=True)
+        return ordered[:count], candidates[places[:count]]
+    ordered, ids = probabilities.sort(descending=True, stable=True)
+    return ordered[:count], ids[:count]
 
 
 class RasSampler:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hub.contract import AudioChunk, Mark, Stop
+from hub.contract import AudioChunk, Stop
 from hub.contract.event import Span
 from hub_higgs_audio.chunking import Chunk
 from hub_higgs_audio.columns import Columns
@@ -71,7 +71,7 @@ class Speech:
         self.frames = 0
         self.report: dict[str, Any] = {"seed": seed}
 
-    def events(self, chunks: list[Chunk]) -> Iterator[AudioChunk | Mark]:
+    def events(self, chunks: list[Chunk]) -> Iterator[AudioChunk]:
         """The audio of all chunks, as one stream without a seam."""
         if len(chunks) > 1:
             self._story.remember_frame()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ from hub.contract.speech import AudioFormat, SpeechRequest
 from hub.plugin.manager import Plugins
 from hub.settings import ModelSettings, Settings, SettingsError
 from hub.settings_load import find_config
+
+if TYPE_CHECKING:
+    from hub.plugin.spec import ModelCheck
 
 State = Literal["ok", "note", "problem"]
 
@@ -130,7 +133,22 @@ async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
         found.append(Finding("model", "", "problem", "no model can be served; add a [models.NAME] table to hub.toml"))
     gpus = len(nvidia_gpus())
     checks = [_of_model(model.name, model.settings, model.spec, gpus) for model in models]
-    return found + list(await asyncio.gather(*checks))
+    found += await asyncio.gather(*checks)
+    for model in models:
+        owner = plugins.backend_plugins.get(model.spec.name)
+        for plugin, check in plugins.checks():
+            if plugin == owner:
+                found += _notes(model.name, model.settings, plugin, check)
+    return found
+
+
+def _notes(name: str, model: ModelSettings, plugin: str, check: ModelCheck) -> Iterator[Finding]:
+    """What a plugin's own check tells of a model."""
+    try:
+        yield from [Finding("model", name, "note", note) for note in check(model)]
+    except Exception as error:
+        problem = f"the check of plugin {plugin} failed: {type(error).__name__}: {error}"
+        yield Finding("model", name, "problem", problem)
 
 
 async def _of_model(name: str, model: ModelSettings, spec: BackendSpec, gpus: int) -> Finding:

@@ -26,6 +26,7 @@ from hub.plugin import spec as hookspecs
 if TYPE_CHECKING:
     from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
+    from hub.plugin.spec import ModelCheck
     from hub.plugin.tasks import TaskKind
     from hub.settings import Settings
 
@@ -193,6 +194,10 @@ class Plugins:
             else:
                 kinds[name] = kind
         return kinds
+
+    def checks(self) -> list[tuple[str, ModelCheck]]:
+        """(plugin, check) for each thing that plugins look at in `ttshub check`."""
+        return list(self._each_object("register_checks"))
 
     def encoders(self) -> list[tuple[str, EncoderSpec]]:
         """(plugin, container) for each further container."""

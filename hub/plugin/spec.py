@@ -6,6 +6,7 @@ async and none runs between two chunks. A hook may be left out; a misspelt one i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -23,7 +24,9 @@ if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook'
     from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
     from hub.plugin.tasks import TaskKind
-    from hub.settings import Settings
+    from hub.settings import ModelSettings, Settings
+
+    ModelCheck = Callable[[ModelSettings], Iterable[str]]
 
 PROJECT = "hub"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -72,6 +75,15 @@ def register_text_filters() -> list[TextFilter]:  # type: ignore[empty-body]
 @hookspec
 def register_commands(cli: click.Group) -> None:
     """Add commands to `ttshub`: call `cli.add_command` or use `@cli.command`. Import heavy things inside them."""
+
+
+@hookspec
+def register_checks() -> list[ModelCheck]:  # type: ignore[empty-body]
+    """What `ttshub check` should tell of the models of this plugin's backends, besides what it looks at itself.
+
+    Each is called with the settings of a model and yields notes: what is not there, and what is done without it. It
+    runs in the command's process, so it looks at files and packages and loads nothing.
+    """
 
 
 @hookspec

@@ -1,6 +1,7 @@
 """docs/hooks.md: names and signatures are those of the code, and every example does what it is there for."""
 
 import ast
+import asyncio
 import importlib
 import io
 import sys
@@ -13,14 +14,16 @@ from click.testing import CliRunner
 from pages import blocks, read, sections, tables
 
 from hub.cli.app import cli
+from hub.cli.findings import of_models
 from hub.cli.session import Session
 from hub.plugin import spec
 from hub.plugin.manager import Plugins
-from hub.settings import ModelSettings, Settings
+from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
 
 PAGE = read("docs/hooks.md")
 HOOKS = sections(PAGE)
+FAMILIES = ("cosyvoice", "fish_speech", "gpt_sovits", "higgs_audio")
 
 
 def signatures():
@@ -122,6 +125,16 @@ def test_the_command_runs(examples, monkeypatch):
     finally:
         cli.commands.pop("greet", None)
     assert (done.exit_code, done.output) == (0, "Hello, World.\n")
+
+
+def test_the_check_tells_what_is_not_there(examples):
+    model = ModelSettings(backend="beeps", path="/nowhere")
+    settings = Settings(models={"mine": model}, plugins=PluginSettings(disabled=FAMILIES))
+    plugins = Plugins.discover(settings.plugins.disabled, extra=[examples[1]["my_checks"]], settings=settings)
+    found = asyncio.run(of_models(settings, plugins))
+    assert ("mine", "note", "lexicon.txt is not in its folder: words are read by their spelling") in [
+        (one.name, one.state, one.finding) for one in found
+    ]
 
 
 def test_the_observer_is_told(hub, examples):

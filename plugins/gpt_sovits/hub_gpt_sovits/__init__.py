@@ -125,3 +125,11 @@ def register_commands(cli: click.Group) -> None:
     from hub_gpt_sovits.commands import gpt_sovits
 
     cli.add_command(gpt_sovits)
+
+
+@hookimpl
+def register_checks() -> list[Any]:
+    """What `ttshub check` tells of the text front end."""
+    from hub_gpt_sovits.checks import text_notes
+
+    return [text_notes]

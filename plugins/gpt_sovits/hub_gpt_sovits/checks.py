@@ -1,0 +1,54 @@
+"""What `ttshub check` tells of a GPT-SoVITS model: which parts of the text front end are missing, and what is done then."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hub.settings import ModelSettings
+
+TABLES = ("polyphonic.rep", "polyphonic-fix.rep", "cmudict.rep", "cmudict-fast.rep", "engdict-hot.rep")
+PACKAGES = {
+    "Japanese": ("ja", ("pyopenjtalk",)),
+    "Korean": ("ko", ("g2pk2", "jamo", "mecab")),
+    "Cantonese": ("yue", ("ToJyutping",)),
+}
+"""Language -> the extra of this package, and the modules that it needs."""
+
+DICTIONARY = "open_jtalk_dic_utf_8-1.11"
+
+
+def text_notes(model: ModelSettings) -> Iterator[str]:
+    """Notes on the model's folder and the packages of this interpreter. Reads no file, imports nothing."""
+    root = Path(model.path).expanduser()
+    inner = root / "GPT_SoVITS"
+    named = model.options.get("text_data", "")
+    folders = [root / named] if named else [root / "text", inner / "text"]
+    folder = next((one for one in folders if one.is_dir()), None)
+    missing = [name for name in TABLES if folder is None or not (folder / name).is_file()]
+    if missing:
+        what = "its own pronunciation tables" if len(missing) == len(TABLES) else ", ".join(missing)
+        yield f"without {what}: words are read by the packages' own dictionaries and rules"
+    places = (root, root / "text", inner / "text", root / "pretrained_models")
+    if not any((place / "G2PWModel").is_dir() for place in places):
+        yield "without G2PWModel: Chinese characters with several readings are read word by word, by pypinyin"
+    if not model.python:  # of another interpreter's packages only its worker knows
+        yield from _package_notes()
+
+
+def _package_notes() -> Iterator[str]:
+    for language, (extra, modules) in PACKAGES.items():
+        if any(importlib.util.find_spec(module) is None for module in modules):
+            yield f"{language} cannot be read: pip install 'tts-hub-gpt-sovits[{extra}]'"
+    package = importlib.util.find_spec("pyopenjtalk")
+    if package is not None and package.origin:
+        places = [Path(package.origin).parent / DICTIONARY, Path(os.environ.get("OPEN_JTALK_DICT_DIR") or os.devnull)]
+        if not any((place / "sys.dic").is_file() for place in places):
+            yield (
+                f"Japanese cannot be read before Open JTalk's dictionary is there: let OPEN_JTALK_DICT_DIR name the "
+                f"folder {DICTIONARY}, or have it fetched once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
+            )

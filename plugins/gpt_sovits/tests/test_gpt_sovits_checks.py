@@ -1,0 +1,38 @@
+"""`ttshub check` tells which parts of the text front end are missing, and stops when they are there."""
+
+import pytest
+from hub_gpt_sovits.checks import DICTIONARY, TABLES, text_notes
+
+from hub.settings import ModelSettings
+
+
+@pytest.fixture
+def notes(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPEN_JTALK_DICT_DIR", str(tmp_path / DICTIONARY))
+    return lambda: list(text_notes(ModelSettings(backend="gpt_sovits", path=str(tmp_path))))
+
+
+def test_what_is_missing_is_told_until_it_is_there(notes, tmp_path):
+    assert [note.split(":")[0] for note in notes()] == [
+        "without its own pronunciation tables",
+        "without G2PWModel",
+        "Japanese cannot be read before Open JTalk's dictionary is there",
+    ]
+    text = tmp_path / "GPT_SoVITS" / "text"
+    (text / "G2PWModel").mkdir(parents=True)
+    (tmp_path / DICTIONARY).mkdir()
+    (tmp_path / DICTIONARY / "sys.dic").touch()
+    for name in TABLES[1:]:
+        (text / name).touch()
+    assert [note.split(":")[0] for note in notes()] == ["without polyphonic.rep"]
+    (text / TABLES[0]).touch()
+    assert notes() == []
+
+
+def test_a_language_without_its_package_names_the_extra(notes, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert [note.split("'")[1] for note in notes() if "cannot be read" in note] == [
+        "tts-hub-gpt-sovits[ja]",
+        "tts-hub-gpt-sovits[ko]",
+        "tts-hub-gpt-sovits[yue]",
+    ]

@@ -1,4 +1,4 @@
-"""What `ttshub check` tells of a GPT-SoVITS model: which parts of the text front end are missing, and what is done then."""
+"""What `ttshub check` tells of a GPT-SoVITS model: which parts of its text front end are missing, and what is done."""
 
 from __future__ import annotations
 

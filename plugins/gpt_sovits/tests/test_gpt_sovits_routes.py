@@ -336,8 +336,8 @@ def test_astrbot(gpt_sovits_hub):
     """It lower-cases every value, paths included, and sets weights before it speaks."""
     values = {
         "text": TEXT, "text_lang": "zh", "ref_audio_path": "plain.wav", "prompt_lang": "zh",
-        "prompt_text": "你好，世界真美好。", "top_k": "5", "top_p": "1.0", "temperature": "1.0", "text_split_method": "cut3",
-        "batch_size": "1",
+        "prompt_text": "你好，世界真美好。", "top_k": "5", "top_p": "1.0", "temperature": "1.0",
+        "text_split_method": "cut3", "batch_size": "1",
         "batch_threshold": "0.75", "split_bucket": "true", "speed_factor": "1", "fragment_interval": "0.3",
         "streaming_mode": "false", "seed": "-1", "parallel_infer": "true", "repetition_penalty": "1.35",
         "media_type": "wav",

@@ -65,7 +65,7 @@ FULL = Sizes()
 TINY = Sizes(
     semantic=32, hubert_layers=2, hubert_inner=48, hubert_conv=16, bert=32, bert_layers=4, bert_inner=48, heads=4,
     s1=32, s1_layers=2, max_sec=0.5, hidden=32, filters=48, layers=2, gin=32, meeting=32, style=16, decoder=64,
-    features=32, dit=64, dit_layers=2, speaker_stem=8, vocoder=64, bigvgan=64,
+    features=32, dit=64, dit_layers=2, speaker_stem=8, vocoder=32, bigvgan=64,
 )  # fmt: skip
 
 
@@ -291,7 +291,7 @@ def speaker_shapes(stem: int) -> dict[str, tuple[int, ...]]:
                 shapes |= {f"{at}.shortcut.0.weight": (out, before, 1, 1), **_norm(f"{at}.shortcut.1", out)}
             before = out
     shapes |= {"layer3_ds.weight": (before, before // 2, 3, 3), **_fusion("fuse34", before)}
-    return {**shapes, "seg_1.weight": (8, 2 * before * 10), "seg_1.bias": (8,)}
+    return {**shapes, "seg_1.weight": (192, 2 * before * 10), "seg_1.bias": (192,)}
 
 
 def _fusion(at: str, channels: int) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ from hub_cosyvoice.vocoder.reach import reach
 from hub_cosyvoice.vocoder.stream import VocoderStream
 from hub_cosyvoice.wave import load_wave
 
-TOKENS = 130
+TOKENS = 125
 
 
 @pytest.fixture(scope="module", params=["v1", "v2", "v3"])
@@ -164,9 +164,10 @@ def test_the_first_chunk_comes_at_the_first_mask_chunk_that_gives_anything(
         assert frames_before < delay + consistent.LEAST_FIRST_FRAMES
 
 
-def test_the_hop_is_the_requests_own(wave, prompt, tokens, official_stream):
+def test_the_hop_is_the_requests_own(wave, prompt, consistent_stream, official_stream):
     """In CosyVoice's own code it grows from request to request."""
-    assert spoken(wave, prompt, tokens, scheme="official")[1] == official_stream[1]
+    for scheme, (_, waited) in (("consistent", consistent_stream), ("official", official_stream)):
+        assert wave.stream(prompt, generator=seeded(), scheme=scheme).wanted == waited[0]
 
 
 def test_without_memory_the_frames_are_made_again_and_are_the_same(
@@ -183,9 +184,8 @@ def test_without_memory_the_frames_are_made_again_and_are_the_same(
 
 def test_a_stream_can_be_slower_and_faster(wave, prompt, tokens, consistent_stream):
     plain = sum(map(len, consistent_stream[0]))
-    for speed in (0.7, 1.5):
-        changed = sum(map(len, spoken(wave, prompt, tokens, speed=speed)[0]))
-        assert abs(changed - plain / speed) <= 2 * wave.vocoder.hop
+    changed = sum(map(len, spoken(wave, prompt, tokens, speed=1.5)[0]))
+    assert abs(changed - plain / 1.5) <= 2 * wave.vocoder.hop
     with pytest.raises(ValueError, match="speed"):
         wave.stream(prompt, generator=seeded(), scheme="official", speed=1.5)
 

@@ -27,8 +27,8 @@ class Codebook(nn.Module):
 
     def nearest(self, x: Tensor) -> Tensor:
         """(B, D, T) -> the code of each frame, (B, T)."""
-        rows = x.transpose(1, 2)
-        distance = rows.square().sum(-1, keepdim=True) - 2 * rows @ self.embed.t() + self.embed.square().sum(1)
+        rows, embed = x.transpose(1, 2).float(), self.embed.float()  # sums of squares are beyond half precision
+        distance = rows.square().sum(-1, keepdim=True) - 2 * rows @ embed.t() + embed.square().sum(1)
         return distance.argmin(-1)
 
 

@@ -13,10 +13,9 @@ from hub_fish_speech.codec.network import Network, load_network
 
 SPAN = 128
 """Columns of codes that are brought to latents at a time."""
-WINDOW = {"cpu": 8}
-"""Columns that become samples at a time: few enough for the caches of a CPU, and..."""
-WIDE_WINDOW = 64
-"""...many enough to keep a GPU busy, in memory that does not grow with the audio."""
+CPU_WINDOW, GPU_WINDOW = 8, 64
+"""Columns that become samples, or are made of samples, at a time, so that memory does not grow with the sound: few enough
+for the caches of a CPU (measured on one; see docs/performance.md), many enough to keep a GPU busy."""
 
 
 class Codec:
@@ -31,7 +30,7 @@ class Codec:
         self.sample_rate = network.sample_rate
         self.frame = network.frame
         self.codebooks = len(network.entries)
-        self.window = WINDOW.get(device.type, WIDE_WINDOW)
+        self.window = CPU_WINDOW if device.type == "cpu" else GPU_WINDOW
         self._last = torch.tensor(network.entries, device=device)[:, None] - 1
 
     @torch.inference_mode()
@@ -45,7 +44,7 @@ class Codec:
             least = shortest / self.sample_rate
             raise InvalidAudio(f"a reference recording of at least {least:.3f} s is needed", least=least)
         sound = wave.to(self.device, torch.float32)[None]
-        return self.network.encode(sound, SPAN if self.window > SPAN else self.window)[0].cpu()
+        return self.network.encode(sound, self.window)[0].cpu()
 
     def filled(self, samples: int) -> int:
         """How many columns the vendor's encoding route gives for so many samples; 1.x drops a last, half-filled one."""

@@ -14,8 +14,10 @@ from hub_fish_speech.codec.network import Network, load_network
 SPAN = 128
 """Columns of codes that are brought to latents at a time."""
 CPU_WINDOW, GPU_WINDOW = 8, 64
-"""Columns that become samples, or are made of samples, at a time, so that memory does not grow with the sound: few enough
-for the caches of a CPU (measured on one; see docs/performance.md), many enough to keep a GPU busy."""
+"""Columns that become samples, or are made of samples, at a time, so that memory does not grow with the sound.
+
+Few enough for the caches of a CPU (measured, see docs/performance.md), many enough to keep a GPU busy.
+"""
 
 
 class Codec:

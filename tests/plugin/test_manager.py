@@ -161,6 +161,7 @@ def test_hooks_are_the_ones_documented():
         "register_text_filters",
         "register_scenes",
         "register_commands",
+        "register_checks",
         "register_observers",
         "register_task_kinds",
         "configure_app",

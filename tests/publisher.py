@@ -1,4 +1,4 @@
-"""A publisher of checkpoints on loopback: protocols of the Hugging Face hub and ModelScope, with faults as wanted."""
+"""A publisher of checkpoints on loopback: protocols of the Hugging Face hub, ModelScope and GitHub, with faults."""
 
 import contextlib
 import hashlib
@@ -73,7 +73,18 @@ class _Handler(BaseHTTPRequestHandler):
             if self.server.publisher.gated and not allowed:
                 return self.answer(403, b"{}")
             return self.redirect(query["FilePath"][0])
+        if path == f"/repos/acme/voice/git/trees/{COMMIT}":
+            return self.github_tree()
+        if (found := re.fullmatch(r"/repos/acme/voice/contents/(.+)", path)) and query["ref"] == [COMMIT]:
+            assert self.headers["Accept"] == "application/vnd.github.raw"
+            return self.data(found[1])
         return self.answer(404, b"{}")
+
+    def github_tree(self):
+        files = self.server.publisher.files.items()
+        tree = [{"path": name, "type": "blob", "size": len(data), "sha": blob(data)} for name, data in files]
+        body = {"sha": COMMIT, "tree": [{"path": "weights", "type": "tree", "sha": COMMIT}, *tree], "truncated": False}
+        return self.answer(200, json.dumps(body).encode())
 
     def huggingface(self, repository, revision):
         if repository != "acme/voice":

@@ -56,11 +56,14 @@ class Checkpoint(Struct, kw_only=True, frozen=True):
     commit of the first, `modelscope_revision` of the second ("" is their default branch). `files` are patterns of the
     paths to fetch (`*` also crosses `/`; none: all); `sha256` pins files by path; `size` is about what is fetched, in
     bytes, `parts` included. `model` holds further keys of a `[models.NAME]` table that this checkpoint wants. `parts`
-    are what it needs from other repositories: each is fetched into the folder of its name inside this one's.
+    are what it needs from other repositories: each is fetched into the folder of its name inside this one's. `github`
+    is a repository of code that publishes some of it, such as tables; it is the source where it is named, whichever
+    source was asked for.
     """
 
     huggingface: str = ""
     modelscope: str = ""
+    github: str = ""
     revision: str = ""
     modelscope_revision: str = ""
     files: tuple[str, ...] = ()

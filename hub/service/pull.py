@@ -26,6 +26,7 @@ from hub.service.repositories import Listing
 from hub.service.transfer import PullFailed, RemoteFile, matches, transfer
 
 Source = Literal["hf", "modelscope"]
+Origin = Source | Literal["github"]
 
 VERIFIED = ".checkpoint.json"
 CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
@@ -123,7 +124,7 @@ def _pull_one(
 ) -> Pulled:
     if offline:
         return check(folder)
-    chosen = source or ("hf" if checkpoint.huggingface else "modelscope")
+    chosen = "github" if checkpoint.github else source or ("hf" if checkpoint.huggingface else "modelscope")
     timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
     with httpx.Client(timeout=timeout, follow_redirects=True) as client, exclusive(folder):
         listing = _list(client, checkpoint, chosen, revision)
@@ -159,7 +160,9 @@ def pulled(models: Path) -> list[tuple[str, str, Path]]:
     ]
 
 
-def _list(client: httpx.Client, checkpoint: Checkpoint, source: Source, revision: str) -> Listing:
+def _list(client: httpx.Client, checkpoint: Checkpoint, source: Origin, revision: str) -> Listing:
+    if source == "github":
+        return repositories.github(client, checkpoint.github, revision or checkpoint.revision)
     if source == "hf":
         if not checkpoint.huggingface:
             raise PullFailed("not_found", "this checkpoint is not at Hugging Face", "use --source modelscope")

@@ -1,6 +1,6 @@
-"""Repositories: where checkpoints are published. Hugging Face through its own client, ModelScope through its HTTP API.
+"""Repositories: where checkpoints are published. Hugging Face by its own client, ModelScope and GitHub over HTTP.
 
-Both answer with the same: the exact revision, and its files with sizes, checksums and addresses.
+All answer with the same: the exact revision, and its files with sizes, checksums and addresses.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Struct
 from hub.service.transfer import PullFailed, RemoteFile, refuse
 
 MODELSCOPE = "https://www.modelscope.cn"
+GITHUB = "https://api.github.com"
 IGNORED = (".gitattributes", ".gitignore")
 
 
@@ -112,6 +113,48 @@ def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Lis
         for one in entries
         if one.get("Type") != "tree" and one["Path"] not in IGNORED
     ]
+    return Listing(repository=repository, revision=revision, files=tuple(files), headers=headers)
+
+
+def github(client: httpx.Client, repository: str, revision: str = "") -> Listing:
+    """List a repository of GitHub (`GITHUB_API_URL` names another server), with the `GITHUB_TOKEN` if there is one.
+
+    Raises PullFailed.
+    """
+    endpoint = os.environ.get("GITHUB_API_URL", GITHUB).rstrip("/")
+    token = os.environ.get("GITHUB_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    place = f"{endpoint}/repos/{quote(repository)}"
+    revision = revision or "HEAD"
+    try:
+        answer = client.get(f"{place}/git/trees/{quote(revision)}?recursive=1", headers=headers)
+    except httpx.HTTPError as error:
+        raise _unreachable("GitHub", error, "GITHUB_API_URL names another server") from None
+    if answer.status_code == 404:
+        _no_repository(repository, "GitHub", revision)
+    if answer.status_code in (403, 429):
+        raise PullFailed(
+            "source_failed",
+            f"{repository}: GitHub answers no more for now",
+            "try again in an hour, or set GITHUB_TOKEN",
+        )
+    try:
+        tree: list[dict[str, Any]] = answer.raise_for_status().json()["tree"]
+    except (httpx.HTTPStatusError, ValueError, TypeError, KeyError):
+        raise PullFailed(
+            "source_failed", f"{repository}: GitHub answered {answer.status_code}, and no list of files"
+        ) from None
+    files = [
+        RemoteFile(
+            path=one["path"],
+            size=int(one.get("size") or 0),
+            url=f"{place}/contents/{quote(one['path'])}?{urlencode({'ref': revision})}",
+            blob=one.get("sha") or "",
+        )
+        for one in tree
+        if one.get("type") == "blob"
+    ]
+    headers["Accept"] = "application/vnd.github.raw"
     return Listing(repository=repository, revision=revision, files=tuple(files), headers=headers)
 
 

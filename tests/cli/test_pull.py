@@ -25,6 +25,10 @@ def register_backends(settings):
             "mute": Checkpoint(modelscope="acme/gone"),
             "old": Checkpoint(huggingface="acme/voice", revision="v0"),
             "whole": Checkpoint(**both, parts={{"codec": Checkpoint(huggingface="acme/voice", files=("README.md",))}}),
+            "tables": Checkpoint(**both, parts={{
+                "code": Checkpoint(github="acme/voice", revision="{commit}", files=("README.md", "weights/*")),
+            }}),
+            "gone": Checkpoint(github="acme/gone", revision="{commit}"),
         }}),
         BackendSpec(name="one", contract=1, synthesizer="a:A", checkpoints={{
             "default": Checkpoint(huggingface="acme/voice"),
@@ -53,11 +57,12 @@ def publisher():
 def pull(invoke, publisher, install, tmp_path, monkeypatch):
     """Run `ttshub pull` in this process; the backends come from an installed plugin."""
     site = tmp_path / "plugin"
-    install(site, "acme-plugin", "acme = acme_plugin", acme_plugin=PLUGIN.format(pin=sha256(WEIGHTS)))
+    install(site, "acme-plugin", "acme = acme_plugin", acme_plugin=PLUGIN.format(pin=sha256(WEIGHTS), commit=COMMIT))
     monkeypatch.syspath_prepend(str(site))
     environ = {
         "HF_ENDPOINT": publisher.url,
         "MODELSCOPE_ENDPOINT": publisher.url,
+        "GITHUB_API_URL": publisher.url,
         "TTSHUB_DATA": str(tmp_path / "data"),
         "NO_PROXY": "*",
     }
@@ -122,6 +127,19 @@ def test_parts_of_other_repositories_come_along(pull):
     assert pull("acme", "whole", "--offline").exit_code == 0
     (folder / "codec" / "README.md").unlink()
     assert pull("acme", "whole", "--offline").exit_code == 1
+
+
+@pytest.mark.parametrize("source", ["hf", "modelscope"])
+def test_what_github_publishes_comes_from_there_whatever_the_source(pull, publisher, source):
+    publisher.cut = {"weights/model.bin": 200_000}
+    assert pull("acme", "tables", "--source", source).exit_code == 0
+    folder = pull.folder.parent / "tables"
+    code = {name: FILES[name] for name in ("README.md", "weights/empty.txt", "weights/model.bin")}
+    assert held(folder) == WANTED | {f"code/{name}": data for name, data in code.items()}
+    publisher.served = {"README.md": b"not what is listed"[: len(FILES["README.md"])]}
+    (folder / "code" / "README.md").unlink()
+    assert "checksum" in pull("acme", "tables").stderr
+    assert "no repository 'acme/gone'" in pull("acme", "gone").stderr
 
 
 def test_what_changed_is_fetched_again(pull, publisher):

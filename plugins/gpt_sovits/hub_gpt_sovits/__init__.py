@@ -35,6 +35,20 @@ _COMMON = ("chinese-hubert-base/*", "chinese-roberta-wwm-ext-large/*", "fast_lan
 _S1_V3 = "s1v3.ckpt"
 
 
+TABLES = Checkpoint(
+    github="RVC-Boss/GPT-SoVITS",
+    revision="48b1a0169a28582a8984402f82cf438d3bfa6aca",
+    files=(
+        "GPT_SoVITS/text/*.rep",
+        "GPT_SoVITS/text/opencpop-strict.txt",
+        "GPT_SoVITS/text/namedict_cache.pickle",
+        "GPT_SoVITS/text/ja_userdic/userdict.csv",
+    ),
+    licence=LICENCE,
+)
+"""The official pronunciation tables, which only the repository of the code has."""
+
+
 def _release(version: str, description: str, size: int, *files: str) -> Checkpoint:
     return Checkpoint(
         huggingface="lj1995/GPT-SoVITS",
@@ -44,6 +58,7 @@ def _release(version: str, description: str, size: int, *files: str) -> Checkpoi
         licence=LICENCE,
         description=description,
         model={"options": {"version": version}},
+        parts={"GPT-SoVITS": TABLES},
     )
 
 

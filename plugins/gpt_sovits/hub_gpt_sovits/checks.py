@@ -27,9 +27,9 @@ def text_notes(model: ModelSettings) -> Iterator[str]:
     root = Path(model.path).expanduser()
     inner = root / "GPT_SoVITS"
     named = model.options.get("text_data", "")
-    folders = [root / named] if named else [root / "text", inner / "text"]
+    folders = [root / named] if named else [root / "text", inner / "text", root / "GPT-SoVITS" / "GPT_SoVITS" / "text"]
     folder = next((one for one in folders if one.is_dir()), None)
-    missing = [name for name in TABLES if folder is None or not (folder / name).is_file()]
+    missing = [name for name in TABLES if folder is None or not any(folder.glob(f"**/{name}"))]
     if missing:
         what = "its own pronunciation tables" if len(missing) == len(TABLES) else ", ".join(missing)
         yield f"without {what}: words are read by the packages' own dictionaries and rules"

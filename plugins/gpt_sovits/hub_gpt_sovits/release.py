@@ -53,8 +53,15 @@ class Release:
     @property
     def places(self) -> tuple[Path, ...]:
         """Where pretrained files may be."""
-        inner = self.root / "GPT_SoVITS"
-        return self.root, self.root / "pretrained_models", inner / "pretrained_models", inner, self.root / "tools"
+        inner, pulled = self.root / "GPT_SoVITS", self.root / "GPT-SoVITS" / "GPT_SoVITS"
+        return (
+            self.root,
+            self.root / "pretrained_models",
+            inner / "pretrained_models",
+            inner,
+            self.root / "tools",
+            pulled,
+        )
 
     def find(self, name: str) -> Path | None:
         """A file or folder of the official layout, if it is there."""

@@ -25,7 +25,8 @@ def test_what_is_missing_is_told_until_it_is_there(notes, tmp_path):
     for name in TABLES[1:]:
         (text / name).touch()
     assert [note.split(":")[0] for note in notes()] == ["without polyphonic.rep"]
-    (text / TABLES[0]).touch()
+    (text / "g2pw").mkdir()
+    (text / "g2pw" / TABLES[0]).touch()
     assert notes() == []
 
 

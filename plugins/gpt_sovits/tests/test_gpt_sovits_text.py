@@ -231,13 +231,12 @@ def test_a_character_without_a_reading_is_refused_by_name(frontend):
     assert len(refused) < 5
 
 
-def test_tables_that_are_not_there_are_named(tmp_path):
-    (tmp_path / "polyphonic.rep").write_text("湖泊: ['hu2','po1']\n", encoding="utf-8")
-    tables = Tables(tmp_path)
-    assert tables.phrases == {"湖泊": ["hu2", "po1"]}
-    assert tables.missing() == [
-        "polyphonic-fix.rep", "cmudict.rep", "cmudict-fast.rep", "engdict-hot.rep", "namedict_cache.pickle",
-    ]  # fmt: skip
+def test_tables_are_found_as_a_checkout_has_them(tmp_path):
+    (tmp_path / "g2pw").mkdir()
+    (tmp_path / "g2pw" / "polyphonic.rep").write_text("湖泊: ['hu2','po1']\n地壳: ['di4','ke2']\n", encoding="utf-8")
+    (tmp_path / "polyphonic-fix.rep").write_text("地壳: ['di4', 'qiao4']\n", encoding="utf-8")
+    assert Tables(tmp_path).phrases == {"湖泊": ["hu2", "po1"], "地壳": ["di4", "qiao4"]}
+    assert Tables(tmp_path).english == {}
 
 
 def test_a_table_that_would_run_code_is_refused(tmp_path):

@@ -38,9 +38,14 @@ class Tables:
             table: T = self._read[name]
             return table
 
+    def _path(self, name: str) -> Path | None:
+        """A table of the folder; those of phrases lie in its `g2pw`."""
+        places = (self.folder / name, self.folder / "g2pw" / name) if self.folder else ()
+        return next((path for path in places if path.is_file()), None)
+
     def _lines(self, name: str) -> Iterator[str]:
-        path = self.folder / name if self.folder else None
-        if path and path.is_file():
+        path = self._path(name)
+        if path is not None:
             yield from path.read_text(encoding="utf-8").splitlines()
 
     @property
@@ -91,13 +96,6 @@ class Tables:
             with pickled.open("rb") as file:
                 found = _PlainUnpickler(file).load()
         return {name: pronunciations[0] for name, pronunciations in found.items()}
-
-    def missing(self) -> list[str]:
-        """The files of a complete folder that are not there."""
-        wanted = ("polyphonic.rep", "polyphonic-fix.rep", "cmudict.rep", "cmudict-fast.rep", "engdict-hot.rep")
-        there = {path.name for path in self.folder.iterdir()} if self.folder and self.folder.is_dir() else set()
-        names = {"namedict.json", "namedict_cache.pickle"}
-        return [name for name in wanted if name not in there] + ([] if names & there else ["namedict_cache.pickle"])
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -74,14 +74,14 @@ def read_config(data: dict[str, Any], variant: Name) -> DualARConfig:
 
 
 def _flat(data: dict[str, Any], *, old: bool) -> DualARConfig:
-    """1.4, 1.5, S1. A `fast_*` key that is missing, null or 0 takes the slow value; `old` releases ignore some keys."""
+    """1.4, 1.5, S1. `old` releases, the first two, ignore some keys."""
     dim, heads = int(data["dim"]), int(data["n_head"])
     slow = StackConfig(
         layers=int(data["n_layer"]),
         dim=dim,
         heads=heads,
         kv_heads=_kv_heads(data.get("n_local_heads"), heads),
-        head_dim=dim // heads if old else _head_dim(data, "head_dim", dim // heads),
+        head_dim=dim // heads if old else _head_dim(data, dim // heads),
         ffn=int(data.get("intermediate_size") or _default_ffn(dim)),
         rope_base=float(data.get("rope_base", 10000)),
         eps=float(data.get("norm_eps", 1e-5)),
@@ -89,21 +89,7 @@ def _flat(data: dict[str, Any], *, old: bool) -> DualARConfig:
         o_bias=not old and bool(data.get("attention_o_bias", False)),
         qk_norm=not old and bool(data.get("attention_qk_norm", False)),
     )
-    fast_dim = int(data.get("fast_dim") or dim)
-    fast_heads = int(data.get("fast_n_head") or heads)
-    fast = StackConfig(
-        layers=int(data.get("n_fast_layer", 4)),
-        dim=fast_dim,
-        heads=fast_heads,
-        kv_heads=_kv_heads(data.get("fast_n_local_heads") or slow.kv_heads, fast_heads),
-        head_dim=fast_dim // fast_heads if old else int(data.get("fast_head_dim") or slow.head_dim),
-        ffn=int(data.get("fast_intermediate_size") or slow.ffn),
-        rope_base=slow.rope_base,
-        eps=slow.eps,
-        qkv_bias=_flag(data.get("fast_attention_qkv_bias"), slow.qkv_bias),
-        o_bias=not old and _flag(data.get("fast_attention_o_bias"), slow.o_bias),
-        qk_norm=not old and _flag(data.get("fast_attention_qk_norm"), slow.qk_norm),
-    )
+    fast = _fast(data, slow, layers=int(data.get("n_fast_layer", 4)), prefix="fast_", old=old)
     return DualARConfig(
         slow=slow,
         fast=fast,
@@ -119,37 +105,55 @@ def _flat(data: dict[str, Any], *, old: bool) -> DualARConfig:
 
 
 def _nested(data: dict[str, Any]) -> DualARConfig:
-    """S2. The fast transformer shares `rope_base` and `norm_eps` with the slow one."""
+    """S2. What its audio decoder does not say, its text model says for both."""
     text, audio = data["text_config"], data["audio_decoder_config"]
-    rope_base, eps = float(text.get("rope_base", 1e6)), float(text.get("norm_eps", 1e-6))
+    dim, heads = int(text["dim"]), int(text["n_head"])
+    slow = StackConfig(
+        layers=int(text["n_layer"]),
+        dim=dim,
+        heads=heads,
+        kv_heads=_kv_heads(text.get("n_local_heads"), heads),
+        head_dim=int(text.get("head_dim") or 64),
+        ffn=int(text.get("intermediate_size") or _default_ffn(dim)),
+        rope_base=float(text.get("rope_base") or 10000),
+        eps=float(text.get("norm_eps") or 1e-5),
+        qkv_bias=bool(text.get("attention_qkv_bias", False)),
+        o_bias=bool(text.get("attention_o_bias", False)),
+        qk_norm=bool(text.get("attention_qk_norm", False)),
+    )
     return DualARConfig(
-        slow=_nested_stack(text, rope_base, eps),
-        fast=_nested_stack(audio, rope_base, eps),
+        slow=slow,
+        fast=_fast(audio, slow, layers=int(audio["n_layer"])),
         vocab_size=int(text["vocab_size"]),
         codebooks=int(audio["num_codebooks"]),
         codebook_size=int(audio["vocab_size"]),
-        max_seq_len=int(text.get("max_seq_len", 32768)),
-        tied=bool(text.get("tie_word_embeddings", True)),
+        max_seq_len=int(text.get("max_seq_len") or 2048),
+        tied=_flag(text.get("tie_word_embeddings"), True),
         shared_codebook_embeddings=False,
         scales_codebook_embeddings=True,
         fast_reads_normed=True,
     )
 
 
-def _nested_stack(data: dict[str, Any], rope_base: float, eps: float) -> StackConfig:
-    dim, heads = int(data["dim"]), int(data["n_head"])
+def _fast(data: dict[str, Any], slow: StackConfig, *, layers: int, prefix: str = "", old: bool = False) -> StackConfig:
+    """The fast transformer. A key that is missing, null or 0 takes the slow value; `old` releases ignore some keys."""
+
+    def given(name: str) -> Any:
+        return data.get(prefix + name)
+
+    dim, heads = int(given("dim") or slow.dim), int(given("n_head") or slow.heads)
     return StackConfig(
-        layers=int(data["n_layer"]),
+        layers=layers,
         dim=dim,
         heads=heads,
-        kv_heads=_kv_heads(data.get("n_local_heads"), heads),
-        head_dim=_head_dim(data, "head_dim", dim // heads),
-        ffn=int(data.get("intermediate_size") or _default_ffn(dim)),
-        rope_base=rope_base,
-        eps=eps,
-        qkv_bias=bool(data.get("attention_qkv_bias", False)),
-        o_bias=bool(data.get("attention_o_bias", False)),
-        qk_norm=bool(data.get("attention_qk_norm", False)),
+        kv_heads=_kv_heads(given("n_local_heads") or slow.kv_heads, heads),
+        head_dim=dim // heads if old else int(given("head_dim") or slow.head_dim),
+        ffn=int(given("intermediate_size") or slow.ffn),
+        rope_base=slow.rope_base,
+        eps=slow.eps,
+        qkv_bias=_flag(given("attention_qkv_bias"), slow.qkv_bias),
+        o_bias=not old and _flag(given("attention_o_bias"), slow.o_bias),
+        qk_norm=not old and _flag(given("attention_qk_norm"), slow.qk_norm),
     )
 
 
@@ -157,9 +161,10 @@ def _kv_heads(given: Any, heads: int) -> int:
     return heads if given is None or int(given) == -1 else int(given)
 
 
-def _head_dim(data: dict[str, Any], key: str, otherwise: int) -> int:
+def _head_dim(data: dict[str, Any], otherwise: int) -> int:
     """64 where the key is missing, `otherwise` where it is null."""
-    return int(data[key] if data[key] is not None else otherwise) if key in data else 64
+    width = data.get("head_dim", 64)
+    return int(otherwise if width is None else width)
 
 
 def _default_ffn(dim: int) -> int:

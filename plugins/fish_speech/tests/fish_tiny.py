@@ -72,7 +72,7 @@ def make_s1(folder: Path) -> Path:
 def make_s2(folder: Path) -> Path:
     """S2 Pro's layout: a Hugging Face tokenizer, two shards with their own names, the same DAC. Returns `folder`."""
     text = {**SIZES, "vocab_size": 256 + len(SPECIALS), "max_seq_len": 4096, "rope_base": 10000, "norm_eps": 1e-6}
-    audio = {**FAST, "dim": 32, "vocab_size": CODES, "num_codebooks": 3, "text_dim": 32}
+    audio = {**FAST, "dim": 32, "vocab_size": CODES, "num_codebooks": 3, "text_dim": 32, "attention_qk_norm": False}
     data = {
         "model_type": "fish_qwen3_omni",
         "text_config": {**text, "tie_word_embeddings": True},

@@ -46,7 +46,7 @@ class Model(NamedTuple):
     def frames(self, prompt: Tensor, scalars: dict[str, Any], noise: Noise | None = None) -> Tensor:
         """All frames (1 + C, N) after `prompt`, as the vendor's code runs on."""
         noise = noise or RequestNoise(torch.Generator())
-        limit = scalars["max_new_tokens"]
+        limit = scalars["max_new_tokens"] or self.language.positions
         blocks = self.session().frames(prompt, self.draws(scalars), noise, limit, ends_at_first=False)
         return torch.cat(list(blocks), 1)
 
@@ -182,7 +182,8 @@ def decode_logits(model: Model, scalars: dict[str, Any], inputs: Arrays) -> Arra
         hidden = session.read(torch.cat([ids, frames[:, :number]], 1))[-1:]
         main.append(network.norm(hidden)[0] @ network.output_matrix.T)
         codes = frames[1:-1, number]
-        rest.append(_fast_logits(model, network.fast_input(hidden), codes)[1:, : network.fast_columns])
+        asked = 0 if model.language.variant.samples_first_code else 1
+        rest.append(_fast_logits(model, network.fast_input(hidden), codes)[asked:, : network.fast_columns])
     return {"out_main": torch.stack(main).numpy(), "out_fast": torch.stack(rest).numpy()}
 
 
@@ -190,7 +191,7 @@ def sampling(model: Model, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     logits, noise = torch.from_numpy(inputs["in_logits"]), torch.from_numpy(inputs["in_noise"])
     chosen, tokens = [], []
     for row in range(len(logits)):
-        one = {name: value[row] for name, value in scalars.items() if isinstance(value, list)}
+        one = {name: value[row] if isinstance(value, list) else value for name, value in scalars.items()}
         previous = torch.from_numpy(inputs["in_previous"][row]) if "in_previous" in inputs else None
         chosen.append(probabilities(logits[row], model.draws(one), previous))
         tokens.append(pick(logits[row], model.draws(one), noise[row], previous))
@@ -242,7 +243,7 @@ def e2e(model: Model, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     history: list[Past] = []
     sound = []
     for number, text in enumerate(scalars.get("segments") or scalars.get("batches") or [scalars["text"]]):
-        ids = model.prompter.prompt(text, references, history)
+        ids = model.prompter.prompt(text, references, history, max_length=scalars.get("max_length", 0))
         frames = model.frames(ids, scalars)
         history.append(Past(text, frames))
         codes = model.prompter.kept(frames)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import fish_tiny
 import pytest
@@ -160,6 +161,18 @@ def test_missing_fast_sizes_are_the_slow_ones():
     assert config.slow.head_dim == 64  # its own default, not dim / n_head
     assert read_config(data, "v1_5").slow.head_dim == 16
     assert read_config({**data, "head_dim": None}, "s1").slow.head_dim == 16
+
+
+def test_what_s2_does_not_say_of_its_fast_transformer_its_text_model_says():
+    text = {"vocab_size": 9, "n_layer": 2, "n_head": 4, "n_local_heads": 2, "dim": 48, "head_dim": 16}
+    text |= {"intermediate_size": 96, "attention_qk_norm": True, "attention_o_bias": True}
+    audio = {"vocab_size": 5, "num_codebooks": 2, "n_layer": 1}
+    config = read_config({"text_config": text, "audio_decoder_config": audio}, "s2")
+    assert config.fast == replace(config.slow, layers=1)
+    assert (config.slow.rope_base, config.slow.eps, config.max_seq_len) == (10000, 1e-5, 2048)
+    audio |= {"dim": 32, "n_head": 2, "n_local_heads": -1, "attention_qk_norm": False}
+    fast = read_config({"text_config": text | {"head_dim": None}, "audio_decoder_config": audio}, "s2").fast
+    assert (fast.dim, fast.heads, fast.kv_heads, fast.head_dim, fast.qk_norm) == (32, 2, 2, 64, False)
 
 
 def test_a_tied_model_has_no_output_of_its_own():

@@ -7,10 +7,14 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from hub.contract import CastVoice, ResolvedRequest
+from hub.contract.errors import InvalidRequest
 from hub.contract.event import Span
 from hub_higgs_audio.normalise import SPEAKER, speaker_tags
 
-_TAG = re.compile(r"SPEAKER(\d+)")
+_TAG = re.compile(r"SPEAKER(\d{1,4})")
+
+MOST_SPEAKERS = 100
+"""Numbers from here on are no speakers of a dialogue."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,9 @@ class Script:
 def script_of(request: ResolvedRequest) -> Script:
     """The script of a text (which may itself hold tags) or of a dialogue.
 
-    A text with tags and several recordings, of which the request's own voice has as many as there are tags, takes each
-    recording for a speaker, in order, as boson's script does; otherwise all of them are one speaker's.
+    A text with tags and several recordings, of which the request's own voice has as many as there are tags, or numbers
+    up to the last tag's, takes each recording for a speaker, in order, as boson's script does; otherwise all of them
+    are one speaker's. Raises InvalidRequest for a tag whose number no dialogue has.
     """
     if request.turns:
         return _dialogue(request)
@@ -52,14 +57,18 @@ def script_of(request: ResolvedRequest) -> Script:
     if request.cast and tags:
         return Script(text, tuple(request.cast.get(tag, CastVoice()) for tag in _numbered(tags)))
     own = CastVoice(voice=request.voice, references=request.references, prepared=request.prepared)
-    if len(tags) > 1 and len(tags) == len(request.references):
+    count = len(request.references)
+    if tags and count > 1 and count in (len(tags), len(_numbered(tags))):
         return Script(text, tuple(CastVoice(references=(reference,)) for reference in request.references))
     return Script(text, (own,))
 
 
 def _numbered(tags: list[str]) -> list[str]:
-    """SPEAKER0 up to the last one named."""
-    return [f"SPEAKER{number}" for number in range(1 + max(int(tag.removeprefix("SPEAKER")) for tag in tags))]
+    """SPEAKER0 up to the last one named. Raises InvalidRequest."""
+    digits = [tag.removeprefix("SPEAKER") for tag in tags]
+    if any(len(number) > 4 or int(number) >= MOST_SPEAKERS for number in digits):
+        raise InvalidRequest(f"speakers go from [SPEAKER0] to [SPEAKER{MOST_SPEAKERS - 1}]; the text names one beyond")
+    return [f"SPEAKER{number}" for number in range(1 + max(map(int, digits)))]
 
 
 def _dialogue(request: ResolvedRequest) -> Script:

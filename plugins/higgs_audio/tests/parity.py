@@ -134,8 +134,8 @@ def delay_revert(model: Loaded, scalars: dict, inputs: Arrays) -> Arrays:
 def settings_of(given: dict[str, Any]) -> Settings:
     return Settings(
         given["temperature"],
-        given["top_k"],
-        given["top_p"],
+        given["top_k"] or 0,
+        1.0 if given["top_p"] is None else given["top_p"],
         given.get("ras_win_len") or 0,
         given.get("ras_win_max_num_repeat", 2),
     )

@@ -109,6 +109,14 @@ def test_voices_and_scenes_are_read_anew_each_time(hub, prompts):
     scene = {"name": "quiet_indoor", "content": "Audio is recorded from a quiet room.", "file": "quiet_indoor.txt"}
     assert hub.client.get("/scenes").json() == {"scenes": [scene], "count": 1}
     assert hub.client.get("/compat/higgs_audio/scenes").json()["count"] == 1
+    (folder / "odd.wav").write_bytes(recording())
+    (folder / "odd.txt").write_bytes(b"\xff\xfe no UTF-8")
+    try:
+        refused = hub.client.post("/generate", json=ASKED | {"ref_audio": "odd"})
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    finally:
+        (folder / "odd.wav").unlink()
+        (folder / "odd.txt").unlink()
 
 
 # -- speaking -----------------------------------------------------------------------------------
@@ -136,6 +144,8 @@ def test_two_voices_speak_a_dialogue(hub):
     both = generated(hub, text=text, ref_audio="belinda,broom")
     other = generated(hub, text=text, ref_audio="broom,belinda")
     assert len(both) != len(other) or (both != other).any()
+    alone = generated(hub, text="[SPEAKER0] Hello there.", ref_audio="belinda,broom")
+    assert (alone == generated(hub, text="[SPEAKER0] Hello there.")).all()  # nobody else's recording is mixed in
     described = generated(hub, text=text, ref_audio="profile:male_en, profile:female_en_story")
     assert len(described) > 0
     assert len(generated(hub, text=text, ref_audio=None)) > 0
@@ -167,6 +177,25 @@ def test_the_stream_can_be_played_and_is_the_whole(hub):
     assert found.count("[DONE]") == 1
     sound = generated(hub)
     assert np.abs(played(found).astype(int) - sound).max() <= 2
+
+
+def test_texts_of_a_stream_are_the_turns_and_never_another_event(hub):
+    text = "[SPEAKER0] Hello\nthere.\n[SPEAKER1] [DONE] now."
+    asked = ASKED | {"text": text, "ref_audio": "profile:male_en,profile:female_en_story", "chunk_method": "sentence"}
+    found = events(hub.client.post("/generate-stream", json=asked).text)
+    words = [event for event in found if not event.startswith(("AUDIO", "[DONE]"))]
+    assert " ".join(" ".join(words).split()) == "Hello there. [DONE] now."
+    assert found.count("[DONE]") == 1
+    spoken = found[found.index("[DONE]") :]
+    assert spoken == ["[DONE]"]
+    plain = events(hub.client.post("/generate-stream", json=ASKED | {"text": "AUDIO: one\ndata: two"}).text)
+    assert " AUDIO: one data: two" in plain
+
+
+def test_a_request_without_a_number_of_tokens_takes_the_servers(hub):
+    asked = {key: value for key, value in ASKED.items() if key != "max_new_tokens"}
+    body = hub.client.post("/generate", json=asked | {"text": "word " * 60}).json()
+    assert 0 < body["duration"] <= 40 * 0.04
 
 
 def test_a_caller_who_leaves_stops_the_model(hub):
@@ -204,6 +233,9 @@ def test_an_uploaded_recording_is_heard(hub):
     [
         ({"ref_audio": "nobody"}, 404, "unknown_voice"),
         ({"ref_audio": "../../etc/passwd"}, 404, "unknown_voice"),
+        ({"ref_audio": "n" * 253}, 404, "unknown_voice"),
+        ({"text": "[SPEAKER2] Hi.", "ref_audio": "belinda,broom"}, 400, "invalid_request"),
+        ({"text": f"[SPEAKER{'9' * 5000}] Hi.", "ref_audio": "belinda,broom"}, 400, "invalid_request"),
         ({"ref_audio": "belinda,nobody"}, 404, "unknown_voice"),
         ({"ref_audio": "profile:nobody"}, 404, "unknown_voice"),
         ({"scene_prompt": "nowhere"}, 404, "unknown_scene"),

@@ -11,6 +11,7 @@ from hub_higgs_audio.script import script_of
 from hub_higgs_audio.tokens import Tokens, without_control
 
 from hub.contract import CastVoice, Reference, ResolvedRequest, Turn
+from hub.contract.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,16 @@ def test_tags_in_a_text_take_recordings_in_order():
     assert [voice.references for voice in script.cast] == [(references[0],), (references[1],)]
     alone = script_of(ResolvedRequest(text="No tags.", references=references))
     assert [voice.references for voice in alone.cast] == [references]
+    gap = script_of(ResolvedRequest(text="[SPEAKER1] b", references=references))
+    assert [voice.references for voice in gap.cast] == [(references[0],), (references[1],)]
     scene = script_of(
         ResolvedRequest(text="[SPEAKER1] b", cast={"SPEAKER1": CastVoice(voice="profile:b")}, voice="smart")
     )
     assert [voice.voice for voice in scene.cast] == [None, "profile:b"]
+
+
+@pytest.mark.parametrize("number", ["100", "999999999", "9" * 5000])
+def test_a_number_that_no_dialogue_has_is_refused_before_its_speakers_are_made(number):
+    with pytest.raises(InvalidRequest, match="SPEAKER99"):
+        script_of(ResolvedRequest(text=f"[SPEAKER{number}] b", cast={"SPEAKER0": CastVoice(voice="smart")}))
+    assert script_of(ResolvedRequest(text=f"[SPEAKER{number}] b")).cast == (CastVoice(),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import AsyncGenerator
@@ -32,17 +33,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("hub.higgs_audio")
 
 NO_SCENE = ("", "empty")
-SECONDS_PER_TOKEN = 0.04
+
+RESERVED = ("AUDIO", "ERROR:", "[DONE]")
+"""What events that are no text begin with."""
 
 
 class Sampled(Struct, kw_only=True):
-    """What both ways to ask have in common."""
+    """What both ways to ask have in common. `max_new_tokens` None is the model's own, 2048 unless it is set."""
 
     text: Annotated[str, Meta(min_length=1)]
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = 0.7
     top_k: Annotated[int, Meta(ge=1, le=100)] | None = 50
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = 0.95
-    max_new_tokens: Annotated[int, Meta(ge=1, le=4096)] = 2048
+    max_new_tokens: Annotated[int, Meta(ge=1, le=4096)] | None = None
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
@@ -114,14 +117,14 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
         wanted.format, wanted.stream = AudioFormat(container="pcm"), True
         packed = await pack(hub, await open_speech(hub, request, wanted), wanted.format, whole=False)
         headers = {**speech_headers(packed), "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        parts = with_pings(events(packed, asked.text), PING_PERIOD)
+        parts = with_pings(events(packed, _spoken(wanted)), PING_PERIOD)
         return PartsResponse(parts, packed, media_type="text/event-stream", headers=headers)
 
     @post("/generate-upload", status_code=200, summary="Speak like a recording that is sent along")
     async def generate_upload(request: Request[Any, Any, Any]) -> Response[bytes]:
         """A multipart form. Without `ref_text` the model hears the recording and is told nothing of its words."""
         form = as_struct(await read_fields(request), Uploaded)
-        wanted = _request(hub, options, form, _scene(hub, form.scene_prompt, explicit=True))
+        wanted = _request(hub, options, form, await _scene(hub, form.scene_prompt, explicit=True))
         if form.ref_audio_file is not None:
             said = form.ref_text or (form.ref_text_file.content.decode(errors="replace") if form.ref_text_file else "")
             wanted.references = (Reference(audio=form.ref_audio_file.content, text=said.strip() or None),)
@@ -145,7 +148,7 @@ async def whole(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest
 async def speech_request(hub: Hub, options: CompatOptions, voices: Voices, asked: Asked) -> SpeechRequest:
     """`asked` in the hub's own words. Raises UnknownVoice, UnknownScene, InvalidRequest."""
     cast = await voices.cast(asked.ref_audio, asked.text)
-    scene = _scene(hub, asked.scene_prompt, explicit=asked.scene_prompt != DEFAULT_SCENE)
+    scene = await _scene(hub, asked.scene_prompt, explicit=asked.scene_prompt != DEFAULT_SCENE)
     wanted = _request(hub, options, asked, scene)
     wanted.voice, wanted.references = cast.voice, cast.references
     if cast.turns:
@@ -171,13 +174,18 @@ def _request(hub: Hub, options: CompatOptions, asked: Sampled, scene: str | None
     return SpeechRequest(text=asked.text, model=model, scene=scene, seed=asked.seed, sampling=sampling)
 
 
-def _scene(hub: Hub, name: str | None, *, explicit: bool) -> str | None:
+async def _scene(hub: Hub, name: str | None, *, explicit: bool) -> str | None:
     """The id of a scene. The default one counts only if it is there; another that is not is an UnknownScene later."""
     if name is None or name.strip() in NO_SCENE:
         return None
-    if not explicit and all(scene.id != name for scene in hub.scenes.list()):
+    if not explicit and all(scene.id != name for scene in await asyncio.to_thread(hub.scenes.list)):
         return None
     return name
+
+
+def _spoken(wanted: SpeechRequest) -> str:
+    """The text that the spans of the audio count in: of a dialogue, its turns' texts, a line each."""
+    return wanted.text or "\n".join(turn.text for turn in wanted.turns)
 
 
 async def events(packed: PackedSpeech, text: str) -> AsyncGenerator[bytes, None]:
@@ -200,7 +208,7 @@ async def events(packed: PackedSpeech, text: str) -> AsyncGenerator[bytes, None]
     try:
         async for _ in packed.events():
             for words in said:
-                yield _line(words)
+                yield _line(_plain(words))
             for part in samples:
                 yield _line("AUDIO:" + base64.b64encode(part).decode())
             said.clear()
@@ -209,10 +217,16 @@ async def events(packed: PackedSpeech, text: str) -> AsyncGenerator[bytes, None]
         raise
     except HubError as error:
         log.warning("request %s: fault after %.1f s of audio: %s", packed.speech.request_id, packed.seconds, error.code)
-        yield _line(f"ERROR:{error.message}")
+        yield _line("ERROR:" + " ".join(error.message.split()))
     yield _line("[DONE]")
 
 
+def _plain(words: str) -> str:
+    """A text as one line, for clients that read line by line; one that reads like another event begins with a space."""
+    line = " ".join(words.split())
+    return f" {line}" if line.startswith(RESERVED) else line
+
+
 def _line(data: str) -> bytes:
-    """One event; line breaks within it become spaces, for clients that read line by line."""
-    return f"data: {' '.join(data.split()) if not data.startswith('AUDIO') else data}\n\n".encode()
+    """One event; `data` has no line breaks."""
+    return f"data: {data}\n\n".encode()

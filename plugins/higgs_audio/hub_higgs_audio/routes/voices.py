@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PROFILE = "profile:"
 _NAME = re.compile(r"[^\\/:\0]{1,255}")
 _TAG = re.compile(r"\[(SPEAKER\d+)\]")
+_MOST_DIGITS = 4
 
 
 class VoiceFile(Struct, frozen=True):
@@ -59,7 +60,8 @@ class Voices:
     async def cast(self, names: str | None, text: str) -> Cast:
         """`names`, with commas between, for `text`, whose `[SPEAKERn]` tags say whose turn it is.
 
-        Raises UnknownVoice, and InvalidRequest where a described voice is to speak beside one of the folder.
+        Of several voices only those count whose turn may come. Raises UnknownVoice, and InvalidRequest for a turn
+        without a voice, or where a described voice is to speak beside one of the folder.
         """
         wanted = [name for part in (names or "").split(",") if (name := part.strip())]
         if not wanted:
@@ -68,7 +70,7 @@ class Voices:
         if len(wanted) == 1:
             return Cast(references=(own[0],)) if own[0] else Cast(voice=wanted[0])
         if all(own):
-            return Cast(references=tuple(one for one in own if one))
+            return Cast(references=tuple(one for one in own if one)[: speakers_in(text, len(wanted))])
         if any(own) and any(name.startswith(PROFILE) for name in wanted):
             raise InvalidRequest(
                 "a described voice (profile:NAME) and a recording of the voice folder cannot speak in one dialogue; "
@@ -77,19 +79,23 @@ class Voices:
         if not any(own):
             return Cast(turns=turns_of(text, wanted))
         stored = [one or (await self._stored(name)) for name, one in zip(wanted, own, strict=True)]
-        return Cast(references=tuple(stored))
+        return Cast(references=tuple(stored)[: speakers_in(text, len(wanted))])
 
     def _recording(self, name: str) -> Reference | None:
-        """NAME.wav of the folder with its NAME.txt, if it is there."""
+        """NAME.wav of the folder with its NAME.txt, if it is there. Raises InvalidRequest for a damaged NAME.txt."""
         if self._folder is None or name.startswith(PROFILE) or not _NAME.fullmatch(name):
             return None
         file = self._folder / f"{name}.wav"
-        if not file.is_file():
+        try:
+            if not file.is_file():
+                return None
+            said = self._folder / f"{name}.txt"
+            text = said.read_text(encoding="utf-8-sig").strip() if said.is_file() else None
+            return Reference(audio=file.read_bytes(), text=text)
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{name}.txt of the voice folder is no UTF-8; its voice cannot be used") from None
+        except OSError:  # a name too long for a file, or a file that has just gone
             return None
-        said = file.with_suffix(".txt")
-        return Reference(
-            audio=file.read_bytes(), text=said.read_text(encoding="utf-8").strip() if said.is_file() else None
-        )
 
     async def _stored(self, name: str) -> Reference:
         try:
@@ -107,10 +113,22 @@ def turns_of(text: str, voices: list[str]) -> tuple[Turn, ...]:
     pairs = [("SPEAKER0", parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
     turns = []
     for tag, said in pairs:
-        number = int(tag.removeprefix("SPEAKER"))
-        if not said.strip():
-            continue
-        if number >= len(voices):
-            raise InvalidRequest(f"the text has a turn of {tag}, and ref_audio names {len(voices)} voices")
-        turns.append(Turn(text=said.strip(), speaker=tag, voice=voices[number]))
+        if said.strip():
+            turns.append(Turn(text=said.strip(), speaker=tag, voice=voices[_number(tag, len(voices))]))
     return tuple(turns)
+
+
+def speakers_in(text: str, voices: int) -> int:
+    """How many of so many voices `text` may need: up to the last one that a tag names, and SPEAKER0 without any.
+
+    Raises InvalidRequest if there are more speakers than voices.
+    """
+    return 1 + max((_number(tag, voices) for tag in _TAG.findall(text)), default=0)
+
+
+def _number(tag: str, voices: int) -> int:
+    """Which voice a tag means. Raises InvalidRequest if there is none."""
+    digits = tag.removeprefix("SPEAKER")
+    if len(digits) > _MOST_DIGITS or int(digits) >= voices:
+        raise InvalidRequest(f"the text has a turn of {tag[:20]}, and ref_audio names {voices} voices")
+    return int(digits)

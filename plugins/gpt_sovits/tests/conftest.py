@@ -31,6 +31,8 @@ def gpt_sovits_recordings(tmp_path_factory):
     (folder / "参考音频" / "[jok老师]你好世界.wav").write_bytes(gpt_sovits_tiny.recording())
     (folder / "plain.wav").write_bytes(gpt_sovits_tiny.recording(pitch=150))
     (folder / "plain.txt").write_text("你好，世界真美好。", encoding="utf-8")
+    (folder / "Mine").mkdir()
+    (folder / "Mine" / "Spoken.wav").write_bytes(gpt_sovits_tiny.recording(pitch=150))
     (folder / "short.wav").write_bytes(gpt_sovits_tiny.recording(seconds=1))
     (folder / "secret.key").write_text("not a recording")
     return folder

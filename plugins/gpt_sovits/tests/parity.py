@@ -17,6 +17,7 @@ from hub_gpt_sovits.engine import Engine, EngineSettings
 from hub_gpt_sovits.model.decoding import Choice, Row, decode, probabilities
 from hub_gpt_sovits.model.dit import sample_mel
 from hub_gpt_sovits.model.join import overlap_add
+from hub_gpt_sovits.model.vits import NOISE_SCALE
 from hub_gpt_sovits.references import hubert_wave, prompt_mel, speaker_features, style_spectrogram, style_wave
 from hub_gpt_sovits.release import Release
 from hub_gpt_sovits.rendering import Manner, Prompt, Utterance, render_serially, render_together
@@ -230,19 +231,19 @@ def vits_decode(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
         _t(arrays["in_codes"])[0],
         _t(arrays["in_phones"]),
         torch.stack(styles).mean(0),
-        _Given(arrays),
+        _Given(arrays, scalars.get("noise_scale", NOISE_SCALE) / NOISE_SCALE),
         scalars["speed"],
     )
     return {"out_wav": wave.numpy()}
 
 
 class _Given:
-    """The stage's own noise, in order: `in_noise`, or `in_noise_0`, `in_noise_1`, ..."""
+    """The stage's own noise, in order: `in_noise`, or `in_noise_0`, `in_noise_1`, ...; times `scale`."""
 
-    def __init__(self, arrays: Arrays) -> None:
+    def __init__(self, arrays: Arrays, scale: float = 1.0) -> None:
         names = ["in_noise"] if "in_noise" in arrays else []
         names += [f"in_noise_{n}" for n in range(len(arrays)) if f"in_noise_{n}" in arrays]
-        self._left = [_t(arrays[name]) for name in names]
+        self._left = [_t(arrays[name]) * scale for name in names]
 
     def __call__(self, shape: Any) -> Tensor:
         noise = self._left.pop(0)
@@ -298,7 +299,8 @@ def vocoder(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
 @torch.inference_mode()
 def _chunked(model: Model, scalars: dict, arrays: Arrays) -> tuple[Any, ...]:
     net, wanted = model.net, model.acoustics.vocoder
-    cut = replace(wanted, longest_reference=scalars["T_ref"], chunk=scalars["T_chunk"])
+    overlap = scalars.get("overlap", wanted.overlap)
+    cut = replace(wanted, longest_reference=scalars["T_ref"], chunk=scalars["T_chunk"], overlap=overlap)
     mel = prompt_mel(_mono(arrays["in_audio"]), scalars["sample_rate"], model.acoustics.version)
     style = net.style(_t(arrays["in_spec"]))
     codes = _t(arrays["in_prompt"]).flatten()

@@ -1,7 +1,8 @@
 """Recordings that requests name: stored voices, and files below the folders that the settings allow.
 
 A name is the id of a stored voice, a path below one of the folders, or the bare name of a file in them, with or without
-its suffix. Nothing else on the machine is opened, and nobody learns whether it is there.
+its suffix. Capitals do not count where nothing has the very name: one client lower-cases all that it sends. Nothing
+else on the machine is opened, and nobody learns whether it is there.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Recordings:
         if stored is not None:
             return Found(stored.audio, stored.text or "")
         text = ""
-        path = self._below_a_root(name)
+        path = self._below_a_root(name) or self._whatever_capitals(name)
         if path is None:
             path = self._by_name(name)
             text = transcript_of(path) if path and name != path.name else ""
@@ -84,32 +85,55 @@ class Recordings:
                 continue
         return None
 
+    def _whatever_capitals(self, name: str) -> Path | None:
+        """A path below a folder, however its capitals are written."""
+        wanted = Path(name).as_posix().casefold()
+        if "/" not in wanted:
+            return None
+        for root in self._roots:
+            for path in self._files(root):
+                if wanted in (path.relative_to(root).as_posix().casefold(), path.absolute().as_posix().casefold()):
+                    return path
+        return None
+
     def _by_name(self, name: str) -> Path | None:
         """A file of that bare name, or with that voice in its brackets."""
         if "/" in name or "\\" in name or not name:
             return None
+        alike = None
         for path in self.files():
             named = _NAMED.fullmatch(path.stem)
-            if name in (path.name, path.stem) or (named and name == named["voice"]):
+            names = (path.name, path.stem, *((named["voice"],) if named else ()))
+            if name in names:
                 return path
-        return None
+            if alike is None and name.casefold() in (one.casefold() for one in names):
+                alike = path
+        return alike
 
     def files(self) -> Iterator[Path]:
         """The recordings below the folders, by name."""
         for root in self._roots:
-            if not root.is_dir():
-                continue
-            base = root.resolve()
-            seen = (path for _, path in zip(range(LOOKED_AT), sorted(root.rglob("*")), strict=False))
-            for path in seen:
-                if path.suffix.lower() in AUDIO and path.is_file() and path.resolve().is_relative_to(base):
-                    yield path
+            yield from self._files(root)
+
+    def _files(self, root: Path) -> Iterator[Path]:
+        if not root.is_dir():
+            return
+        base = root.resolve()
+        seen = (path for _, path in zip(range(LOOKED_AT), sorted(root.rglob("*")), strict=False))
+        for path in seen:
+            if path.suffix.lower() in AUDIO and path.is_file() and path.resolve().is_relative_to(base):
+                yield path
 
     def names(self) -> list[str]:
         """What may be named: stored voices, then recordings by what is in their brackets, or their file's name."""
         own = [voice.id for voice in self._hub.voices.list()]
         named = [match["voice"] if (match := _NAMED.fullmatch(path.stem)) else path.stem for path in self.files()]
         return list(dict.fromkeys([*own, *named]))
+
+    def ids(self) -> list[str]:
+        """The same with whole names of files: one client takes the transcript from behind their brackets."""
+        own = [voice.id for voice in self._hub.voices.list()]
+        return list(dict.fromkeys([*own, *(path.stem for path in self.files())]))
 
 
 def transcript_of(path: Path) -> str:

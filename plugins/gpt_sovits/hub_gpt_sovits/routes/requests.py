@@ -12,8 +12,6 @@ from hub_gpt_sovits.routes.answers import Refused
 from hub_gpt_sovits.routes.state import Prompt, State
 from hub_gpt_sovits.routes.words import CONTAINERS, CUT_METHODS, cut_at, language_of, streaming_of
 
-SEEDS = 2**32
-
 
 class Spoken(Struct, kw_only=True):
     """The parameters of `/tts`. Those with None have no default of their own: the message says which is missing."""
@@ -93,9 +91,9 @@ async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
         raise Refused(f"text_split_method:{asked.text_split_method[:100]} is not supported")
     streaming = streaming_of(asked.streaming_mode)
     said = asked.prompt_text if asked.prompt_text is not None or not own else prompt.text
-    main = await _reference(state, path, asked.ref_audio, said, prompt_lang)
-    others = [await _reference(state, name, None, "", None) for name in asked.aux_ref_audio_paths or () if name]
-    others += [await _reference(state, "", upload, "", None) for upload in asked.aux_ref_audio or ()]
+    main = await _reference(state, path, asked.ref_audio, said)
+    others = [await _reference(state, name, None, "") for name in asked.aux_ref_audio_paths or () if name]
+    others += [await _reference(state, "", upload, "") for upload in asked.aux_ref_audio or ()]
     return SpeechRequest(
         text=asked.text,
         model=state.model().name,
@@ -137,8 +135,8 @@ async def first_dialect_request(state: State, asked: FirstDialect) -> SpeechRequ
         raise Refused("text is required")
     text_lang = _language(asked.text_language, "text_language", state.options.text_language)
     prompt_lang = _language(prompt.language, "prompt_language", "")
-    main = await _reference(state, prompt.path, asked.ref_audio if whole else None, prompt.text, prompt_lang)
-    others = [await _reference(state, name, None, "", None) for name in asked.inp_refs or () if name]
+    main = await _reference(state, prompt.path, asked.ref_audio if whole else None, prompt.text)
+    others = [await _reference(state, name, None, "") for name in asked.inp_refs or () if name]
     return SpeechRequest(
         text=cut_at(asked.text, asked.cut_punc or ""),
         model=state.model().name,
@@ -178,9 +176,7 @@ def _sampling(top_k: int, top_p: float, temperature: float, penalty: float | Non
     return Sampling(top_k=top_k, top_p=top_p, temperature=temperature, repetition_penalty=penalty)
 
 
-async def _reference(
-    state: State, path: str, upload: Upload | None, text: str | None, language: str | None
-) -> Reference:
+async def _reference(state: State, path: str, upload: Upload | None, text: str | None) -> Reference:
     """A recording that was sent, or that is named; without a `text` with the transcript that it is kept with."""
     if upload is not None:
         return Reference(audio=upload.content, text=text or None)

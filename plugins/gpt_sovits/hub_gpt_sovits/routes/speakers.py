@@ -19,13 +19,13 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @get("/speakers", status_code=200, summary="Whom a request may name, with names")
     async def speakers(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Stored voices, and the recordings in the configured folders."""
-        names = await asyncio.to_thread(state.recordings.names)
+        """Stored voices, and the recordings in the configured folders by the names of their files."""
+        names = await asyncio.to_thread(state.recordings.ids)
         return answer(request, [{"name": name, "voice_id": name} for name in names])
 
     @get("/speakers_list", status_code=200, summary="Whom a request may name")
     async def speakers_list(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The same, names alone."""
+        """Names alone; of a recording what stands in its brackets."""
         return answer(request, await asyncio.to_thread(state.recordings.names))
 
     return [speakers, speakers_list]

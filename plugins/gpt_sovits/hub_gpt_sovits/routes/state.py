@@ -51,10 +51,19 @@ class State:
             file = (base / named).resolve()
             if file.is_relative_to(base) and file.suffix in WEIGHTS and file.is_file():
                 return str(file.relative_to(base))
-            if not named.is_absolute() and ".." not in named.parts:
-                found = sorted(one for one in base.rglob(named.name) if one.suffix in WEIGHTS and one.is_file())
-                if found:
-                    return str(found[0].relative_to(base))
+            if ".." not in named.parts:
+                files = sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS and one.is_file())
+                alike = [one for one in files if one.name.casefold() == named.name.casefold()]
+                if named.is_absolute():
+                    alike = [one for one in alike if one.as_posix().casefold() == named.as_posix().casefold()]
+                alike.sort(key=lambda one: (one.name != named.name, not _ends_like(one, named)))
+                if alike:
+                    return str(alike[0].relative_to(base))
         except (OSError, ValueError):
             pass
-        raise Refused(f"change {what} weight failed: the model's folder has no weights {named.name[:200]!r}")
+        raise Refused(f"the model's folder has no {what} weights {named.name[:200]!r}")
+
+
+def _ends_like(file: Path, named: Path) -> bool:
+    """Whether `named` are the last parts of `file`, whatever their capitals: one client lower-cases all it sends."""
+    return f"/{file.as_posix()}".casefold().endswith(f"/{named.as_posix()}".casefold())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import secrets
+import shutil
+import threading
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +49,7 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = threading.Lock()  # so that two requests do not drop the same results
 
     def keep(self, files: dict[str, bytes]) -> str:
         """Store `files`, and drop what is too old. The key that the links have."""
@@ -55,11 +58,10 @@ class Results:
         place.mkdir(parents=True)
         for name, content in files.items():
             (place / name).write_bytes(content)
-        results = sorted(self.folder.iterdir(), key=lambda old: old.stat().st_mtime_ns)
-        for old in results[:-KEPT]:
-            for file in old.iterdir():
-                file.unlink(missing_ok=True)
-            old.rmdir()
+        with self._lock:
+            results = sorted(self.folder.iterdir(), key=lambda old: old.stat().st_mtime_ns)
+            for old in results[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
         return key
 
     def read(self, key: str, name: str) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from litestar import Request, Response, get, route
 from litestar.background_tasks import BackgroundTask
@@ -33,14 +33,12 @@ def routes(state: State) -> list[HTTPRouteHandler]:
     @get("/set_gpt_weights", status_code=200, summary="Semantic weights of the requests after this")
     async def set_gpt_weights(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`weights_path`: a .ckpt file in the model's folder."""
-        state.gpt = await _weights(state, request, "gpt")
-        return answer(request, DONE)
+        return await _set_weights(state, request, "gpt")
 
     @get("/set_sovits_weights", status_code=200, summary="Acoustic weights of the requests after this")
     async def set_sovits_weights(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`weights_path`: a .pth file in the model's folder."""
-        state.sovits = await _weights(state, request, "sovits")
-        return answer(request, DONE)
+        return await _set_weights(state, request, "sovits")
 
     @route(
         "/set_model", http_method=["GET", "POST"], status_code=200, summary="Both weights of the requests after this"
@@ -68,7 +66,9 @@ def routes(state: State) -> list[HTTPRouteHandler]:
         try:
             found = await state.recordings.find(path)
         except Refused as error:
-            return answer(request, {"message": "set refer audio failed", "Exception": error.message}, 400)
+            return answer(
+                request, {"message": "set refer audio failed", "Exception": error.message, "code": error.code}, 400
+            )
         state.prompt = Prompt(path, found.text, state.prompt.language)
         return answer(request, DONE)
 
@@ -124,8 +124,16 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-async def _weights(state: State, request: Request[Any, Any, Any], what: str) -> str:
+async def _set_weights(
+    state: State, request: Request[Any, Any, Any], what: Literal["gpt", "sovits"]
+) -> Response[bytes]:
     path = _text(await fields_of(request), "weights_path")
     if not path:
         raise Refused(f"{what} weight path is required")
-    return await asyncio.to_thread(state.weights, path, what)
+    try:
+        name = await asyncio.to_thread(state.weights, path, what)
+    except Refused as error:
+        body = {"message": f"change {what} weight failed", "Exception": error.message, "code": error.code}
+        return answer(request, body, 400)
+    setattr(state, what, name)
+    return answer(request, DONE)

@@ -26,6 +26,9 @@ from hub_cosyvoice.speakers import EMBEDDING, Recordings, Speaker, preset_voices
 from hub_cosyvoice.speaking import Run
 from hub_cosyvoice.text.split import bounded
 
+MOST_BEFORE = 2048
+"""Ids that instruction or transcript may have: with a recording of 30 s they leave room for text and speech."""
+
 
 class CosyVoice:
     """All three generations; the checkpoint says which. Nothing of a request is kept in `self`."""
@@ -144,6 +147,11 @@ class CosyVoice:
         plan = self._planner.plan(
             mode, speaker, instruct=instruct, frontend=options.text_frontend, preamble=preamble, tag=tag
         )
+        if len(plan.before) > MOST_BEFORE:
+            raise InvalidRequest(
+                f"instruction and transcript are {len(plan.before)} ids of text; at most {MOST_BEFORE} can be read",
+                field="instruct" if instruct else "references",
+            )
         return plan, spoken, marked
 
     def _segments(self, text: str, *, enabled: bool) -> list[str]:

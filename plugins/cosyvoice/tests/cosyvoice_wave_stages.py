@@ -11,6 +11,7 @@ from hub_cosyvoice.draws import Draws
 from hub_cosyvoice.flow import FlowV1, Speaker
 from hub_cosyvoice.flow.conformer import chunk_mask
 from hub_cosyvoice.prompt import Prompt
+from hub_cosyvoice.streaming.official import Growing
 from torch import Tensor
 
 from hub.nn.features import resample
@@ -175,6 +176,8 @@ def stream_token2wav(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arr
         draws=[draws_of(inputs, f"_{call}") for call in calls],
     )
     stream.mels = []
+    if isinstance(stream, Growing):  # the hop is a constant of the official code, not of the yaml
+        stream.begin(scalars["token_hop_len"])
     waves = []
     tokens = tensor(inputs, "in_token").flatten().tolist()
     for token in tokens:

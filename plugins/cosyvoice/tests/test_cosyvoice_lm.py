@@ -10,6 +10,7 @@ import soundfile
 import torch
 from cosyvoice_cases import checkpoint
 from hub_cosyvoice.checkpoint import choose_device, choose_dtype, find_folder, load_checkpoint
+from hub_cosyvoice.lm import qwen
 from hub_cosyvoice.lm.bistream import Mix, interleaved
 from hub_cosyvoice.lm.decoder import Decoder, Seats
 from hub_cosyvoice.lm.generate import LMInput, Outcome, generate
@@ -153,6 +154,31 @@ def test_no_speech_before_there_is_a_group_of_text(models):
     given = plan.lm_input(())
     next(interleaved(model.lm, model.seats, given, pieces, greedy, mix=Mix(), preamble=plan.preamble))
     assert len(taken) == Mix().text
+
+
+def test_the_rotary_table_never_gets_shorter(models, monkeypatch):
+    """A request that comes while a shorter one makes the table waits, and both find their positions."""
+    lm = models["v2"].lm
+    made, go = threading.Event(), threading.Event()
+    table = qwen.rotary_table
+
+    def slow(length, frequencies):
+        if length == 2048:
+            made.set()
+            go.wait(5)
+        return table(length, frequencies)
+
+    monkeypatch.setattr(qwen, "rotary_table", slow)
+    monkeypatch.setattr(lm, "_rotary", lm._rotary[:0])
+    short, long = (threading.Thread(target=lm.reserve, args=(positions,)) for positions in (100, 3000))
+    short.start()
+    assert made.wait(5)
+    long.start()
+    long.join(0.2)
+    go.set()
+    for thread in (short, long):
+        thread.join(5)
+    assert len(lm._rotary) == 4096
 
 
 # -- prompts -----------------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def test_what_a_mode_lacks_is_named(hub, heard, unheard):
         ({"options": {"mode": "instruct2"}, "references": heard}, "instruct"),
         ({"options": {"mode": "sft"}, "voice": "spk_a", "instruct": "Calmly."}, "instruct"),
         ({"options": {"streaming": "official"}, "stream": True, "speed": 1.5}, "speed"),
+        ({"instruct": "Speak calmly. " * 2000, "references": heard}, "at most"),
         ({"text": "...", "options": {"text_frontend": False}}, "nothing"),
     ):
         answer = speak(hub, "v2", **fields)

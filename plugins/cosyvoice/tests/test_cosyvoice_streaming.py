@@ -8,6 +8,8 @@ import torch
 from cosyvoice_cases import case
 from hub_cosyvoice.config import read_config
 from hub_cosyvoice.draws import children
+from hub_cosyvoice.flow import flow
+from hub_cosyvoice.flow.solver import fixed_noise
 from hub_cosyvoice.prompt import Prompt
 from hub_cosyvoice.streaming import consistent
 from hub_cosyvoice.vocoder.reach import reach
@@ -222,3 +224,20 @@ def test_the_seams_of_the_official_scheme_are_louder_and_its_last_chunk_another(
     stream.finish()
     before, last = stream.mels[-2], stream.mels[-1]
     assert (last[:, :, : before.shape[2]] - before).abs().max() > 1e-3  # what was sent is not what is continued
+
+
+def test_the_start_noise_is_drawn_once_and_goes_on_after_300_seconds(wave, monkeypatch):
+    if wave.config.generation == 1:
+        pytest.skip("generation 1 draws its noise anew")
+    calls = []
+
+    def counted(frames, bands):
+        calls.append(frames)
+        return fixed_noise(frames, bands)
+
+    monkeypatch.setattr(flow, "fixed_noise", counted)
+    monkeypatch.setattr(wave.flow, "_noise", torch.zeros(1, 0, 0))
+    first = wave.flow.noise(0, 100)
+    assert torch.equal(wave.flow.noise(0, 14_000)[:, :, :100], first)
+    assert torch.equal(wave.flow.noise(14_990, 15_010)[:, :, :10], wave.flow.noise(14_990, 15_000))
+    assert calls == [100, 15_010]

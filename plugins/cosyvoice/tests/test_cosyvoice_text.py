@@ -11,7 +11,7 @@ from hub_cosyvoice.config import read_config
 from hub_cosyvoice.modes import language_tag, split_text
 from hub_cosyvoice.text.normalise import Normaliser
 from hub_cosyvoice.text.numbers import in_words
-from hub_cosyvoice.text.split import LONGEST, bounded
+from hub_cosyvoice.text.split import LONGEST, LONGEST_LATIN, bounded
 from hub_cosyvoice.text.wetext import external
 from hub_cosyvoice.tokenizer import load_tokenizer
 
@@ -40,6 +40,7 @@ def tokenizers():
         ("1001", "one thousand and one"),
         ("1234", "one thousand, two hundred and thirty-four"),
         ("1000100", "one million, one hundred"),
+        ("0" * 40 + "7", "seven"),
         ("12" * 20, " ".join(["one two"] * 20)),
     ],
 )
@@ -63,12 +64,23 @@ def test_segments(text, segments):
     assert NORMALISER.segments(text) == segments
 
 
-def test_long_segments_are_cut_between_words_and_lose_nothing():
-    text = "a clause of some length, " * 60 + "x" * 700
+@pytest.mark.parametrize(
+    ("clause", "rest", "longest"),
+    [("a clause of some length, ", "x" * 1300, LONGEST_LATIN), ("一个不长不短的句子，", "好" * 700, LONGEST)],
+)
+def test_long_segments_are_cut_between_words_and_lose_nothing(clause, rest, longest):
+    text = clause * 90 + rest
     parts = bounded(text)
     assert "".join(parts) == text
-    assert max(map(len, parts)) <= LONGEST
-    assert all(part[-1] in " ," for part in parts[:-3])
+    assert max(map(len, parts)) <= longest
+    assert all(part[-1] in " ,，" for part in parts[:-3])
+
+
+def test_a_segment_as_the_models_have_it_is_not_cut():
+    text = "Notwithstanding considerable difficulties, representatives acknowledged extraordinary accomplishments. " * 5
+    (segment,) = NORMALISER.segments(text)
+    assert len(segment) > LONGEST
+    assert bounded(segment) == [segment]
 
 
 def test_without_wetext_auto_reads_on_and_wetext_is_refused(monkeypatch):

@@ -158,10 +158,11 @@ class CausalFlow(Flow):
         return self.solver.solve(self.estimator, noise.to(mu.device), conditions, mask, pasts)
 
     def noise(self, start: int, end: int) -> Tensor:
-        """The fixed start noise of these frames, (1, 80, end - start)."""
-        if self._noise.shape[2] < end:
-            self._noise = fixed_noise(end, self.bands)
-        return self._noise[:, :, start:end]
+        """The fixed start noise of these frames, (1, 80, end - start). Requests may ask side by side."""
+        noise = self._noise
+        if noise.shape[2] < end:
+            noise = self._noise = fixed_noise(end, self.bands)
+        return noise[:, :, start:end]
 
     _noise: Tensor = torch.zeros(1, 0, 0)
 

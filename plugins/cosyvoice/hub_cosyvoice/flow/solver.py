@@ -67,13 +67,13 @@ class Solver:
 
 
 def fixed_noise(frames: int, bands: int = 80, block: int = 15_000) -> Tensor:
-    """The start noise that generations 2 and 3 always use: (1, bands, frames), one draw for each frame position.
+    """The start noise that generations 2 and 3 always use: (1, bands, `frames` or more), a draw for each position.
 
     The first 15000 frames (300 s) are torch's normal draws of seed 0, which the models' own code makes once; after
-    that, where the models' own code ends, each further block has the next seed.
+    that, where the models' own code ends, each further block has the next seed. Whole blocks are given.
     """
     blocks = [
         torch.randn(1, bands, block, generator=torch.Generator().manual_seed(seed))
         for seed in range(max(1, math.ceil(frames / block)))
     ]
-    return torch.cat(blocks, dim=2)[:, :, :frames]
+    return torch.cat(blocks, dim=2)

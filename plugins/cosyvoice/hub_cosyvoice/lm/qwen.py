@@ -7,6 +7,7 @@ on halves, SiLU-gated feed-forward. Projections that read the same input are one
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +105,14 @@ class QwenLM(SpeechLM):
         self.marks = nn.Embedding(2, sizes.width)  # the start of the sequence, and the task
         self._frequencies = (sizes.head_dim, sizes.base)
         self._rotary = torch.zeros(0, sizes.head_dim // 2, 2)
+        self._lock = threading.Lock()
 
     def reserve(self, positions: int) -> None:
-        """Make the rotary table long enough."""
-        if len(self._rotary) < positions or self._rotary.device != self.device:
-            length = max(2048, 1 << (positions - 1).bit_length())
-            self._rotary = rotary_table(length, rotary_frequencies(*self._frequencies, device=self.device))
+        """Make the rotary table long enough; it never gets shorter, whoever asks at the same time."""
+        with self._lock:
+            if len(self._rotary) < positions or self._rotary.device != self.device:
+                length = max(2048, 1 << (positions - 1).bit_length())
+                self._rotary = rotary_table(length, rotary_frequencies(*self._frequencies, device=self.device))
 
     def sequence(self, text: Sequence[int], speech: Sequence[int], embedding: Tensor | None) -> Tensor:
         """See `SpeechLM`; these generations hear the speaker in the prompt speech only."""

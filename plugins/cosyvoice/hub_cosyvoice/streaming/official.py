@@ -154,9 +154,13 @@ class Growing(Official):
         super().__init__(wave, speaker, generator, draws)
         assert isinstance(wave.flow, CausalFlow)
         self._flow = wave.flow
-        self._hop = self._first = wave.config.chunk_size
-        self._pad = -speaker.tokens.shape[1] % self._hop
         self._done = 0
+        self.begin(wave.config.chunk_size)
+
+    def begin(self, hop: int) -> None:
+        """Set the first hop, in tokens; for who wants another than the yaml's (tests), before any token is fed."""
+        self._hop = self._first = hop
+        self._pad = -self.speaker.tokens.shape[1] % hop
 
     def _step(self) -> int:
         """Tokens of the next chunk; with the first, prompt and target end at a chunk of the mask."""

@@ -17,6 +17,7 @@ LONGEST = 3 * len(_SCALES)
 
 def in_words(digits: str) -> str:
     """A run of digits in words; leading zeros are not said."""
+    digits = digits.lstrip("0") or "0"
     if len(digits) > LONGEST:
         return " ".join(_SMALL_WORDS[int(digit)] for digit in digits)
     number = int(digits)

@@ -21,10 +21,12 @@ ENDS_OTHER = frozenset(".?!;:")
 CLOSING = frozenset('"”')
 """Quotation marks that belong to the sentence before them."""
 
-LONGEST = 300
-"""Characters of a segment; what the rule above leaves longer is cut at a clause or a space."""
+LONGEST, LONGEST_LATIN = 300, 600
+"""Characters of a segment, and of one without East Asian ones, where `MOST` ids may be over 300 characters; what the
+rule above leaves longer is cut at a clause or a space."""
 
 _SILENT = regex.compile(r"[\p{P}\p{S}]*")
+_EAST_ASIAN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
 _CLAUSE = regex.compile(r"[,，、;；:：)）\]】—…]\s*|\s+")
 
 Length = Callable[[str], int]
@@ -44,11 +46,12 @@ def is_silent(text: str) -> bool:
 
 
 def bounded(segment: str) -> list[str]:
-    """`segment` in parts of at most `LONGEST` characters, cut after a clause or a word where there is one."""
+    """`segment` in parts of at most `LONGEST` (`LONGEST_LATIN`) characters, cut after clauses or words if it can be."""
+    longest = LONGEST if _EAST_ASIAN.search(segment) else LONGEST_LATIN
     parts: list[str] = []
-    while len(segment) > LONGEST:
-        cuts = [cut.end() for cut in _CLAUSE.finditer(segment, LONGEST // 3, LONGEST)]
-        cut = cuts[-1] if cuts else LONGEST
+    while len(segment) > longest:
+        cuts = [cut.end() for cut in _CLAUSE.finditer(segment, longest // 3, longest)]
+        cut = cuts[-1] if cuts else longest
         parts.append(segment[:cut])
         segment = segment[cut:]
     return [part for part in (*parts, segment) if part.strip()]
@@ -73,16 +76,13 @@ def _sentences(text: str, ends: frozenset[str]) -> Iterator[str]:
 
 
 def _merge(sentences: list[str], length: Length) -> list[str]:
-    merged: list[str] = []
-    current = ""
+    merged = [""]
     for sentence in sentences:
-        if length(current + sentence) > MOST and length(current) > ENOUGH:
-            merged.append(current)
-            current = ""
-        current += sentence
-    if current:
-        if merged and length(current) < LITTLE:
-            merged[-1] += current
+        last = merged[-1]
+        if length(last) > ENOUGH and length(last + sentence) > MOST:
+            merged.append(sentence)
         else:
-            merged.append(current)
-    return merged
+            merged[-1] += sentence
+    if len(merged) > 1 and length(merged[-1]) < LITTLE:
+        merged[-2:] = ["".join(merged[-2:])]
+    return [segment for segment in merged if segment]

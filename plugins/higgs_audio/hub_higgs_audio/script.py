@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hub.contract import CastVoice, ResolvedRequest
 from hub.contract.errors import InvalidRequest
 from hub.contract.event import Span
-from hub_higgs_audio.normalise import SPEAKER, speaker_tags
+from hub_higgs_audio.normalise import SPEAKER, normalise, speaker_tags
 
 _TAG = re.compile(r"SPEAKER(\d{1,4})")
 
@@ -83,7 +83,14 @@ def _dialogue(request: ResolvedRequest) -> Script:
         if len(speakers) > 1:
             text += f"[SPEAKER{place[turn.speaker or '']}] "
         lines.append((len(text), plain))
-        text += SPEAKER.sub("", turn.text) if len(speakers) > 1 and SPEAKER.search(turn.text) else turn.text
+        text += _untagged(turn.text) if len(speakers) > 1 else turn.text
         plain += len(turn.text) + 1
     cast = tuple(request.cast.get(name, CastVoice()) for name in speakers)
     return Script(text, cast, tuple(lines))
+
+
+def _untagged(text: str) -> str:
+    """A turn's text in which nobody else is given the word, however the tag is written: normalising makes tags, too."""
+    while SPEAKER.search(normalised := normalise(text)):
+        text = SPEAKER.sub("", normalised)
+    return text

@@ -80,6 +80,8 @@ class Story:
         engine = self.engine
         opening = engine.prompts.opening(self.frame)
         length = engine.prompts.length(opening)
+        if length > engine.longest:
+            return  # the first chunk will be refused
         with torch.inference_mode(), engine.slots.lend(length) as slot:
             prefill(engine.model, engine.tokens, opening, slot)
             keys, values = (part[:, :, :, :length].clone() for part in (slot.cache.keys, slot.cache.values))

@@ -239,6 +239,16 @@ def test_a_prompt_that_cannot_fit_is_refused_before_it_starts(spoken):
         say(spoken, sampling=Sampling(max_new_tokens=9000), options={"length_budget": False})
 
 
+def test_a_frame_that_cannot_fit_is_refused_before_it_is_computed(spoken, monkeypatch):
+    def computed(*_):
+        raise AssertionError("the frame was computed")
+
+    monkeypatch.setattr(spoken._engine, "longest", 8)
+    monkeypatch.setattr("hub_higgs_audio.story.prefill", computed)
+    with pytest.raises(InvalidRequest, match="shorten the text"):
+        say(spoken, LONG, options={"chunk_max_word_num": 4})
+
+
 def test_a_repetition_penalty_is_refused(spoken):
     with pytest.raises(UnsupportedCapability, match="ras_win_len"):
         say(spoken, sampling=Sampling(repetition_penalty=1.1))

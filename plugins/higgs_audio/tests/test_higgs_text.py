@@ -98,9 +98,13 @@ def test_speakers_that_have_numbers_keep_them():
     assert script.text == "[SPEAKER1] Hello.\n[SPEAKER0] Hi!"
 
 
-def test_nobody_can_speak_as_another():
-    turns = (Turn(text="Hello [SPEAKER1] I am you.", speaker="a"), Turn(text="No.", speaker="b"))
-    assert script_of(ResolvedRequest(turns=turns)).text.count("[SPEAKER1]") == 1
+@pytest.mark.parametrize(
+    "tag", ["[SPEAKER1]", "【SPEAKER1】", "[SPEA\u200bKER1]", "[SPEA<|x|>KER1]", "[SPEA[SPEAKER0]KER1]"]
+)
+def test_nobody_can_speak_as_another(tag):
+    turns = (Turn(text=f"Hello {tag} I am you.", speaker="a"), Turn(text="No.", speaker="b"))
+    text = normalise(script_of(ResolvedRequest(turns=turns)).text)
+    assert text == "[SPEAKER0] Hello I am you.\n[SPEAKER1] No."
 
 
 def test_a_dialogue_of_one_is_a_text():

@@ -60,7 +60,7 @@ class Parts:
 
     @cached_property
     def normaliser(self) -> Normaliser:
-        return Normaliser(lambda text: len(self.tokenizer.encode(text)))
+        return as_reference(self.tokenizer)
 
     @cached_property
     def lm(self) -> SpeechLM:
@@ -89,6 +89,10 @@ def load(checkpoint: Path, case: Scalars) -> Loaded | Parts:
     return load_checkpoint(config, CosyVoiceLoadOptions(normaliser="builtin"))
 
 
+def as_reference(tokenizer: Tokenizer) -> Normaliser:
+    return Normaliser(lambda text: len(tokenizer.encode(text)), as_reference=True)
+
+
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
@@ -103,9 +107,9 @@ def text_ids(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
 
 
 def text_split(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+    normaliser = as_reference(model.tokenizer)
     found = [
-        model.normaliser.segments(text, enabled=scalars.get("text_frontend", True))
-        for text in inputs["in_texts"].tolist()
+        normaliser.segments(text, enabled=scalars.get("text_frontend", True)) for text in inputs["in_texts"].tolist()
     ]
     return {
         "out_segments": np.array([segment for segments in found for segment in segments]),
@@ -114,10 +118,8 @@ def text_split(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
 
 
 def text_unsplit(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    enabled = scalars.get("text_frontend", True)
-    return {
-        "out_texts": np.array([model.normaliser.whole(text, enabled=enabled) for text in inputs["in_texts"].tolist()])
-    }
+    normaliser, enabled = as_reference(model.tokenizer), scalars.get("text_frontend", True)
+    return {"out_texts": np.array([normaliser.whole(text, enabled=enabled) for text in inputs["in_texts"].tolist()])}
 
 
 def frontend_zero_shot(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:

@@ -64,6 +64,13 @@ def test_segments(text, segments):
     assert NORMALISER.segments(text) == segments
 
 
+def test_superscripts_are_left_to_the_model_and_nothing_to_the_reference():
+    text = "12² m², 1000 km"
+    assert NORMALISER.whole(text) == "twelve² m², one thousand km"
+    assert Normaliser(len, as_reference=True).whole(text) == "twelve mzero, one thousand km"
+    assert NORMALISER.whole("三²") == "三平方"
+
+
 @pytest.mark.parametrize(
     ("clause", "rest", "longest"),
     [("a clause of some length, ", "x" * 1300, LONGEST_LATIN), ("一个不长不短的句子，", "好" * 700, LONGEST)],

@@ -7,6 +7,7 @@ left as it is.
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import Protocol
 
 from hub_cosyvoice.text.numbers import in_words
@@ -28,10 +29,11 @@ class External(Protocol):
 class Normaliser:
     """CosyVoice's text front end. Keeps nothing of a text, so one serves all requests."""
 
-    def __init__(self, length: Length, external: External | None = None) -> None:
-        """`length` counts the token ids of a text."""
+    def __init__(self, length: Length, external: External | None = None, *, as_reference: bool = False) -> None:
+        """`length` counts the token ids of a text. `as_reference` says 0 for digits such as ² outside of Chinese."""
         self._length = length
         self._external = external
+        self._numbers_said = _numbers_as_reference if as_reference else _numbers_said
 
     def segments(self, text: str, *, enabled: bool = True) -> list[str]:
         """What is spoken one after the other; nothing if there is nothing to say."""
@@ -52,7 +54,7 @@ class Normaliser:
         chinese = is_chinese(text)
         if self._external is not None and text:
             text = self._external.normalise(text, chinese=chinese)
-        return chinese, _chinese(text) if chinese else _DIGITS.sub(lambda digits: in_words(digits.group()), text)
+        return chinese, _chinese(text) if chinese else self._numbers_said(text)
 
 
 def is_chinese(text: str) -> bool:
@@ -71,6 +73,17 @@ def _chinese(text: str) -> str:
     for mark in "（）【】`":
         text = text.replace(mark, "")
     return _TRAILING_COMMAS.sub("。", text.replace("——", " "))
+
+
+def _numbers_said(text: str) -> str:
+    """`text` with its decimal numbers in words."""
+    return _DIGITS.sub(lambda digits: in_words(digits.group()), text)
+
+
+def _numbers_as_reference(text: str) -> str:
+    """The same, where ² and its like are part of a number, and count for nothing in it: "m²" becomes "mzero"."""
+    runs = (("".join(run), digits) for digits, run in groupby(text, str.isdigit))
+    return "".join(in_words("".join(filter(str.isdecimal, run)) or "0") if digits else run for run, digits in runs)
 
 
 def _without_blanks(text: str) -> str:

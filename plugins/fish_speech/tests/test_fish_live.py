@@ -55,6 +55,9 @@ def test_several_utterances_on_one_socket(live):
     start = {"event": "start", "request": {**START["request"], "text": "Hello "}}
     begun, _ = live.say("there.", start=start)
     assert np.abs(first.astype(int) - begun).max() <= 2
+    null = {"event": "start", "request": {**START["request"], "text": None, "references": None, "top_p": None}}
+    begun, _ = live.say("Hello there.", start=null)
+    assert np.abs(first.astype(int) - begun).max() <= 2
 
 
 def test_flush_speaks_what_is_there(live):

@@ -127,7 +127,7 @@ class _Session:
         if isinstance(holder, KeyHolder) and self._begun:  # the first one was admitted with the socket
             holder.admit()
         self._begun += 1
-        body = as_body({"text": "", **request}, TTSBody)
+        body = as_body({**request, "text": request.get("text") or ""}, TTSBody)
         wanted = tts_request(self._hub, self._settings, body, self._socket.headers.get("model"))
         wanted.text, wanted.stream = None, True
         text = LiveText(self._settings.max_text_length or self._hub.settings.limits.text_chars)

@@ -81,15 +81,14 @@ def model_of(config: Path, root: Path) -> ModelSettings:
 
     custom = _custom(config)
     device = str(custom.get("device") or "auto")
-    half = bool(custom.get("is_half")) and device not in ("cpu", "auto")
+    half = custom.get("is_half")
+    dtype = "auto" if half is None or device in ("cpu", "auto") else "float16" if half else "float32"
     names = {
         "version": "version", "t2s_weights_path": "gpt", "vits_weights_path": "sovits", "bert_base_path": "bert",
         "cnhuhbert_base_path": "hubert",
     }  # fmt: skip
     options: dict[str, Any] = {ours: str(custom[theirs]) for theirs, ours in names.items() if custom.get(theirs)}
-    return ModelSettings(
-        backend=BACKEND, path=str(root), device=device, dtype="float16" if half else "auto", options=options
-    )
+    return ModelSettings(backend=BACKEND, path=str(root), device=device, dtype=dtype, options=options)
 
 
 def _custom(config: Path) -> dict[str, Any]:

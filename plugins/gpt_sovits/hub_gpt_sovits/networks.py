@@ -110,10 +110,13 @@ class Kept(Generic[_Made]):
             with self._lock:
                 if key in self._made:
                     return self._made[key]
-            made = make()
+            try:
+                made = make()
+            finally:
+                with self._lock:
+                    self._makers.pop(key, None)
             with self._lock:
                 self._made[key] = made
-                self._makers.pop(key, None)
                 while len(self._made) > self._room:
                     self._made.popitem(last=False)
             return made

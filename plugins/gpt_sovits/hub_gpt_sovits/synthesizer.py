@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -322,8 +323,6 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
 
 def wav(samples: np.ndarray, rate: int) -> bytes:
     """Mono (N,) as a float WAV."""
-    import io
-
     out = io.BytesIO()
     soundfile.write(out, samples, rate, format="WAV", subtype="FLOAT")
     return out.getvalue()

@@ -211,6 +211,8 @@ def test_stored_voices_and_bracketed_files_speak_with_their_transcripts(gpt_sovi
     assert client.post("/v1/voices", json={"id": "kept", "recordings": [recording]}).status_code in (200, 201)
     fields = {name: value for name, value in SPOKEN.items() if name != "prompt_text"} | {"ref_audio_path": "kept"}
     assert (samples(client.post("/tts", json=fields)) == spoken).all()
+    listed = {"ref_audio_path": "./参考音频/kept.wav", "prompt_text": "kept"}  # as SillyTavern asks for a listed voice
+    assert (samples(client.post("/tts", json=fields | listed)) == spoken).all()
     names = client.get("/speakers_list").json()
     assert names == ["kept", "Spoken", "plain", "short", "jok老师"]
     speakers = [speaker["voice_id"] for speaker in client.get("/speakers").json()]

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import soundfile
 from click.testing import CliRunner
+from hub_gpt_sovits.commands import model_of
 
 from hub.cli.app import cli
 from hub.cli.session import Session
@@ -47,6 +48,8 @@ def test_the_official_flags_and_yaml_serve_the_api_alone(gpt_sovits_release, tmp
         assert answer.status_code == 200, answer.text + server.logged
         assert soundfile.info(io.BytesIO(answer.content)).samplerate == 32_000
         assert server.client.get("/v1/models").status_code == 404
+        refused = server.client.get("/tts", params=fields | {"text_lang": "xx"})
+        assert refused.json()["message"] == "text_lang: xx is not supported in version v2"
         assert server.client.get("/control").json()["message"] == "command is required"
         assert server.client.get("/control?command=dance").text == "null"
         assert server.client.get("/control?command=restart").json() == {"message": "success"}
@@ -55,6 +58,21 @@ def test_the_official_flags_and_yaml_serve_the_api_alone(gpt_sovits_release, tmp
         assert server.process.wait(30) in (0, -15)
         with pytest.raises(httpx.TransportError):
             server.client.get("/tts")
+
+
+@pytest.mark.parametrize(
+    ("written", "dtype"),
+    [
+        ("device: cuda, is_half: true", "float16"),
+        ("device: cuda, is_half: false", "float32"),
+        ("device: cuda", "auto"),
+        ("device: cpu, is_half: true", "auto"),
+    ],
+)
+def test_the_yaml_says_which_precision(tmp_path, written, dtype):
+    config = tmp_path / "tts_infer.yaml"
+    config.write_text(f"custom: {{{written}}}")
+    assert model_of(config, tmp_path).dtype == dtype
 
 
 @pytest.mark.parametrize(

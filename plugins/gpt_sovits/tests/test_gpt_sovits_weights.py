@@ -7,6 +7,7 @@ import types
 import pytest
 import torch
 from hub_gpt_sovits.checkpoint import load_s1, load_s2, merge_lora
+from hub_gpt_sovits.networks import Kept
 from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
 from hub_gpt_sovits.release import Release
 
@@ -84,6 +85,14 @@ def test_the_wrong_kind_of_file_is_named(files, tmp_path):
         load_s1(tmp_path / "s2.pth")
     with pytest.raises(CheckpointError, match="missing"):
         load_s1(tmp_path / "none.ckpt")
+
+
+def test_what_could_not_be_made_leaves_nothing_behind():
+    kept = Kept(2)
+    with pytest.raises(ZeroDivisionError):
+        kept.get("a", lambda: 1 / 0)
+    assert not kept._makers
+    assert kept.get("a", lambda: 1) == kept.get("a", lambda: 2) == 1
 
 
 def lora_of(base, rank):

@@ -30,6 +30,10 @@ _NAMED = re.compile(r"[\[【](?P<voice>[^\]】]+)[\]】](?P<said>.*)")
 """File names such as `[voice]what is said.wav`, as the family's users write them."""
 
 
+_LISTED = re.compile(r"\./参考音频/(?P<voice>.+)\.wav")
+"""How SillyTavern names each of the speakers that it was told, stored voices among them."""
+
+
 class Found(NamedTuple):
     """A recording. `text` is what is said in it, of a voice that was named; a file that was named comes without."""
 
@@ -49,11 +53,12 @@ class Recordings:
         return await asyncio.to_thread(self._find, name)
 
     def _find(self, name: str) -> Found:
-        stored = self._stored(name)
+        text = ""
+        path = self._below_a_root(name) if "/" in name else None
+        stored = self._stored(name) if path is None else None
         if stored is not None:
             return Found(stored.audio, stored.text or "")
-        text = ""
-        path = self._below_a_root(name) or self._whatever_capitals(name)
+        path = path or self._below_a_root(name) or self._whatever_capitals(name)
         if path is None:
             path = self._by_name(name)
             text = transcript_of(path) if path and name != path.name else ""
@@ -67,6 +72,8 @@ class Recordings:
         return Found(path.read_bytes(), text)
 
     def _stored(self, name: str) -> Reference | None:
+        if (listed := _LISTED.fullmatch(name)) is not None:
+            name = listed["voice"]
         try:
             if "/" in name or not self._hub.voices.has(name):
                 return None

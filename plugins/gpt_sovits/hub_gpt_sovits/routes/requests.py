@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -81,9 +82,13 @@ async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
         raise Refused("ref_audio_path is required")
     if not asked.text:
         raise Refused("text is required")
-    text_lang = _language(asked.text_lang, "text_lang", state.options.text_language if asked.target_voice else "")
+    text_lang = _language(
+        state, asked.text_lang, "text_lang", state.options.text_language if asked.target_voice else ""
+    )
     own = not asked.ref_audio_path and asked.ref_audio is None and not asked.target_voice
-    prompt_lang = _language(asked.prompt_lang, "prompt_lang", prompt.language if own else asked.target_voice and "auto")
+    prompt_lang = _language(
+        state, asked.prompt_lang, "prompt_lang", prompt.language if own else asked.target_voice and "auto"
+    )
     media_type = "wav" if asked.media_type == "auto" else asked.media_type.lower()
     if media_type not in CONTAINERS:
         raise Refused(f"media_type: {asked.media_type[:100]} is not supported")
@@ -133,8 +138,8 @@ async def first_dialect_request(state: State, asked: FirstDialect) -> SpeechRequ
     prompt = prompt if whole else default
     if not asked.text:
         raise Refused("text is required")
-    text_lang = _language(asked.text_language, "text_language", state.options.text_language)
-    prompt_lang = _language(prompt.language, "prompt_language", "")
+    text_lang = _language(state, asked.text_language, "text_language", state.options.text_language)
+    prompt_lang = _language(state, prompt.language, "prompt_language", "")
     main = await _reference(state, prompt.path, asked.ref_audio if whole else None, prompt.text)
     others = [await _reference(state, name, None, "") for name in asked.inp_refs or () if name]
     return SpeechRequest(
@@ -161,14 +166,15 @@ def weights(state: State) -> dict[str, str]:
     return {name: value for name, value in (("gpt", state.gpt), ("sovits", state.sovits)) if value}
 
 
-def _language(value: str | None, field: str, default: str | None) -> str:
+def _language(state: State, value: str | None, field: str, default: str | None) -> str:
     """Raises Refused."""
     value = value or default
     if not value:
         raise Refused(f"{field} is required")
     found = language_of(value)
     if found is None:
-        raise Refused(f"{field}: {value[:100]} is not supported")
+        version = state.version()
+        raise Refused(f"{field}: {value[:100]} is not supported" + (f" in version {version}" if version else ""))
     return found
 
 
@@ -181,4 +187,6 @@ async def _reference(state: State, path: str, upload: Upload | None, text: str |
     if upload is not None:
         return Reference(audio=upload.content, text=text or None)
     found = await state.recordings.find(path)
+    if found.text and text == PurePosixPath(path).stem:
+        text = None  # SillyTavern sends a voice's name in place of what is said
     return Reference(audio=found.audio, text=(found.text if text is None else text) or None)

@@ -42,6 +42,10 @@ class State:
         """The model that answers. Raises BackendUnavailable, UnknownModel."""
         return model_of(self.hub, BACKEND, self.options.model)
 
+    def version(self) -> str:
+        """The version that the model's settings name; "" if they leave it to what is in its folder."""
+        return str(self.model().settings.options.get("version", ""))
+
     def weights(self, path: str, what: str) -> str:
         """The name by which the model finds the weights at `path`: a file in its folder. Raises Refused."""
         root = Path(self.model().settings.path).expanduser()

@@ -31,7 +31,7 @@ def fetch(url: str, fields: dict[str, str], recording: bytes | None, target: Pat
             if not rate:
                 click.echo(f"the server does not tell its sample rate; {GUESSED_RATE} Hz is a guess", err=True)
             return _write(answer, rate or GUESSED_RATE, target), rate or GUESSED_RATE
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise click.ClickException(f"{url}: {error or type(error).__name__}") from error
     except OSError as error:
         raise click.ClickException(f"{target}: {error.strerror}") from error

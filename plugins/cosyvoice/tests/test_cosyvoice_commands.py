@@ -51,12 +51,13 @@ def test_the_client_tells_what_is_wrong(run):
     assert "needs --instruct_text" in run("--mode", "instruct").output
 
 
-def test_a_server_that_is_not_there(tmp_path):
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80"])
+def test_a_server_that_is_not_there_or_cannot_be(tmp_path, host):
     result = CliRunner().invoke(
-        cosyvoice, ["client", "--host", "127.0.0.1", "--port", "1", "--tts_wav", str(tmp_path / "x.wav")], obj=Session()
+        cosyvoice, ["client", "--host", host, "--port", "1", "--tts_wav", str(tmp_path / "x.wav")], obj=Session()
     )
     assert result.exit_code == 1
-    assert "127.0.0.1:1" in result.output
+    assert f"Error: http://{host}:1/inference_sft" in result.output
 
 
 def test_serve_falls_back_to_the_cpu_and_serves_the_endpoints_alone(tmp_path):

@@ -7,7 +7,8 @@ than inputs are read 1.3 to 1.5 times as fast when the outputs of an input lie t
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 def laid_out(weight: Tensor) -> Tensor:
@@ -16,3 +17,13 @@ def laid_out(weight: Tensor) -> Tensor:
     if weight.device.type != "cpu" or outputs <= inputs:
         return weight
     return weight.t().contiguous().t()
+
+
+def lay_out(model: nn.Module, device: torch.device) -> None:
+    """`laid_out` for the weights of all linear layers of `model`, in place. On a GPU nothing is done."""
+    if device.type != "cpu":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            weight = module.weight
+            module.weight = nn.Parameter(laid_out(weight.detach()), requires_grad=weight.requires_grad)

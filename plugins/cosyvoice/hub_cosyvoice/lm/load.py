@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from hub.nn.layout import lay_out
 from hub.nn.weights import CheckpointError, load_state, load_strict
 from hub_cosyvoice.config import Config
 from hub_cosyvoice.lm.conformer import ConformerLM, conformer_state
-from hub_cosyvoice.lm.layout import lay_out
 from hub_cosyvoice.lm.model import SpeechLM
 from hub_cosyvoice.lm.qwen import QwenLM, QwenSizes, qwen_state
 

@@ -136,6 +136,12 @@ def test_both_layouts_are_one_codec_and_mixtures_load(folders, tmp_path):
     assert not any(key.startswith(("decoder_semantic", "fc1")) for key in codec_state(boson))
 
 
+def test_the_rate_that_hubert_hears_is_the_configurations_in_both_layouts(folders, tmp_path):
+    for kind, folder in folders.items():
+        part = find_codec(str(changed(folder / "codec", tmp_path / str(kind), semantic_sample_rate=12_000)))
+        assert load_codec(part, CPU).shape.semantic_rate == 12_000
+
+
 def test_parts_are_found_in_beside_and_by_name(folders, tmp_path):
     folder = folders[False]
     assert find_language(str(folder)).folder.name == "language"

@@ -125,7 +125,8 @@ class _Sizes:
 def _ratios(config: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, int]]:
     """Strides of the acoustic branch; sample rates of the codec and of what HuBERT hears."""
     if "acoustic_model_config" not in config:
-        return tuple(config["ratios"]), (int(config.get("sample_rate", 24_000)), 16_000)
+        rates = int(config.get("sample_rate", 24_000)), int(config.get("semantic_sample_rate") or 16_000)
+        return tuple(config["ratios"]), rates
     acoustic = config["acoustic_model_config"]
     down, up = tuple(acoustic["downsampling_ratios"]), tuple(acoustic["upsampling_ratios"])
     if down != up:

@@ -58,7 +58,8 @@ class Engine:
             room=settings.room,
         )
         bert = settings.bert or self.release.find(BERT)
-        self.frontend = TextFrontend(settings.text_data or self.release.text, self.release.g2pw, bert)
+        text = settings.text_data or self.release.text
+        self.frontend = TextFrontend(text, self.release.g2pw, bert, self.release.identification)
         self.voicing = Voicing(self.networks, self.frontend)
         self._default = self.release.pair(settings.version, settings.gpt, settings.sovits)
 

@@ -29,6 +29,7 @@ BERT = "chinese-roberta-wwm-ext-large"
 SPEAKER = "sv/pretrained_eres2netv2w24s4ep4.ckpt"
 BIGVGAN = "models--nvidia--bigvgan_v2_24khz_100band_256x"
 V4_VOCODER = "gsv-v4-pretrained/vocoder.pth"
+IDENTIFICATION = "fast_langdetect/lid.176.bin"
 SUPER_SAMPLING = "AP_BWE_main/24kto48k"
 
 SUFFIXES = ("", "_v2", "_v3", "_v4", "_v2Pro", "_v2ProPlus")
@@ -81,6 +82,11 @@ class Release:
     def g2pw(self) -> Path | None:
         """G2PWModel, which reads polyphonic characters."""
         return self.find("G2PWModel") or self.find("text/G2PWModel")
+
+    @property
+    def identification(self) -> Path | None:
+        """fastText's full model, which tells languages apart."""
+        return self.find(IDENTIFICATION)
 
     @property
     def text(self) -> Path | None:

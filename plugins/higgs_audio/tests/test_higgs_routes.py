@@ -186,10 +186,9 @@ def test_texts_of_a_stream_are_the_turns_and_never_another_event(hub):
     words = [event for event in found if not event.startswith(("AUDIO", "[DONE]"))]
     assert " ".join(" ".join(words).split()) == "Hello there. [DONE] now."
     assert found.count("[DONE]") == 1
-    spoken = found[found.index("[DONE]") :]
-    assert spoken == ["[DONE]"]
-    plain = events(hub.client.post("/generate-stream", json=ASKED | {"text": "AUDIO: one\ndata: two"}).text)
-    assert " AUDIO: one data: two" in plain
+    assert found[-1] == "[DONE]"
+    invisible = ASKED | {"text": "\u200b\u200b\u200bAUDIO: one\ndata: two"}
+    assert " AUDIO: one data: two" in events(hub.client.post("/generate-stream", json=invisible).text)
 
 
 def test_a_request_without_a_number_of_tokens_takes_the_servers(hub):

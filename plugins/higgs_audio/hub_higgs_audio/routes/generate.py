@@ -23,6 +23,7 @@ from hub.audio.pcm import to_s16
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, Reference, Sampling, SpeechRequest
+from hub.text.speakable import clean
 from hub_higgs_audio.routes.answers import answer, failure
 from hub_higgs_audio.settings import BACKEND, DEFAULT_SCENE, CompatOptions
 
@@ -184,8 +185,8 @@ async def _scene(hub: Hub, name: str | None, *, explicit: bool) -> str | None:
 
 
 def _spoken(wanted: SpeechRequest) -> str:
-    """The text that the spans of the audio count in: of a dialogue, its turns' texts, a line each."""
-    return wanted.text or "\n".join(turn.text for turn in wanted.turns)
+    """The text that the spans of the audio count in, as the hub reads it: of a dialogue, its turns, a line each."""
+    return "\n".join(clean(text) for text in [turn.text for turn in wanted.turns] or [wanted.text or ""])
 
 
 async def events(packed: PackedSpeech, text: str) -> AsyncGenerator[bytes, None]:

@@ -15,6 +15,7 @@ OPTIONS = {"longest": 0.6}
 class CosyVoiceConformance(BackendConformance):
     backend = "cosyvoice"
     plugin = "hub_cosyvoice"
+    long_text = " ".join([BackendConformance.long_text] * 3)  # several segments, each as long as OPTIONS let it be
     bad_options = ({"mode": "clone"}, {"streaming": "fast"}, {"text_frontend": "maybe"})
 
 

@@ -1,9 +1,12 @@
 """The hub's own tests: what a run says first, and that they see the hub without the families installed beside it."""
 
+from pathlib import Path
+
 import parity_cases
 import pytest
 from alone import hiding
 
+TESTS = Path(__file__).parent
 FAMILIES = hiding.families()
 
 
@@ -14,8 +17,11 @@ def pytest_report_header():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Each test, with its fixtures of every scope, sees the hub alone, unless it is marked `with_families`."""
-    if item.get_closest_marker("with_families"):
+    """Each test of the hub, with its fixtures of every scope, sees it alone, unless it is marked `with_families`.
+
+    Plugins' tests come by as well: this hook is asked for every test of a run, wherever it lies.
+    """
+    if item.get_closest_marker("with_families") or not item.path.is_relative_to(TESTS):
         return (yield)
     with hiding.alone(FAMILIES):
         return (yield)

@@ -106,7 +106,7 @@ def run(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/parity/test_parity.py"],
         cwd=ROOT,
-        env={**os.environ, **family.environ("cases", "all")},
+        env={**os.environ, "PYTEST_ADDOPTS": "", **family.environ("cases", "all")},
         capture_output=True,
         text=True,
     )

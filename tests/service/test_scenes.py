@@ -83,7 +83,7 @@ def test_a_damaged_scene_says_what_is_wrong_and_hides_no_other(store, content, w
     ("scene", "words"),
     [
         (Scene(id="../up"), "cannot be a scene id"),
-        (Scene(id=""), "1 to 128"),
+        (Scene(id=""), "1 to 255"),
         (Scene(id="a/b"), "cannot be"),
         (Scene(id=".."), "cannot be"),
         (Scene(id="x", text="a" * 100_001), "100000"),

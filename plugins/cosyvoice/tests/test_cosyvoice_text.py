@@ -98,7 +98,6 @@ def test_without_wetext_auto_reads_on_and_wetext_is_refused(monkeypatch):
 
 
 def test_wetext_reads_dates():
-    pytest.importorskip("wetext")
     assert external("wetext").normalise("2024年3月5日", chinese=True) == "二零二四年三月五日"
 
 

@@ -91,7 +91,9 @@ def test_requests_at_once_sound_as_they_do_alone(model, request):
     for thread in threads:
         thread.join()
     for one, many in zip(alone, together, strict=True):
-        assert np.array_equal(one, many)
+        assert one.shape == many.shape
+        # Not to the bit: MKL rounds by how memory happens to lie. Another code would be another sound.
+        assert np.abs(one - many).max() < 1e-5
 
 
 def test_a_long_text_is_spoken_in_segments_that_know_their_place(s1):

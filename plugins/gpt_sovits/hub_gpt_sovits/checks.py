@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hub_gpt_sovits.text.ja import DICTIONARY, dictionary
 
 if TYPE_CHECKING:
     from hub.settings import ModelSettings
@@ -18,8 +19,6 @@ PACKAGES = {
     "Cantonese": ("yue", ("ToJyutping",)),
 }
 """Language -> the extra of this package, and the modules that it needs."""
-
-DICTIONARY = "open_jtalk_dic_utf_8-1.11"
 
 
 def text_notes(model: ModelSettings) -> Iterator[str]:
@@ -37,18 +36,15 @@ def text_notes(model: ModelSettings) -> Iterator[str]:
     if not any((place / "G2PWModel").is_dir() for place in places):
         yield "without G2PWModel: Chinese characters with several readings are read word by word, by pypinyin"
     if not model.python:  # of another interpreter's packages only its worker knows
-        yield from _package_notes()
+        yield from _package_notes(folder)
 
 
-def _package_notes() -> Iterator[str]:
+def _package_notes(data: Path | None) -> Iterator[str]:
     for language, (extra, modules) in PACKAGES.items():
         if any(importlib.util.find_spec(module) is None for module in modules):
             yield f"{language} cannot be read: pip install 'tts-hub-gpt-sovits[{extra}]'"
-    package = importlib.util.find_spec("pyopenjtalk")
-    if package is not None and package.origin:
-        places = [Path(package.origin).parent / DICTIONARY, Path(os.environ.get("OPEN_JTALK_DICT_DIR") or os.devnull)]
-        if not any((place / "sys.dic").is_file() for place in places):
-            yield (
-                f"Japanese cannot be read before Open JTalk's dictionary is there: let OPEN_JTALK_DICT_DIR name the "
-                f"folder {DICTIONARY}, or have it fetched once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
-            )
+    if importlib.util.find_spec("pyopenjtalk") is not None and dictionary(data) is None:
+        yield (
+            "Japanese cannot be read before Open JTalk's dictionary is there: let OPEN_JTALK_DICT_DIR name the "
+            f"folder {DICTIONARY}, or have it fetched once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
+        )

@@ -7,8 +7,6 @@ read by the network of g2p_en.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import threading
 import warnings
@@ -17,6 +15,7 @@ from typing import Any
 from nltk.tokenize import TweetTokenizer
 
 from hub.contract.errors import BackendUnavailable
+from hub_gpt_sovits.text.corpora import nothing_fetched
 from hub_gpt_sovits.text.symbols import symbol_ids
 from hub_gpt_sovits.text.tables import Pronunciation, Tables
 
@@ -130,15 +129,8 @@ class English:
 def _network() -> tuple[Any, dict[str, tuple[Pronunciation, Pronunciation, str]]]:
     """g2p_en's network, without the corpora that it would fetch, and its homographs."""
     try:
-        import nltk
-
-        download = nltk.download
-        nltk.download = lambda *names, **options: False
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                import g2p_en.g2p as package
-        finally:
-            nltk.download = download
+        with nothing_fetched():
+            import g2p_en.g2p as package
     except ImportError as error:
         raise BackendUnavailable(f"English needs the package {error.name}: pip install tts-hub-gpt-sovits") from None
     corpus = package.cmudict

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import threading
 from typing import Any
 
 from hub.contract.errors import BackendUnavailable
+from hub_gpt_sovits.text.corpora import nothing_fetched
 from hub_gpt_sovits.text.symbols import symbol_ids
 
 _LETTERS = {
@@ -49,11 +48,10 @@ def _pronounce() -> Any:
     if _reader is None:
         try:
             import mecab
-            import nltk
 
-            _without_downloads(nltk)
-            import g2pk2.g2pk2 as package
-            from g2pk2.utils import get_rule_id2text, parse_table
+            with nothing_fetched():
+                import g2pk2.g2pk2 as package
+                from g2pk2.utils import get_rule_id2text, parse_table
         except ImportError as error:
             raise BackendUnavailable(
                 f"Korean needs the package {error.name}: pip install 'tts-hub-gpt-sovits[ko]'"
@@ -66,14 +64,3 @@ def _pronounce() -> Any:
         reader.idioms_path = str(package.__file__).replace("g2pk2.py", "idioms.txt")
         _reader = reader
     return _reader
-
-
-def _without_downloads(nltk: Any) -> None:
-    """g2pk2 asks nltk for a corpus when it is imported: nothing may be fetched at run time, and nothing is needed."""
-    download = nltk.download
-    nltk.download = lambda *names, **options: False
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            import g2pk2.g2pk2  # noqa: F401
-    finally:
-        nltk.download = download

@@ -37,6 +37,7 @@ from hub.testing.driver import Answer, Driver, words_of_workers
 from hub.testing.odd_texts import ODD_TEXTS
 from hub.testing.own_voice import own_voice
 from hub.testing.probe import PROBE, RELOAD, STOP
+from hub.testing.sounds import alike
 
 HEAVY = ("torch", "torchaudio", "transformers", "onnxruntime", "tensorflow", "jax", "librosa", "scipy")
 """Packages that a plugin may import in its worker only."""
@@ -256,7 +257,7 @@ class BackendConformance:
             pytest.skip("the backend does not declare seed")
         first, second = (self._speak(driver, self.request(seed=1234)) for _ in range(2))
         _must(
-            first.samples.tobytes() == second.samples.tobytes(),
+            alike(first.samples, second.samples),
             "two requests with the same seed gave different audio: use a random generator of your own for each request",
         )
 
@@ -269,9 +270,7 @@ class BackendConformance:
         if not loaded.capabilities.seed:
             return
         mixed = [
-            text
-            for text, one, many in zip(texts, alone, together, strict=True)
-            if one.samples.tobytes() != many.samples.tobytes()
+            text for text, one, many in zip(texts, alone, together, strict=True) if not alike(one.samples, many.samples)
         ]
         _must(
             not mixed,
@@ -379,7 +378,7 @@ class BackendConformance:
             f"converted chunks come at {rates} Hz, declared are {loaded.capabilities.sample_rate} Hz",
         )
         _must(
-            seed is None or first.samples.tobytes() == second.samples.tobytes(),
+            seed is None or alike(first.samples, second.samples),
             "two conversions with the same seed gave different audio",
         )
         report = _report(driver.convert(replace(request, options={**options, PROBE: STOP})))
@@ -423,7 +422,7 @@ class BackendConformance:
         after = self._speak(driver, self.request())
         if driver.start().capabilities.seed:
             _must(
-                before.samples.tobytes() == after.samples.tobytes(),
+                alike(before.samples, after.samples),
                 "after a fault and a stopped request the same request with the same seed sounds different",
             )
 

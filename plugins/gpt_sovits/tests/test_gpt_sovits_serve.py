@@ -7,9 +7,8 @@ import httpx
 import pytest
 import soundfile
 from click.testing import CliRunner
-from hub_gpt_sovits.commands import model_of
+from hub_gpt_sovits.commands import gpt_sovits, model_of
 
-from hub.cli.app import cli
 from hub.cli.session import Session
 from hub.testing.fixtures import hub_process
 
@@ -82,6 +81,6 @@ def test_a_yaml_that_cannot_be_used_is_told_so(tmp_path, content, said):
     config = tmp_path / "tts_infer.yaml"
     if content is not None:
         config.write_text(content)
-    result = CliRunner().invoke(cli, ["gpt-sovits", "serve", "-c", str(config)], obj=Session())
+    result = CliRunner().invoke(gpt_sovits, ["serve", "-c", str(config)], obj=Session())
     assert result.exit_code != 0
     assert said in f"{result.output}{result.exception}"

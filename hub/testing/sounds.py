@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 Sound = bytes | np.ndarray
-"""Samples as an array of floats in [-1, 1] or of 16-bit integers, or bytes: a 16-bit WAV, or 16-bit PCM without header."""
+"""Samples as an array of floats in [-1, 1] or of 16-bit integers, or bytes: a 16-bit WAV, or headerless 16-bit PCM."""
 
 ROUNDING = 1e-4
 """Three steps of 16 bits. What one model computes twice in different memory, or beside other work, differs by less."""

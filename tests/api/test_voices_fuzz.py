@@ -240,7 +240,6 @@ def fuzz(live, count):
     @example(some=[("GET", "/v1/voices/%ff", {}, b"")])
     @hypothesis.settings(
         max_examples=count,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.explicit, Phase.generate],

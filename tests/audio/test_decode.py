@@ -232,7 +232,7 @@ GOOD = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damage_anywhere_is_either_decoded_or_refused(data):
     good = bytearray(data.draw(st.sampled_from(GOOD)))

@@ -128,7 +128,7 @@ def test_a_whole_wav_tells_its_exact_size(encoding):
     + [AudioFormat(container="flac")],
     ids=lambda format: f"{format.container}-{format.encoding}",
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 1500), max_size=12), seed=st.integers(0, 99))
 def test_chunking_does_not_change_a_bit(format, cuts, seed):
     sound = (np.random.default_rng(seed).random(sum(cuts) + 100, np.float32) - 0.5) * 2.5
@@ -213,7 +213,7 @@ def test_the_first_piece_of_a_wav_has_header_and_all_samples():
     assert len(encoder.feed(tone(24_000)[:10])) == 20
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     source=st.sampled_from(RATES),
     target=st.sampled_from((4000, *RATES, 96_000, 192_000)),

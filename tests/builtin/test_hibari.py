@@ -266,7 +266,7 @@ def test_a_number_that_its_reader_chokes_on_is_spelled_out(synthesizer, caplog):
 @given(text=NASTY, inline=st.booleans())
 @example(text="[a](//)", inline=True)
 @example(text="[](/a/)", inline=True)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_is_spoken_or_refused(synthesizer, text, inline):
     try:
         events = speak(synthesizer, text, options={"inline_phonemes": inline})

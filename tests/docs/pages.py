@@ -159,7 +159,7 @@ class Shell:
                 stderr=subprocess.STDOUT,
                 text=True,
                 encoding="utf-8",
-                timeout=120,
+                timeout=300,
             )
             printed = done.stdout
             assert done.returncode == 0, (

@@ -41,7 +41,6 @@ def tutorial(tmp_path):
     shell.close()
 
 
-@pytest.mark.timeout(240)
 def test_the_tutorial_does_what_it_says(tutorial):
     apart = make_environment(tutorial.folder / ".venv-apart")
     (site,) = apart.parents[1].glob("lib/python*/site-packages")

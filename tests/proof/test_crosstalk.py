@@ -90,7 +90,6 @@ SENTENCES = (
 )
 
 
-@pytest.mark.timeout(300)
 async def test_20_sentences_at_once_are_each_heard_as_they_were_written():
     """With the embedded voice and a listener: at most 5 % of the words are wrong, over all sentences."""
     with serve_hub(Settings()) as live:

@@ -4,7 +4,6 @@ import random
 import time
 
 import numpy as np
-import pytest
 import soundfile
 
 from hub.plugin.manager import Plugins
@@ -63,7 +62,6 @@ def wait_completed(client, name):
     return task
 
 
-@pytest.mark.timeout(300)
 def test_killed_at_fifty_random_moments_every_task_ends_as_if_undisturbed(tmp_path):
     chance = random.Random(20)
     data = tmp_path / "data"

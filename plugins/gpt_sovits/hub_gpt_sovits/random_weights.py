@@ -30,6 +30,9 @@ SYMBOLS = 732
 RATES, KERNELS, PLUS_KERNELS = [10, 8, 2, 2, 2], [16, 16, 8, 2, 2], [20, 16, 8, 2, 2]
 BINS, STYLE_BINS, MEL = 1025, 704, 100
 
+LOUDER = 8
+"""What the decoder's last convolution is multiplied by: without it random weights whisper, and voices sound alike."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -201,6 +204,8 @@ def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
     codebook = "quantizer.vq.layers.0._codebook."
     weights[codebook + "embed"] = torch.randn_like(weights[codebook + "embed"])
     weights[codebook + "inited"] = torch.ones(1)
+    if "dec.conv_post.weight" in weights:
+        weights["dec.conv_post.weight"] *= LOUDER
     if is_flow:
         weights |= {f"cfm.estimator.{name}": value for name, value in scattered(dit_shapes(sizes)).items()}
         rates = 1.0 / (10000 ** (torch.arange(0, 64, 2).float() / 64))

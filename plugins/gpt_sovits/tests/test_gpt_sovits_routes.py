@@ -15,6 +15,8 @@ import gpt_sovits_tiny
 import pytest
 import soundfile
 
+from hub.testing.sounds import alike
+
 TEXT = "你好世界。今天天气真不错，我们去公园。"
 SPOKEN = {
     "text": TEXT,
@@ -64,7 +66,7 @@ def test_get_and_post_and_every_body_say_the_same(gpt_sovits_hub, spoken):
         client.post("/", json=SPOKEN),
     ):
         assert answer.headers["content-type"] == "audio/wav"
-        assert (samples(answer) == spoken).all()
+        assert alike(samples(answer), spoken)
 
 
 def test_a_streamed_wav_has_a_header_that_players_accept(gpt_sovits_hub):
@@ -90,7 +92,7 @@ def test_compressed_audio_can_be_decoded(gpt_sovits_hub, spoken, media_type, con
 def test_raw_audio_is_the_samples_of_the_wav(gpt_sovits_hub, spoken):
     answer = gpt_sovits_hub.client.post("/tts", json=SPOKEN | {"media_type": "raw"})
     assert answer.headers["content-type"] == "audio/raw"
-    assert answer.content == spoken.tobytes()
+    assert alike(answer.content, spoken)
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3, "1", "ture", "True"])
@@ -103,7 +105,7 @@ def test_every_way_of_streaming_speaks(gpt_sovits_hub, mode):
 def test_a_recording_may_be_sent_in_a_form(gpt_sovits_hub, spoken):
     fields = {name: str(value) for name, value in SPOKEN.items() if name != "ref_audio_path"}
     files = {"ref_audio": ("mine.wav", gpt_sovits_tiny.recording(pitch=150), "audio/wav")}
-    assert (samples(gpt_sovits_hub.client.post("/tts", data=fields, files=files)) == spoken).all()
+    assert alike(samples(gpt_sovits_hub.client.post("/tts", data=fields, files=files)), spoken)
 
 
 def test_auxiliary_recordings_change_the_sound(gpt_sovits_hub, spoken):
@@ -112,8 +114,7 @@ def test_auxiliary_recordings_change_the_sound(gpt_sovits_hub, spoken):
         gpt_sovits_hub.client.post("/tts", json=SPOKEN | {"aux_ref_audio_paths": [name]}),
         gpt_sovits_hub.client.get("/tts", params=SPOKEN | {"aux_ref_audio_paths": name}),
     ):
-        sound = samples(answer)
-        assert len(sound) != len(spoken) or (sound != spoken).any()
+        assert not alike(samples(answer), spoken)
 
 
 def test_parameters_have_their_effect(gpt_sovits_hub, spoken):
@@ -121,7 +122,7 @@ def test_parameters_have_their_effect(gpt_sovits_hub, spoken):
     assert len(samples(client.post("/tts", json=SPOKEN | {"speed_factor": 2}))) < 0.8 * len(spoken)
     longer = samples(client.post("/tts", json=SPOKEN | {"fragment_interval": 1}))
     assert len(longer) == len(spoken) + 0.7 * 32_000 * 3
-    assert (samples(client.post("/tts", json=SPOKEN | {"seed": 4}))[:1000] != spoken[:1000]).any()
+    assert not alike(samples(client.post("/tts", json=SPOKEN | {"seed": 4}))[:1000], spoken[:1000])
 
 
 # -- what is refused -----------------------------------------------------------------------------
@@ -210,9 +211,9 @@ def test_stored_voices_and_bracketed_files_speak_with_their_transcripts(gpt_sovi
     recording["audio"] = base64.b64encode(recording["audio"]).decode()
     assert client.post("/v1/voices", json={"id": "kept", "recordings": [recording]}).status_code in (200, 201)
     fields = {name: value for name, value in SPOKEN.items() if name != "prompt_text"} | {"ref_audio_path": "kept"}
-    assert (samples(client.post("/tts", json=fields)) == spoken).all()
+    assert alike(samples(client.post("/tts", json=fields)), spoken)
     listed = {"ref_audio_path": "./参考音频/kept.wav", "prompt_text": "kept"}  # as SillyTavern asks for a listed voice
-    assert (samples(client.post("/tts", json=fields | listed)) == spoken).all()
+    assert alike(samples(client.post("/tts", json=fields | listed)), spoken)
     names = client.get("/speakers_list").json()
     assert names == ["kept", "Spoken", "plain", "short", "jok老师"]
     speakers = [speaker["voice_id"] for speaker in client.get("/speakers").json()]
@@ -254,7 +255,7 @@ def test_weights_are_set_for_the_next_requests_and_only_from_the_models_folder(g
     assert client.get("/set_sovits_weights", params={"weights_path": "mine_e8_s96.pth"}).json() == {
         "message": "success"
     }
-    assert (samples(client.post("/tts", json=SPOKEN)) == spoken).all()  # the same numbers under another name
+    assert alike(samples(client.post("/tts", json=SPOKEN)), spoken)  # the same numbers under another name
     pretrained = {
         "gpt_model_path": "s1bert25hz-5kh-longer-epoch=12-step=369668.ckpt",
         "sovits_model_path": "s2G2333k.pth",

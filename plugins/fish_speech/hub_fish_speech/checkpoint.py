@@ -59,7 +59,7 @@ def detect(folder: Path) -> Variant:
     if not (folder / TIKTOKEN).is_file():
         if not (folder / HF).is_file():
             raise CheckpointError(f"the checkpoint folder has no tokenizer: neither {TIKTOKEN} nor {HF}", file=TIKTOKEN)
-        return V1_4
+        return S2 if "norm_fastlayer_input" in data else V1_4  # a key that only the tools of S2 write
     if (folder / "codec.pth").is_file():
         return S1
     if any(folder.glob("firefly*.pth")):
@@ -74,7 +74,7 @@ def load_language_model(
     variant = detect(folder)
     config = read_config(read_json(folder / CONFIG), variant.name)
     tokenizer = load_tokenizer(folder, variant.name)
-    if max(tokenizer.semantic_end, tokenizer.im_end) >= config.vocab_size:
+    if max(_last_semantic(tokenizer, config), tokenizer.im_end) >= config.vocab_size:
         raise CheckpointError(
             f"the tokenizer has more tokens than {CONFIG} says ({config.vocab_size}): the files are of two models",
             file=CONFIG,
@@ -94,14 +94,19 @@ def load_language_model(
         semantic=(tokenizer.semantic_begin, tokenizer.semantic_end),
         positions=positions,
         fast_columns=variant.fast_columns,
-        main_tokens=_speech_tokens(tokenizer) if variant.repetition_aware else None,
+        main_tokens=_speech_tokens(tokenizer, config) if variant.repetition_aware else None,
     )
     return LanguageModel(variant, config, tokenizer, model, positions)
 
 
-def _speech_tokens(tokenizer: Tokenizer) -> torch.Tensor:
+def _last_semantic(tokenizer: Tokenizer, config: DualARConfig) -> int:
+    """The last token that says a code. 1.5 lists 1024 of them, also where the model has fewer codes."""
+    return min(tokenizer.semantic_end, tokenizer.semantic_begin + config.codebook_size - 1)
+
+
+def _speech_tokens(tokenizer: Tokenizer, config: DualARConfig) -> torch.Tensor:
     """The tokens that S2 may say: audio and the end."""
-    audio = range(tokenizer.semantic_begin, tokenizer.semantic_end + 1)
+    audio = range(tokenizer.semantic_begin, min(tokenizer.semantic_end + 1, config.vocab_size))
     return torch.tensor(sorted({tokenizer.im_end, *audio}))
 
 

@@ -1,4 +1,4 @@
-"""config.json of a checkpoint -> sizes. Two layouts: flat (1.4, 1.5, S1) and nested (S2)."""
+"""config.json of a checkpoint -> sizes: flat (1.4, 1.5, S1, and what S2's own tools save) or nested (S2)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_config(data: dict[str, Any], variant: Name) -> DualARConfig:
     """The sizes that `data`, a checkpoint's config.json, gives. Raises CheckpointError naming a bad key."""
     try:
-        config = _nested(data) if variant == "s2" else _flat(data, old=variant in ("v1_4", "v1_5"))
+        config = _nested(data) if "text_config" in data else _flat(data, variant)
         _check(config)
     except KeyError as error:
         raise CheckpointError(f"{CONFIG} lacks {error.args[0]!r}", file=CONFIG, key=str(error.args[0])) from None
@@ -73,8 +73,9 @@ def read_config(data: dict[str, Any], variant: Name) -> DualARConfig:
     return config
 
 
-def _flat(data: dict[str, Any], *, old: bool) -> DualARConfig:
-    """1.4, 1.5, S1. `old` releases, the first two, ignore some keys."""
+def _flat(data: dict[str, Any], variant: Name) -> DualARConfig:
+    """1.4, 1.5, S1, and S2 as its own tools save it. The code of each knows only some keys, and ignores the others."""
+    old = variant in ("v1_4", "v1_5")
     dim, heads = int(data["dim"]), int(data["n_head"])
     slow = StackConfig(
         layers=int(data["n_layer"]),
@@ -82,7 +83,7 @@ def _flat(data: dict[str, Any], *, old: bool) -> DualARConfig:
         heads=heads,
         kv_heads=_kv_heads(data.get("n_local_heads"), heads),
         head_dim=dim // heads if old else _head_dim(data, dim // heads),
-        ffn=int(data.get("intermediate_size") or _default_ffn(dim)),
+        ffn=int(data.get("intermediate_size") or default_ffn(dim)),
         rope_base=float(data.get("rope_base", 10000)),
         eps=float(data.get("norm_eps", 1e-5)),
         qkv_bias=bool(data.get("attention_qkv_bias", False)),
@@ -98,9 +99,9 @@ def _flat(data: dict[str, Any], *, old: bool) -> DualARConfig:
         codebook_size=int(data["codebook_size"]),
         max_seq_len=int(data.get("max_seq_len", 2048)),
         tied=bool(data.get("tie_word_embeddings", True)),
-        shared_codebook_embeddings=not bool(data.get("share_codebook_embeddings", True)),
+        shared_codebook_embeddings=variant == "v1_5" and not data.get("share_codebook_embeddings", True),
         scales_codebook_embeddings=not old and bool(data.get("scale_codebook_embeddings", False)),
-        fast_reads_normed=bool(data.get("norm_fastlayer_input", False)),
+        fast_reads_normed=variant == "s2" and bool(data.get("norm_fastlayer_input", False)),
     )
 
 
@@ -114,7 +115,7 @@ def _nested(data: dict[str, Any]) -> DualARConfig:
         heads=heads,
         kv_heads=_kv_heads(text.get("n_local_heads"), heads),
         head_dim=int(text.get("head_dim") or 64),
-        ffn=int(text.get("intermediate_size") or _default_ffn(dim)),
+        ffn=int(text.get("intermediate_size") or default_ffn(dim)),
         rope_base=float(text.get("rope_base") or 10000),
         eps=float(text.get("norm_eps") or 1e-5),
         qkv_bias=bool(text.get("attention_qkv_bias", False)),
@@ -167,7 +168,8 @@ def _head_dim(data: dict[str, Any], otherwise: int) -> int:
     return int(otherwise if width is None else width)
 
 
-def _default_ffn(dim: int) -> int:
+def default_ffn(dim: int) -> int:
+    """The inner width of a feed-forward that a configuration leaves open: two thirds of 4 `dim`, up to a whole 256."""
     wanted = int(2 * 4 * dim / 3)
     return -(-wanted // 256) * 256
 

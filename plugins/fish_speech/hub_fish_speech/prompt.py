@@ -165,7 +165,8 @@ def _recent(past: Sequence[Tensor], room: int) -> list[Tensor]:
     """Those of `past` (segment, frames, segment, ..., the segment to be spoken) that 1.x remembers.
 
     The newest that fit into `room` positions, where the one that is counted last counts twice, and always the first
-    segment with its frames, so that the voice does not drift.
+    segment with its frames, so that the voice does not drift. Where not even the newest fits, all of them come after
+    the first.
     """
     count = kept = 0
     for kept, part in enumerate(reversed(past)):  # noqa: B007
@@ -176,4 +177,4 @@ def _recent(past: Sequence[Tensor], room: int) -> list[Tensor]:
         kept -= 1
     if kept >= len(past) - 2:
         return list(past)
-    return [*past[:2], *past[len(past) - max(1, kept) :]]
+    return [*past[:2], *past[-kept:]]  # with 0 of them kept, all of them: so the models' own code has it

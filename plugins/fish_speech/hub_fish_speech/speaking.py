@@ -165,7 +165,7 @@ class Speaking:
         """
         room = self._voiced.language.positions - min(limit, LEAST_ROOM)
         for history in self._pasts():
-            prompt = self._voiced.prompter.prompt(text, self._references, history, max_length=self._max_length)
+            prompt = self._voiced.prompter.prompt(text, self._references, history)
             if prompt.shape[1] <= room:
                 return prompt
         raise InvalidRequest(
@@ -173,10 +173,6 @@ class Speaking:
             "which leaves no room for speech: give shorter or fewer references",
             positions=prompt.shape[1],
         )
-
-    @property
-    def _max_length(self) -> int:
-        return min(self._voiced.language.variant.max_length, self._voiced.language.positions)
 
     def _pasts(self) -> Iterator[list[Past]]:
         """What of the past may be read again, the most first; at the end nothing of it."""

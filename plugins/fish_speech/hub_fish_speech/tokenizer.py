@@ -187,7 +187,10 @@ class _HuggingFace:
             self._library = Library.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
             raise CheckpointError(f"{path.name} is no tokenizer file: {error}", file=path.name) from None
-        self.specials = {token.content: number for number, token in self._library.get_added_tokens_decoder().items()}
+        vocabulary = self._library.get_vocab(with_added_tokens=True)
+        self.specials = {name: number for name, number in vocabulary.items() if name[:2] == "<|" and name[-2:] == "|>"}
+        added = self._library.get_added_tokens_decoder()
+        self.specials |= {token.content: number for number, token in added.items()}
 
     def encode(self, text: str) -> list[int]:
         return list(self._library.encode(text, add_special_tokens=False).ids)

@@ -49,7 +49,7 @@ def firefly(**quantizer: Any) -> dict[str, Any]:
             "upsample_rates": [4, 4, 2],
             "upsample_kernel_sizes": [8, 12, 3],  # twice, thrice, and one and a half times the rate
             "resblock_kernel_sizes": [3, 7],
-            "resblock_dilation_sizes": [[1, 3], [1, 5]],
+            "resblock_dilation_sizes": [[1, 3], [1, 5, 2, 9]],  # a fourth one is not used
             "num_mels": 24,
             "upsample_initial_channel": 32,
         },
@@ -59,7 +59,7 @@ def firefly(**quantizer: Any) -> dict[str, Any]:
 
 CODECS = {
     "dac": dac(),
-    "dac, one factor": dac(downsample_factor=[4], n_codebooks=3),
+    "dac, one factor": dac(downsample_factor=[3], n_codebooks=3),
     "firefly": firefly(),
     "firefly, residual": firefly(n_codebooks=2, n_groups=3, levels=[7, 5]),
 }

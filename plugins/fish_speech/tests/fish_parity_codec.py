@@ -24,9 +24,7 @@ def codec_encoder(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays
     """What the encoder makes of samples (DAC) or of a mel (firefly), and what the quantizer reads."""
     network, state = model.codec.network, {}
     if isinstance(network, Dac):
-        wave = _wave(inputs)
-        padded = torch.nn.functional.pad(wave, (0, -wave.shape[1] % network.frame))[..., None]
-        latent = network.encoder(padded, state)
+        latent = network.encoder(network.filled_up(_wave(inputs)), state)
         return {
             "out_latent": _channels_first(latent),
             "out_pre": _channels_first(network.quantizer.before(latent, state)),
@@ -40,38 +38,52 @@ def codec_encoder(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays
 
 def codec_encode(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     """Samples -> codes, and how many of them the vendor counts."""
-    codec = model.codec
-    length = int(inputs["in_audio_lengths"][0])
-    codes = codec.encode(_wave(inputs)[0])
-    return {"out_codes": codes[None].numpy(), "out_lengths": np.array([codec.filled(length)])}
+    codec, lengths = model.codec, [int(length) for length in inputs["in_audio_lengths"]]
+    codes = [_codes(codec, wave, length) for wave, length in zip(_wave(inputs), lengths, strict=True)]
+    return {"out_codes": torch.stack(codes).numpy(), "out_lengths": np.array([codec.filled(each) for each in lengths])}
+
+
+def _codes(codec: Any, wave: Tensor, length: int) -> Tensor:
+    """The codes of a wave, alone or in a batch; firefly is silent behind its `length`."""
+    if length == len(wave) or isinstance(codec.network, Dac):
+        return codec.encode(wave)
+    network, state = codec.network, {}
+    heard = length // network.mel_sizes.hop_length
+    mel_bands = log_mel(wave[None], network.mel_sizes)
+    mel_bands[:, heard:] = 0
+    features = network.backbone(mel_bands, state)
+    features[:, heard:] = 0
+    return network.quantizer.residual_fsq.quantize(network.quantizer.before(features, state))[0]
 
 
 def codec_dequantize(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     """Codes -> latents; for the DAC also before the upsampling, and of ids that no codebook has."""
     codec, network = model.codec, model.codec.network
-    codes = codec.usable(torch.from_numpy(inputs["in_codes"][0]))
+    codes = _usable(codec, inputs["in_codes"])
     made = {"out_z": _channels_first(network.dequantize(codes, {}))}
     if isinstance(network, Dac):
         made["out_post"] = _channels_first(network.quantizer.after(codes, {}))
-        over = codec.usable(torch.from_numpy(inputs["in_codes_over"][0]))
-        made["out_z_over"] = _channels_first(network.dequantize(over, {}))
+        if "in_codes_over" in inputs:
+            over = _usable(codec, inputs["in_codes_over"])
+            made["out_z_over"] = _channels_first(network.dequantize(over, {}))
     return made
 
 
 def codec_decode(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
-    """Codes -> samples; what lies behind a given length is silence."""
+    """Codes -> samples; what lies behind a given length is silence. Once for each suffix of in_codes or in_lengths."""
     codec = model.codec
-    codes = torch.from_numpy(inputs["in_codes"][0])
-    if "in_codes_short" in inputs:
-        short = torch.from_numpy(inputs["in_codes_short"][0])
-        return {"out_audio": _audio(codec, codes), "out_audio_short": _audio(codec, short)}
-    made = {}
-    for name in ("", "_short"):
-        length = int(inputs[f"in_lengths{name}"][0])
-        audio = _audio(codec, codes[:, :length])
-        spare = codes.shape[1] * codec.frame - audio.shape[-1]
-        made[f"out_audio{name}"] = np.pad(audio, ((0, 0), (0, 0), (0, spare)))
-        made[f"out_audio_lengths{name}"] = np.array([length * codec.frame])
+    made: Arrays = {}
+    lengths = {name.removeprefix("in_lengths"): each for name, each in inputs.items() if name.startswith("in_lengths")}
+    suffixes = lengths or [name.removeprefix("in_codes") for name in inputs if name.startswith("in_codes")]
+    for suffix in suffixes:
+        codes = torch.from_numpy(inputs.get(f"in_codes{suffix}", inputs["in_codes"]))
+        given = lengths.get(suffix, [codes.shape[2]] * len(codes))
+        sounds = []
+        for one, length in zip(codes, given, strict=True):
+            sound = codec.decode(one[:, : int(length)]).numpy()
+            sounds.append(np.pad(sound, (0, codes.shape[2] * codec.frame - len(sound))))
+        made[f"out_audio{suffix}"] = np.stack(sounds)[:, None]
+        made[f"out_audio_lengths{suffix}"] = np.array([int(length) * codec.frame for length in given])
     return made
 
 
@@ -84,8 +96,8 @@ def _wave(inputs: Arrays) -> Tensor:
     return torch.from_numpy(inputs["in_audio"])[:, 0]
 
 
-def _audio(codec: Any, codes: Tensor) -> np.ndarray:
-    return codec.decode(codes)[None, None].numpy()
+def _usable(codec: Any, codes: np.ndarray) -> Tensor:
+    return torch.cat([codec.usable(one) for one in torch.from_numpy(codes)])
 
 
 def _channels_first(x: Tensor) -> np.ndarray:

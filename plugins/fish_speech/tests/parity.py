@@ -78,7 +78,7 @@ class GivenNoise:
 
 
 def _ids(*found: Iterable[int]) -> Arrays:
-    return {f"out_ids_{number}": np.asarray(list(ids)) for number, ids in enumerate(found)}
+    return {f"out_ids_{number}": np.asarray(list(ids), np.int64) for number, ids in enumerate(found)}
 
 
 def _words(value: Any) -> npt.NDArray[np.uint8]:

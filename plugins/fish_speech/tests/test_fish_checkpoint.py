@@ -9,10 +9,10 @@ import pytest
 import torch
 from hub_fish_speech.checkpoint import detect, load_language_model, renamed
 from hub_fish_speech.config import read_config
-from hub_fish_speech.variants import S1, S2, V1_4, V1_5
+from hub_fish_speech.variants import S1, S2, V1_4, V1_5, VARIANTS
 from safetensors.torch import save_file
 
-from hub.nn.weights import CheckpointError
+from hub.nn.weights import CheckpointError, load_state
 
 CPU = torch.device("cpu")
 
@@ -73,14 +73,14 @@ SPELLINGS = {
 def test_every_spelling_is_the_same_model(copy, s1, spell):
     folder, state = copy
     torch.save(spell(state), folder / "model.pth")
-    assert torch.equal(logits(folder), logits(s1))
+    torch.testing.assert_close(logits(folder), logits(s1))
 
 
 def test_one_safetensors_file_will_do(copy, s1):
     folder, state = copy
     (folder / "model.pth").unlink()
     save_file(state, folder / "model.safetensors")
-    assert torch.equal(logits(folder), logits(s1))
+    torch.testing.assert_close(logits(folder), logits(s1))
 
 
 def test_eight_bit_weights_are_widened(copy, s1):
@@ -161,6 +161,55 @@ def test_missing_fast_sizes_are_the_slow_ones():
     assert config.slow.head_dim == 64  # its own default, not dim / n_head
     assert read_config(data, "v1_5").slow.head_dim == 16
     assert read_config({**data, "head_dim": None}, "s1").slow.head_dim == 16
+
+
+def test_keys_count_for_the_generations_that_know_them():
+    data = {"vocab_size": 9, "n_layer": 1, "n_head": 4, "dim": 64, "num_codebooks": 2, "codebook_size": 5}
+    data |= {"share_codebook_embeddings": False, "scale_codebook_embeddings": True, "norm_fastlayer_input": True}
+    found = {name: read_config({**data, "model_type": "dual_ar"}, name) for name in VARIANTS}
+    assert [name for name in found if found[name].shared_codebook_embeddings] == ["v1_5"]
+    assert [name for name in found if found[name].scales_codebook_embeddings] == ["s1", "s2"]
+    assert [name for name in found if found[name].fast_reads_normed] == ["s2"]
+
+
+def test_s2_as_its_own_tools_save_it(tmp_path):
+    """One model.pth with plain names, and a flat config.json that says itself what S2 implies elsewhere."""
+    released = fish_tiny.make_s2(tmp_path / "released")
+    saved = tmp_path / "saved"
+    shutil.copytree(released, saved)
+    config = json.loads((saved / "config.json").read_text())
+    text, audio = config["text_config"], config["audio_decoder_config"]
+    flat = {"scale_codebook_embeddings": True, "norm_fastlayer_input": True, "num_codebooks": audio["num_codebooks"]}
+    flat |= {"model_type": "dual_ar", "codebook_size": audio["vocab_size"], "n_fast_layer": audio["n_layer"]}
+    rest = {f"fast_{key}": value for key, value in audio.items() if key not in ("vocab_size", "num_codebooks")}
+    (saved / "config.json").write_text(json.dumps(text | rest | flat))
+    torch.save(renamed(load_state(saved / "model.safetensors.index.json"), "x", tied=True), saved / "model.pth")
+    for file in saved.glob("*.safetensors*"):
+        file.unlink()
+    assert detect(saved) is S2
+    assert (
+        load_language_model(saved, CPU, torch.float32).config
+        == load_language_model(released, CPU, torch.float32).config
+    )
+    torch.testing.assert_close(logits(saved), logits(released))
+
+
+def test_a_vocabulary_may_end_with_the_codes_that_there_are(tmp_path):
+    """1.5 lists 1024 tokens for codes, whatever the model's codebooks hold."""
+    folder = fish_tiny.make_s1(tmp_path)
+    (folder / "codec.pth").rename(folder / "firefly-gan.pth")
+    data = json.loads((folder / "config.json").read_text())
+    start = 256 + 12  # bytes, then what 1.5 has before the codes
+    for size, fits in ((start + fish_tiny.CODES, True), (start + fish_tiny.CODES - 1, False)):
+        changed = {**data, "vocab_size": size, "dim": 32, "n_head": 4, "fast_n_head": 2}
+        (folder / "config.json").write_text(json.dumps(changed))
+        state = fish_tiny.weights(changed, "v1_5", 260)
+        torch.save(state, folder / "model.pth")
+        if fits:
+            assert load_language_model(folder, CPU, torch.float32).variant is V1_5
+        else:
+            with pytest.raises(CheckpointError, match="more tokens"):
+                load_language_model(folder, CPU, torch.float32)
 
 
 def test_what_s2_does_not_say_of_its_fast_transformer_its_text_model_says():

@@ -13,6 +13,7 @@ from hub_fish_speech.codec import load_codec
 from hub_fish_speech.codec.config import DacSizes, FireflySizes, read_sizes
 
 from hub.nn.weights import CheckpointError
+from hub.testing.sounds import alike
 
 BOTH = ("dac", "firefly")
 CODES = torch.arange(24).reshape(6, 4)
@@ -47,18 +48,18 @@ def test_wrappers_prefixes_and_old_buffers_change_nothing(built, tmp_path):
     expected = spoken(built.write(tmp_path / "plain"))
     wrapped = {"state_dict": {f"generator.{key}": value for key, value in built.state.items()}}
     wrapped["state_dict"]["discriminator.weight"] = torch.zeros(3)
-    assert torch.equal(spoken(built.write(tmp_path / "wrapped", wrapped)), expected)
+    assert alike(spoken(built.write(tmp_path / "wrapped", wrapped)).numpy(), expected.numpy())
     buffers = {
         "quantizer.post_module.freqs_cis": torch.zeros(4, 2, 2, dtype=torch.bfloat16),
         "quantizer.post_module.causal_mask": torch.ones(4, 4, dtype=torch.bool),
     }
-    assert torch.equal(spoken(built.write(tmp_path / "buffers", built.state | buffers)), expected)
+    assert alike(spoken(built.write(tmp_path / "buffers", built.state | buffers)).numpy(), expected.numpy())
 
 
 def test_a_file_of_weights_is_known_by_its_content_whatever_its_name(built, tmp_path):
     expected = spoken(built.write(tmp_path))
     (tmp_path / built.weights).rename(tmp_path / "other.pth")
-    assert torch.equal(spoken(tmp_path / "other.pth"), expected)
+    assert alike(spoken(tmp_path / "other.pth").numpy(), expected.numpy())
 
 
 def test_half_precision_weights_run_in_float32(built, tmp_path):

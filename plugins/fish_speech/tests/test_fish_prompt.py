@@ -1,5 +1,7 @@
 """Tokens and prompts: nothing that a user writes can act as a control token."""
 
+import json
+
 import fish_tiny
 import pytest
 import torch
@@ -59,6 +61,16 @@ def test_s1_reads_the_first_segment_as_a_reference(folders):
     assert torch.equal(told, prompter.prompt("Two.", [Example("One.", frames[1:, :-1])]))
 
 
+def test_a_special_token_that_is_no_added_one_is_found_all_the_same(folders, tmp_path):
+    data = json.loads((folders["s2"] / "tokenizer.json").read_text())
+    plain = [token for token in data["added_tokens"] if "semantic" in token["content"]]
+    data["added_tokens"] = [token for token in data["added_tokens"] if token not in plain]
+    data["model"]["vocab"] |= {token["content"]: token["id"] for token in plain}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    known, found = load_tokenizer(folders["s2"], "s2"), load_tokenizer(tmp_path, "s2")
+    assert (found.semantic_begin, found.semantic_end) == (known.semantic_begin, known.semantic_end)
+
+
 def test_codes_stand_in_the_columns_of_their_main_tokens(folders):
     tokenizer = load_tokenizer(folders["s2"], "s2")
     codes = torch.tensor([[5, 0], [7, 8], [9, 1], [2, 2]])  # a row more than the model has
@@ -79,4 +91,8 @@ def test_1_5_forgets_the_middle_and_never_the_beginning(folders):
 
     assert remembered(4096) == list(range(1, 9))
     assert remembered(1300) == [1, 6, 7, 8]
-    assert remembered(1100) == [1]
+    assert remembered(1100) == list(range(1, 9))  # no room even for the new one: the whole past, as upstream
+    whole = prompter.prompt("Now.", history=history, max_length=4096)
+    twice = prompter.prompt("Now.", history=history, max_length=1100)
+    first = prompter.prompt("Now.", history=history[:1], max_length=4096)
+    assert twice.shape[1] - whole.shape[1] == first.shape[1] - prompter.prompt("Now.").shape[1]

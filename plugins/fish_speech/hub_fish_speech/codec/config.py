@@ -15,6 +15,7 @@ import yaml
 from msgspec import Struct, field
 
 from hub.nn.weights import CheckpointError
+from hub_fish_speech.config import default_ffn
 
 ConfigT = TypeVar("ConfigT", bound=Struct)
 
@@ -25,11 +26,16 @@ class TransformerSizes(Struct, kw_only=True, frozen=True):
     n_layer: int = 8
     n_head: int = 16
     dim: int = 1024
-    intermediate_size: int = 3072
+    intermediate_size: int | None = 3072
     head_dim: int = 64
     rope_base: float = 10_000.0
     norm_eps: float = 1e-5
     pos_embed_type: Literal["rope"] = "rope"
+
+    @property
+    def ffn(self) -> int:
+        """Inner width of the feed-forward; where it is null, Llama's."""
+        return self.intermediate_size or default_ffn(self.dim)
 
 
 class WindowedSizes(Struct, kw_only=True, frozen=True):
@@ -67,6 +73,7 @@ class DacSizes(Struct, kw_only=True, frozen=True):
     """The modded DAC of S1 and S2."""
 
     sample_rate: int = 44_100
+    causal: Literal[True] = True
     encoder_dim: int = 64
     encoder_rates: tuple[int, ...] = (2, 4, 8, 8)
     latent_dim: int | None = None
@@ -82,9 +89,14 @@ class DacSizes(Struct, kw_only=True, frozen=True):
         return self.latent_dim or self.encoder_dim * 2 ** len(self.encoder_rates)
 
     @property
+    def hop(self) -> int:
+        """Samples of one step of the encoder."""
+        return math.prod(self.encoder_rates)
+
+    @property
     def frame(self) -> int:
-        """Samples of one column of codes."""
-        return math.prod(self.encoder_rates) * math.prod(self.quantizer.downsample_factor)
+        """Samples of one column of codes, once they are sound."""
+        return math.prod(self.decoder_rates) * math.prod(self.quantizer.downsample_factor)
 
 
 class MelSizes(Struct, kw_only=True, frozen=True):

@@ -19,6 +19,9 @@ from hub_fish_speech.codec.vq import DacQuantizer
 ENCODER_WINDOW = 512
 """Steps that the encoder's transformers see. Fixed in the model's code; no configuration reaches it."""
 
+STEPS_AT_ONCE = 4
+"""A recording is filled up to a multiple of so many of the encoder's steps, whatever the quantizer's factors are."""
+
 
 class ResidualUnit(nn.Module):
     """Two convolutions, the first dilated, each after a snake, added to the input."""
@@ -97,7 +100,7 @@ class Dac(nn.Module):
         self.encoder = Encoder(sizes)
         self.quantizer = DacQuantizer(sizes.quantizer)
         self.decoder = Decoder(sizes)
-        self.sample_rate, self.frame = sizes.sample_rate, sizes.frame
+        self.sample_rate, self.frame, self.hop = sizes.sample_rate, sizes.frame, sizes.hop
         self.steps = math.prod(sizes.quantizer.downsample_factor)
         self.shortest = 1
 
@@ -108,18 +111,21 @@ class Dac(nn.Module):
 
     def filled(self, samples: int) -> int:
         """All columns of a recording count, the last one too where the recording ends within it."""
-        return -(-samples // self.frame)
+        return -(-samples // (STEPS_AT_ONCE * self.hop))
 
     def encode(self, wave: Tensor, window: int) -> Tensor:
-        """Samples (B, N) -> ids (B, C, ceil(N / frame)), `window` frames at a time."""
+        """Samples (B, N) -> ids (B, C, T), `window` columns at a time."""
         state: State = {}
-        short = -wave.shape[1] % self.frame
-        padded = torch.nn.functional.pad(wave, (0, short)).unsqueeze(2)
-        pieces = padded.split(window * self.frame, dim=1)
+        pieces = self.filled_up(wave).split(window * self.steps * self.hop, dim=1)
         return torch.cat([self.quantizer.ids(self.before(piece, state)) for piece in pieces], dim=2)
 
+    def filled_up(self, wave: Tensor) -> Tensor:
+        """Samples (B, N) with the silence behind them that the encoder needs: (B, N', 1)."""
+        short = -wave.shape[1] % (STEPS_AT_ONCE * self.hop)
+        return torch.nn.functional.pad(wave, (0, short)).unsqueeze(2)
+
     def before(self, samples: Tensor, state: State) -> Tensor:
-        """Samples (B, T * frame, 1) -> what the codebooks read, (B, T, D)."""
+        """Samples (B, N, 1), whole steps of the encoder -> what the codebooks read, (B, T, D)."""
         return self.quantizer.before(self.encoder(samples, state), state)
 
     def dequantize(self, ids: Tensor, state: State) -> Tensor:

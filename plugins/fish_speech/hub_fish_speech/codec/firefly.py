@@ -17,6 +17,9 @@ from hub_fish_speech.codec.config import BackboneSizes, FireflySizes, HeadSizes,
 from hub_fish_speech.codec.fsq import FireflyQuantizer
 from hub_fish_speech.codec.layers import CausalConv, CausalTransposedConv, Chain, ConvNeXt, Pointwise, State
 
+PAIRS = 3
+"""Pairs of convolutions in a residual block; further dilations in the configuration are not used."""
+
 
 class Norm(nn.LayerNorm):
     """LayerNorm over the channels, as a layer of a chain."""
@@ -70,7 +73,7 @@ class ParallelBlocks(nn.Module):
     def __init__(self, channels: int, sizes: HeadSizes) -> None:
         super().__init__()
         shapes = zip(sizes.resblock_kernel_sizes, sizes.resblock_dilation_sizes, strict=True)
-        self.blocks = nn.ModuleList(ResBlock(channels, kernel, dilations) for kernel, dilations in shapes)
+        self.blocks = nn.ModuleList(ResBlock(channels, kernel, dilations[:PAIRS]) for kernel, dilations in shapes)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
         """(B, T, C) -> the same shape."""

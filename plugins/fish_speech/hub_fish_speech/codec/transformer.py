@@ -88,9 +88,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, sizes: TransformerSizes) -> None:
         super().__init__()
-        self.w1 = nn.Linear(sizes.dim, sizes.intermediate_size, bias=False)
-        self.w3 = nn.Linear(sizes.dim, sizes.intermediate_size, bias=False)
-        self.w2 = nn.Linear(sizes.intermediate_size, sizes.dim, bias=False)
+        self.w1 = nn.Linear(sizes.dim, sizes.ffn, bias=False)
+        self.w3 = nn.Linear(sizes.dim, sizes.ffn, bias=False)
+        self.w2 = nn.Linear(sizes.ffn, sizes.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> the same shape."""

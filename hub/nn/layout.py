@@ -3,12 +3,16 @@
 Decoding multiplies one row with every weight, and takes as long as reading them. On a CPU, weights with more outputs
 than inputs are read 1.3 to 1.5 times as fast when the outputs of an input lie together (MKL on AVX2: 1024 -> 6144 in
 1.08 ms instead of 1.51); the other way round it is slower.
+
+Convolutions over time, on a CPU: oneDNN has its fast kernels for pictures whose channels lie together, and the signal
+(B, C, 1, T) is one. Against `conv1d` with 16 to 256 channels, AVX2, one thread: 70 to 95 GFLOP/s instead of 35 to 80.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def laid_out(weight: Tensor) -> Tensor:
@@ -27,3 +31,38 @@ def lay_out(model: nn.Module, device: torch.device) -> None:
         if isinstance(module, nn.Linear):
             weight = module.weight
             module.weight = nn.Parameter(laid_out(weight.detach()), requires_grad=weight.requires_grad)
+
+
+def as_picture(x: Tensor) -> Tensor:
+    """A signal (B, C, T) as its device convolves it fastest: (B, C, 1, T) on a CPU, channels together; else itself."""
+    if x.device.type != "cpu":
+        return x
+    return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
+
+def as_signal(x: Tensor) -> Tensor:
+    """What `as_picture` was given: (B, C, T)."""
+    return x if x.dim() == 3 else x.squeeze(2)
+
+
+def convolve(layer: nn.Conv1d | nn.ConvTranspose1d, x: Tensor) -> Tensor:
+    """`layer` over a signal (B, C, T) or its picture (B, C, 1, T) -> the same form. Zero padding only."""
+    if x.dim() == 3:
+        return layer(x)
+    weight = layer.weight.unsqueeze(2)
+    stride, padding, dilation = (1, layer.stride[0]), (0, int(layer.padding[0])), (1, layer.dilation[0])
+    if isinstance(layer, nn.ConvTranspose1d):
+        more = (0, layer.output_padding[0])
+        return F.conv_transpose2d(x, weight, layer.bias, stride, padding, more, layer.groups, dilation)
+    return F.conv2d(x, weight, layer.bias, stride, padding, dilation, layer.groups)
+
+
+def lay_out_convolutions(model: nn.Module, device: torch.device) -> None:
+    """The weights of all convolutions of `model`, as `convolve` reads them on a CPU, in place. On a GPU nothing."""
+    if device.type != "cpu":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            weight = module.weight
+            lying = weight.detach().transpose(1, 2).contiguous().transpose(1, 2)
+            module.weight = nn.Parameter(lying, requires_grad=weight.requires_grad)

@@ -1,9 +1,10 @@
 """Weights that lie otherwise are the same weights."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
-from hub.nn.layout import laid_out, lay_out
+from hub.nn.layout import as_picture, as_signal, convolve, laid_out, lay_out, lay_out_convolutions
 
 
 def test_the_numbers_stay_and_only_wide_weights_are_turned():
@@ -28,3 +29,25 @@ def test_a_model_is_laid_out_in_place_and_answers_the_same():
     assert model[2].weight.is_contiguous()
     assert model[0].weight.requires_grad
     torch.testing.assert_close(model(row), before)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Conv1d(6, 9, 7, padding=9, dilation=3),
+        torch.nn.Conv1d(6, 4, 3, stride=2, groups=2, bias=False),
+        torch.nn.ConvTranspose1d(6, 4, 8, 2, padding=3),
+        torch.nn.ConvTranspose1d(6, 4, 5, 3, padding=1, output_padding=2, bias=False),
+    ],
+    ids=str,
+)
+def test_a_signal_is_convolved_as_a_picture_with_the_same_result(layer):
+    x = torch.randn(2, 6, 41, generator=torch.Generator().manual_seed(2))
+    expected = layer(x)
+    lay_out_convolutions(layer, torch.device("cpu"))
+    picture = as_picture(x)
+    assert picture.shape == (2, 6, 1, 41)
+    for found in (convolve(layer, x), as_signal(convolve(layer, picture))):
+        assert found.shape == expected.shape
+        torch.testing.assert_close(found, expected)
+    assert layer.weight.requires_grad

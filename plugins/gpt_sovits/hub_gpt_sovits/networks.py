@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hub.nn.layout import lay_out_convolutions
 from hub.nn.weights import CheckpointError
 from hub_gpt_sovits.checkpoint import S1File, S2File, load_s1, load_s2, load_tensors, merge_lora
 from hub_gpt_sovits.model.bigvgan import build_bigvgan
@@ -257,7 +258,11 @@ class Networks:
         return self._folders[name] or self.release.need(name, what)
 
     def _placed(self, net: _Net) -> _Net:
-        return net.requires_grad_(False).to(self.device, self.dtype)
+        placed = net.requires_grad_(False).to(self.device, self.dtype)
+        for module in placed.modules():
+            if isinstance(module, HifiGan):
+                lay_out_convolutions(module, self.device)
+        return placed
 
 
 def digest(file: S2File) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from hub.nn.layout import as_picture, as_signal, convolve
 
 SLOPE = 0.1
 """Of the leaky ReLU before each convolution; the last one of the network has torch's default."""
@@ -22,8 +25,10 @@ class ResidualBlock(nn.Module):
         self.convs2 = nn.ModuleList(nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE)) + x
+        pairs = zip(cast(Sequence[nn.Conv1d], self.convs1), cast(Sequence[nn.Conv1d], self.convs2), strict=True)
+        for dilated, plain in pairs:
+            inner = convolve(dilated, F.leaky_relu(x, SLOPE))
+            x = convolve(plain, F.leaky_relu(inner, SLOPE)) + x
         return x
 
 
@@ -58,11 +63,12 @@ class HifiGan(nn.Module):
         x = self.conv_pre(x)
         if self.cond is not None and condition is not None:
             x = x + self.cond(condition)
-        for number, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, SLOPE))
+        x = as_picture(x)
+        for number, up in enumerate(cast(Sequence[nn.ConvTranspose1d], self.ups)):
+            x = convolve(up, F.leaky_relu(x, SLOPE))
             blocks = self.resblocks[number * self.blocks_each : (number + 1) * self.blocks_each]
             total = blocks[0](x)
             for block in blocks[1:]:
                 total = total + block(x)
             x = total / self.blocks_each
-        return self.conv_post(F.leaky_relu(x)).tanh()
+        return as_signal(convolve(self.conv_post, F.leaky_relu(x))).tanh()

@@ -28,20 +28,19 @@ class Lanes:
     """
 
     def __init__(self, model: SemanticModel, rows: int, length: int) -> None:
-        weight = model.ar_predict_layer.weight
-        self.model, self.rows, self.length, self.device = model, rows, length, weight.device
+        self.model, self.rows, self.length, self.device = model, rows, length, model.device
         self.cache = KVCache(
             layers=len(model.layers),
             groups=model.heads,
             length=length,
             head_dim=model.width // model.heads,
             batch=rows,
-            dtype=weight.dtype,
-            device=weight.device,
+            dtype=model.dtype,
+            device=model.device,
         )
-        self.seen = torch.ones(rows, length, dtype=torch.bool, device=weight.device)
+        self.seen = torch.ones(rows, length, dtype=torch.bool, device=model.device)
         self.padded = False
-        self._stepper = Stepper(self._graph_step, weight.device)
+        self._stepper = Stepper(self._graph_step, model.device)
 
     def clear(self) -> None:
         """Nothing is hidden any more. Old keys and values stay, beyond the filled part, where nobody looks."""
@@ -112,7 +111,7 @@ class LanePool:
         self._model = model
         self._free: list[Lanes] = []
         self._lock = threading.Lock()
-        self._keeps = model.ar_predict_layer.weight.device.type == "cuda"
+        self._keeps = model.device.type == "cuda"
 
     def take(self, rows: int, length: int) -> Lanes:
         """Lanes with room for `rows` rows of `length` positions."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hub.nn.halves import half_linear
 from hub.nn.layout import laid_out
 from hub_gpt_sovits.checkpoint import S1File
 from hub_gpt_sovits.model.blank import Table, filled
@@ -27,7 +28,12 @@ class Attention(nn.Module):
         super().__init__()
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj: nn.Module = nn.Linear(width, width)
+        self.join: nn.Module | None = None
+
+    def joined(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> query, key and value side by side, (B, T, 3C)."""
+        return F.linear(x, self.in_proj_weight, self.in_proj_bias) if self.join is None else self.join(x)
 
 
 class Layer(nn.Module):
@@ -37,15 +43,14 @@ class Layer(nn.Module):
         super().__init__()
         self.heads = heads
         self.self_attn = Attention(width)
-        self.linear1 = nn.Linear(width, inner)
-        self.linear2 = nn.Linear(inner, width)
+        self.linear1: nn.Module = nn.Linear(width, inner)
+        self.linear2: nn.Module = nn.Linear(inner, width)
         self.norm1 = nn.LayerNorm(width, eps=EPS)
         self.norm2 = nn.LayerNorm(width, eps=EPS)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> query, key, value, each (B, H, T, D)."""
-        joined = F.linear(x, self.self_attn.in_proj_weight, self.self_attn.in_proj_bias)
-        query, key, value = joined.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = self.self_attn.joined(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return query, key, value
 
     def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
@@ -99,7 +104,7 @@ class SemanticModel(nn.Module):
         self.ar_audio_embedding = _Embedding(vocabulary, width)
         self.ar_audio_position = _Position(width)
         self.h = nn.ModuleDict({"layers": nn.ModuleList(Layer(width, inner, self.heads) for _ in range(depth))})
-        self.ar_predict_layer = nn.Linear(width, vocabulary, bias=False)
+        self.ar_predict_layer: nn.Module = nn.Linear(width, vocabulary, bias=False)
 
     @property
     def layers(self) -> Sequence[Layer]:
@@ -125,19 +130,46 @@ class SemanticModel(nn.Module):
             x = layer.finish(x, attended, drop)
         return self.ar_predict_layer(x)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.ar_text_position.alpha.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.ar_text_position.alpha.dtype
+
     def lay_out(self) -> SemanticModel:
-        """Itself, with its weights lying as its device reads them fastest when it decodes a token at a time."""
-        widening = [self.ar_predict_layer.weight]
+        """Itself, with its weights as its device reads them fastest when it decodes a token at a time.
+
+        On a CPU they stay in half precision, as they are in the files, and are no parameters of it any more.
+        """
         for layer in self.layers:
-            widening += [layer.self_attn.in_proj_weight, layer.linear1.weight]
-        for weight in widening:
-            weight.data = laid_out(weight.data)
+            attention = layer.self_attn
+            attention.join = half_linear(attention.in_proj_weight, attention.in_proj_bias)
+            if attention.join is None:
+                attention.in_proj_weight.data = laid_out(attention.in_proj_weight.data)
+            else:
+                del attention.in_proj_weight, attention.in_proj_bias
+            attention.out_proj = _for_reading(attention.out_proj)
+            layer.linear1, layer.linear2 = _for_reading(layer.linear1), _for_reading(layer.linear2)
+        self.ar_predict_layer = _for_reading(self.ar_predict_layer)
         return self
 
     def mute_scores(self, token: int) -> Tensor:
         """How much each token sounds like `token`, a pause: cosine similarity of embeddings, (vocabulary,)."""
         table = self.ar_audio_embedding.word_embeddings.weight.float()
         return F.cosine_similarity(table[token][None], table, dim=-1)
+
+
+def _for_reading(layer: nn.Module) -> nn.Module:
+    if not isinstance(layer, nn.Linear):
+        return layer
+    halved = half_linear(layer.weight, layer.bias)
+    if halved is None:
+        layer.weight.data = laid_out(layer.weight.data)
+    return halved or layer
 
 
 def prompt_mask(text: int, tokens: int, device: torch.device | str | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from hub.audio.encode import BUILTIN, EncoderSpec
 from hub.audio.telephone import TELEPHONE
+from hub.audio.vorbis import VORBIS
 from hub.contract.conversion import ConversionRequest
 from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
@@ -142,7 +143,7 @@ class Hub:
 
 def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
     """The built-in containers and the plugins' own; one whose name is taken is reported as its plugin's failure."""
-    encoders = {**BUILTIN, **TELEPHONE}
+    encoders = {**BUILTIN, **TELEPHONE, VORBIS.name: VORBIS}
     for plugin, encoder in plugins.encoders():
         if encoder.name in encoders:
             plugins.fail(plugin, f"register_encoders: there is already a container named {encoder.name!r}")

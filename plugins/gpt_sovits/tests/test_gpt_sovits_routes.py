@@ -80,11 +80,12 @@ def test_a_streamed_wav_has_a_header_that_players_accept(gpt_sovits_hub):
         assert sum(frame.samples for frame in file.decode(audio=0)) > 32_000
 
 
-@pytest.mark.parametrize(("media_type", "content_type"), [("ogg", "audio/ogg"), ("aac", "audio/aac")])
-def test_compressed_audio_can_be_decoded(gpt_sovits_hub, spoken, media_type, content_type):
+@pytest.mark.parametrize(("media_type", "codec"), [("ogg", "vorbis"), ("aac", "aac")])
+def test_compressed_audio_can_be_decoded(gpt_sovits_hub, spoken, media_type, codec):
     answer = gpt_sovits_hub.client.post("/tts", json=SPOKEN | {"media_type": media_type})
-    assert answer.headers["content-type"] == content_type
+    assert answer.headers["content-type"] == f"audio/{media_type}"
     with av.open(io.BytesIO(answer.content)) as file:
+        assert (file.streams.audio[0].codec_context.name, file.streams.audio[0].rate) == (codec, 32_000)
         seconds = sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
     assert seconds == pytest.approx(len(spoken) / 32_000, abs=0.15)
 
@@ -249,6 +250,9 @@ def test_weights_are_set_for_the_next_requests_and_only_from_the_models_folder(g
         assert answer.status_code == 400
         assert answer.json()["message"] == "change gpt weight failed"
         assert "no gpt weights" in answer.json()["Exception"]
+    other = client.get("/set_gpt_weights", params={"weights_path": "s2G2333k.pth"})
+    assert other.status_code == 400
+    assert "acoustic weights (SoVITS)" in other.json()["Exception"]
     assert client.get("/set_gpt_weights").json()["message"] == "gpt weight path is required"
     assert client.get("/set_sovits_weights").json()["message"] == "sovits weight path is required"
     assert client.get("/set_gpt_weights", params={"weights_path": "GPT_weights_v2/mine-e15.ckpt"}).status_code == 200
@@ -303,10 +307,13 @@ def test_subtitles_can_be_downloaded_with_the_audio(gpt_sovits_hub):
     packed = client.post("/srt?download=zip", json=SPOKEN)
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         assert sorted(archive.namelist()) == ["audio.wav", "tts-out.srt"]
-        subtitles = archive.read("tts-out.srt").decode()
+        subtitles, audio = archive.read("tts-out.srt").decode(), archive.read("audio.wav")
     assert re.match(r"1\n00:00:00,000 --> ", subtitles)
     assert client.post("/srt?download=srt", json=SPOKEN).text == subtitles
     assert client.post("/srt?download=pdf", json=SPOKEN).status_code == 422
+    by_ten, by_one = (client.post(f"/srt?download=wav&batch_size={size}", json=SPOKEN).content for size in (10, 1))
+    assert alike(audio, by_ten)
+    assert not alike(audio, by_one), "all segments of a text are spoken together"
 
 
 def test_a_visitor_of_the_root_is_sent_to_the_documentation(gpt_sovits_hub):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from hub.api.family import model_of
 from hub_gpt_sovits.routes.answers import Refused
+from hub_gpt_sovits.routes.kinds import check_kind
 from hub_gpt_sovits.routes.recordings import Recordings
 from hub_gpt_sovits.settings import BACKEND, CompatOptions
 
@@ -47,25 +48,36 @@ class State:
         return str(self.model().settings.options.get("version", ""))
 
     def weights(self, path: str, what: str) -> str:
-        """The name by which the model finds the weights at `path`: a file in its folder. Raises Refused."""
-        root = Path(self.model().settings.path).expanduser()
+        """The name by which the model finds the `what` weights, "gpt" or "sovits", at `path`: a file in its folder.
+
+        Raises Refused if there is none, and if it is no such weights.
+        """
+        base = Path(self.model().settings.path).expanduser()
         named = Path(path.replace("\\", "/"))
         try:
-            base = root.resolve(strict=True)
-            file = (base / named).resolve()
-            if file.is_relative_to(base) and file.suffix in WEIGHTS and file.is_file():
-                return str(file.relative_to(base))
-            if ".." not in named.parts:
-                files = sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS and one.is_file())
-                alike = [one for one in files if one.name.casefold() == named.name.casefold()]
-                if named.is_absolute():
-                    alike = [one for one in alike if one.as_posix().casefold() == named.as_posix().casefold()]
-                alike.sort(key=lambda one: (one.name != named.name, not _ends_like(one, named)))
-                if alike:
-                    return str(alike[0].relative_to(base))
+            base = base.resolve(strict=True)
+            file = _found(base, named)
         except (OSError, ValueError):
-            pass
-        raise Refused(f"the model's folder has no {what} weights {named.name[:200]!r}")
+            file = None
+        if file is None:
+            raise Refused(f"the model's folder has no {what} weights {named.name[:200]!r}")
+        check_kind(file, what)
+        return str(file.relative_to(base))
+
+
+def _found(base: Path, named: Path) -> Path | None:
+    """The weights file below `base` that `named` means: by its path, or by its name, whatever its capitals."""
+    file = (base / named).resolve()
+    if file.is_relative_to(base) and file.suffix in WEIGHTS and file.is_file():
+        return file
+    if ".." in named.parts:
+        return None
+    files = sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS and one.is_file())
+    alike = [one for one in files if one.name.casefold() == named.name.casefold()]
+    if named.is_absolute():
+        alike = [one for one in alike if one.as_posix().casefold() == named.as_posix().casefold()]
+    alike.sort(key=lambda one: (one.name != named.name, not _ends_like(one, named)))
+    return alike[0] if alike else None
 
 
 def _ends_like(file: Path, named: Path) -> bool:

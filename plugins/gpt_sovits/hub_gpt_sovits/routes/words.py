@@ -18,10 +18,10 @@ CHINESE_NAMES = {
 CONTAINERS = {
     "wav": AudioFormat(container="wav"),
     "raw": AudioFormat(container="pcm"),
-    "ogg": AudioFormat(container="opus"),
+    "ogg": AudioFormat(container="vorbis"),
     "aac": AudioFormat(container="aac"),
 }
-"""`media_type` -> how the hub packs it. What is inside of ogg is Opus."""
+"""`media_type` -> how the hub packs it."""
 
 CUT_METHODS = ("cut0", "cut1", "cut2", "cut3", "cut4", "cut5")
 CUT_MARKS = frozenset(",.;?!、，。？！；：…")

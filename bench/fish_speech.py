@@ -63,6 +63,23 @@ class Spoken(NamedTuple):
     frames: float
 
 
+class Together(NamedTuple):
+    """Requests at once, and the CPU's seconds for all of them."""
+
+    requests: list[Spoken]
+    cpu: float
+
+    @property
+    def frames(self) -> float:
+        """Frames of all of them."""
+        return sum(each.frames for each in self.requests)
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, until the last request is done."""
+        return self.frames / max(each.total for each in self.requests)
+
+
 class Parts(NamedTuple):
     """Seconds of the language model and of the codec, by the clock and of the CPU, for so many frames."""
 
@@ -124,15 +141,16 @@ class Ours:
                 samples += len(event.pcm) // 4
         return Spoken(first, time.perf_counter() - begun, samples / self.backend._loaded.codec.frame)
 
-    def at_once(self, count: int) -> list[Spoken]:
+    def at_once(self, count: int) -> Together:
         """So many requests together."""
         found: list[Spoken] = []
         threads = [threading.Thread(target=lambda seed=seed: found.append(self.spoken(seed))) for seed in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return found
+        with Clock() as clock:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return Together(found, clock.cpu)
 
     def example(self) -> Example:
         """The reference as both codes read it."""
@@ -226,7 +244,7 @@ def measure(args: argparse.Namespace, checkpoint: Path) -> None:
     ours = Ours(checkpoint, args)
     rest = memory.now()
     example = ours.example()
-    spoken: dict[int, list[list[Spoken]]] = {}
+    spoken: dict[int, list[Together]] = {}
     most: dict[int, str] = {}
     for count in args.streams:
         with memory.watched() as found:
@@ -258,7 +276,7 @@ def measure(args: argparse.Namespace, checkpoint: Path) -> None:
 
 def print_requests(
     args: argparse.Namespace,
-    spoken: dict[int, list[list[Spoken]]],
+    spoken: dict[int, list[Together]],
     rest: str,
     most: dict[int, str],
     theirs: list[Parts],
@@ -268,16 +286,27 @@ def print_requests(
     rows = []
     one = 0.0
     for count, rounds in spoken.items():
-        rate = middle([sum(each.frames for each in found) / max(each.total for each in found) for found in rounds])
-        first = middle([each.first for found in rounds for each in found])
+        rate = middle([found.rate for found in rounds])
+        first = middle([each.first for found in rounds for each in found.requests])
+        cpu = f"{middle([1000 * found.cpu / found.frames for found in rounds]):.0f} ms"
         one = one or rate
-        rows.append(["hub", count, f"{rate:.2f}", f"{rate / count:.2f}", f"{first:.2f} s", rest, most[count]])
+        rows.append(["hub", count, f"{rate:.2f}", f"{rate / count:.2f}", cpu, f"{first:.2f} s", rest, most[count]])
     if theirs:
         whole = middle([each.language + each.codec for each in theirs])
         rate = middle([each.frames / (each.language + each.codec) for each in theirs])
-        rows.append(["vendor", 1, f"{rate:.2f}", f"{rate:.2f}", f"{whole:.2f} s", *memory])
-        rows.append(["ratio", 1, f"{one / rate:.2f}", "", "", "", ""])
-    head = ["code", "requests at once", "frames/s", "of each", "first audio", "memory at rest", "at most"]
+        cpu = f"{middle([1000 * (each.language_cpu + each.codec_cpu) / each.frames for each in theirs]):.0f} ms"
+        rows.append(["vendor", 1, f"{rate:.2f}", f"{rate:.2f}", cpu, f"{whole:.2f} s", *memory])
+        rows.append(["ratio", 1, f"{one / rate:.2f}", "", "", "", "", ""])
+    head = [
+        "code",
+        "requests at once",
+        "frames/s",
+        "of each",
+        "CPU a frame",
+        "first audio",
+        "memory at rest",
+        "at most",
+    ]
     show(
         f"S1 mini, {args.frames} frames, rounds: {args.rounds}, threads of torch: {torch.get_num_threads()}", head, rows
     )

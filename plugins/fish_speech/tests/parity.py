@@ -239,7 +239,7 @@ def e2e(model: Model, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     for number, (text, recording) in enumerate(zip(texts, recordings, strict=True)):
         codes = model.codec.encode(read_wave(recording.tobytes(), model.codec.sample_rate))
         references.append(Example(text, codes))
-        found[f"out_ref_codes_{number}"] = codes.numpy()
+        found |= {"out_ref_codes": codes.numpy(), f"out_ref_codes_{number}": codes.numpy()}
     history: list[Past] = []
     sound = []
     for number, text in enumerate(scalars.get("segments") or scalars.get("batches") or [scalars["text"]]):

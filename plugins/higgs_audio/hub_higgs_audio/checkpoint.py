@@ -19,8 +19,9 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from hub.nn.layout import laid_out
 from hub.nn.weights import fold_weight_norm, load_state, load_strict
 from hub_higgs_audio.layout import CONFIG, CheckpointRefused, Part
-from hub_higgs_audio.model.codec import Codec, CodecNet, CodecShape
-from hub_higgs_audio.model.language import LanguageModel
+from hub_higgs_audio.model.codec import Codec, CodecNet
+from hub_higgs_audio.model.language import Adapter, LanguageModel, Way
+from hub_higgs_audio.model.shape import CodecShape
 from hub_higgs_audio.tokens import Tokens
 
 _TEXT_KEYS = (
@@ -31,9 +32,6 @@ _TEXT_KEYS = (
 """What boson's `text_config` and transformers' configuration call by the same name."""
 
 _COMPUTED = {
-    "audio_embed_avg": False,
-    "use_audio_out_embed_projector": False,
-    "use_audio_out_self_attention": 0,
     "audio_decoder_proj_num_layers": 0,
     "use_rq_transformer": False,
     "skip_audio_tower": True,
@@ -41,7 +39,13 @@ _COMPUTED = {
     "use_delay_pattern": True,
     "encode_audio_in_tokens": True,
 }
-"""Of boson's switches, the one setting that the released model has and transformers' classes compute."""
+"""Of boson's switches, the one setting that is computed here, which is the released model's."""
+
+_WAYS: dict[str, Way] = {"dual_ffn": "shared", "dual_ffn_fast_forward": "past", "stack": "shared"}
+"""boson's `audio_adapter_type` -> audio's way through a layer that is not in `audio_dual_ffn_layers`."""
+
+_AUDIO_PARTS = ("audio_mlp", "audio_input_layernorm", "audio_post_attention_layernorm")
+"""What only a layer with a dual FFN has."""
 
 LANGUAGE_KEYS = (
     (re.compile(r"^(embed_tokens|layers|norm)\."), r"model.\1."),
@@ -59,15 +63,15 @@ def language_config(part: Part) -> HiggsAudioV2Config:
     given = part.config
     if given.get("model_type") == "higgs_audio_v2":
         _same_codebooks(given)
-        return HiggsAudioV2Config(**{key: value for key, value in given.items() if key != "architectures"})
+        return _config(**{key: value for key, value in given.items() if key != "architectures"})
     text = given.get("text_config")
     if not isinstance(text, dict):
         raise CheckpointRefused(f"{CONFIG} has no text_config; it is no configuration of Higgs Audio v2")
-    _check_switches(given, int(text["num_hidden_layers"]))
+    _check_switches(given)
     mapped = {key: text[key] for key in _TEXT_KEYS if text.get(key) is not None}
     mapped.setdefault("head_dim", text["hidden_size"] // text["num_attention_heads"])
     rope = dict(text.get("rope_scaling") or {"rope_type": "default"})
-    return HiggsAudioV2Config(
+    return _config(
         **mapped,
         rope_parameters={**rope, "rope_theta": text.get("rope_theta", 10000.0)},
         num_codebooks=given["audio_num_codebooks"],
@@ -83,18 +87,43 @@ def language_config(part: Part) -> HiggsAudioV2Config:
     )
 
 
-def _check_switches(given: Mapping[str, Any], layers: int) -> None:
+def _config(**values: Any) -> HiggsAudioV2Config:
+    """transformers' check wants the width to be a multiple of the heads, which heads of a width of their own need not
+    be: their number is told after it."""
+    heads = values.get("num_attention_heads")
+    if not heads or not values.get("head_dim") or values.get("hidden_size", 0) % heads == 0:
+        return HiggsAudioV2Config(**values)
+    config = HiggsAudioV2Config(**{**values, "num_attention_heads": 1, "num_key_value_heads": 1})
+    config.num_attention_heads = heads
+    config.num_key_value_heads = values.get("num_key_value_heads") or heads
+    return config
+
+
+def adapter_of(part: Part) -> Adapter:
+    """How audio goes through the layers. Raises CheckpointRefused."""
+    given = part.config
+    if given.get("model_type") == "higgs_audio_v2":
+        return Adapter()
+    layers = int(given["text_config"]["num_hidden_layers"])
+    kind = given.get("audio_adapter_type", "stack")
+    if kind not in _WAYS:
+        raise CheckpointRefused(
+            f"{CONFIG}: audio_adapter_type is {kind!r}; this backend computes {', '.join(_WAYS)}",
+            key="audio_adapter_type",
+        )
+    dual = () if kind == "stack" else given.get("audio_dual_ffn_layers") or ()
+    return Adapter(
+        ways=tuple("dual" if layer in dual else _WAYS[kind] for layer in range(layers)),
+        averaged=bool(given.get("audio_embed_avg")),
+        projected=bool(given.get("use_audio_out_embed_projector")),
+        attention=bool(given.get("use_audio_out_self_attention")),
+    )
+
+
+def _check_switches(given: Mapping[str, Any]) -> None:
     for key, value in _COMPUTED.items():
         if (given.get(key, value) or 0) != (value or 0):
             raise CheckpointRefused(f"{CONFIG}: {key} is {given[key]!r}; this backend computes {value!r} only", key=key)
-    kind = given.get("audio_adapter_type")
-    dual = list(given.get("audio_dual_ffn_layers") or ())
-    if kind not in ("dual_ffn", "dual_ffn_fast_forward") or dual != list(range(layers)):
-        raise CheckpointRefused(
-            f"{CONFIG}: audio_adapter_type {kind!r} with audio_dual_ffn_layers {dual[:40]}; this backend computes a "
-            "dual FFN in every layer only",
-            key="audio_adapter_type",
-        )
 
 
 def _same_codebooks(given: Mapping[str, Any]) -> None:
@@ -138,15 +167,32 @@ def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> Langu
 
     Raises CheckpointRefused, or CheckpointError naming file and key.
     """
-    config = language_config(part)
+    config, adapter = language_config(part), adapter_of(part)
     state = language_state(part.folder, device)
     with torch.device("meta"):
         net = HiggsAudioV2ForConditionalGeneration(config, use_text_head="text_lm_head.weight" in state)
+        _adapt(net, adapter)
     load_strict(net, {key: value.to(dtype) for key, value in state.items()}, "the language model's weights")
-    for layer in net.model.layers:  # what every step multiplies and has more outputs than inputs
-        for linear in (layer.audio_mlp.gate_proj, layer.audio_mlp.up_proj):
+    for layer, way in zip(net.model.layers, adapter.ways or ("dual",) * len(net.model.layers), strict=True):
+        mlp = layer.audio_mlp if way == "dual" else layer.mlp
+        for linear in (mlp.gate_proj, mlp.up_proj):  # what steps multiply and has more outputs than inputs
             linear.weight = nn.Parameter(laid_out(linear.weight), requires_grad=False)
-    return LanguageModel(net, device, dtype)
+    return LanguageModel(net, device, dtype, adapter)
+
+
+def _adapt(net: Any, adapter: Adapter) -> None:
+    """Give transformers' modules, which are the released model's, the parts of `adapter`, by boson's names."""
+    config = net.config
+    if adapter.projected:
+        net.audio_out_embed_projector = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+    for number, (layer, way) in enumerate(zip(net.model.layers, adapter.ways, strict=False)):
+        if way != "dual":
+            for name in _AUDIO_PARTS:
+                delattr(layer, name)
+        elif adapter.attention:
+            layer.audio_attn = type(layer.self_attn)(config, number)
+            norm = type(layer.input_layernorm)(config.hidden_size, eps=config.rms_norm_eps)
+            layer.audio_post_audio_attn_layer_norm = norm
 
 
 def load_tokens(part: Part) -> Tokens:
@@ -210,6 +256,8 @@ def load_codec(part: Part, device: torch.device) -> Codec:
     """The codec, in float32. Raises CheckpointRefused, or CheckpointError naming file and key."""
     state = codec_state(part.folder, device)
     shape = CodecShape.of(part.config, state)
+    unused = re.compile(r"quantizer\.quantizers\.(\d+)\.")
+    state = {k: v for k, v in state.items() if not (q := unused.match(k)) or int(q[1]) < shape.codebooks}
     with torch.device("meta"):
         net = CodecNet(shape)
     load_strict(net, {key: value.float() for key, value in state.items()}, "the codec's weights")

@@ -72,7 +72,7 @@ def is_language(config: dict[str, Any]) -> bool:
 
 def is_codec(config: dict[str, Any]) -> bool:
     """Whether a `config.json` is that of a Higgs codec: boson's, or transformers'."""
-    return ("ratios" in config and "n_q" in config) or "acoustic_model_config" in config
+    return "semantic_techer" in config or "acoustic_model_config" in config or {"ratios", "n_q"} <= config.keys()
 
 
 def _parts(folders: list[Path]) -> list[Part]:

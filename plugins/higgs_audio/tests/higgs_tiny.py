@@ -182,7 +182,8 @@ def _boson_language(name: str) -> str:
 
 def write_codec(folder: Path, size: Size, *, seed: int = 1) -> Path:
     """A codec in transformers' layout."""
-    from hub_higgs_audio.model.codec import CodecNet, CodecShape
+    from hub_higgs_audio.model.codec import CodecNet
+    from hub_higgs_audio.model.shape import CodecShape
 
     folder.mkdir(parents=True)
     config = codec_json(size)
@@ -216,6 +217,7 @@ def codec_json(size: Size) -> dict[str, Any]:
 
 
 def _shape(kind: Any, size: Size) -> Any:
+    from hub_higgs_audio.model.shape import SemanticShape
     from transformers import HubertConfig
 
     hubert = HubertConfig(
@@ -233,12 +235,11 @@ def _shape(kind: Any, size: Size) -> Any:
         encoder_width=size.encoder,
         decoder_width=size.decoder,
         acoustic=size.acoustic,
-        semantic=size.semantic,
+        width=size.acoustic + size.semantic,
+        semantic=SemanticShape(widths=(size.semantic,) * 4),
         codebooks=size.codebooks,
         codebook_size=size.codebook_size,
         codebook_dim=size.codebook_dim,
-        semantic_blocks=2,
-        semantic_units=2,
         hubert=hubert,
     )
 

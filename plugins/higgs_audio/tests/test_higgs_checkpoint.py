@@ -170,11 +170,9 @@ def test_version_3_is_another_family(folders, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("audio_adapter_type", "stack"),
-        ("audio_dual_ffn_layers", []),
+        ("audio_adapter_type", "mixture"),
         ("use_delay_pattern", False),
         ("audio_decoder_proj_num_layers", 2),
-        ("use_audio_out_self_attention", 1),
         ("use_rq_transformer", True),
         ("encode_whisper_embed", True),
     ],

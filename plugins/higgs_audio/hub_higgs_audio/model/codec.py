@@ -9,179 +9,29 @@ by 160 samples for each semantic stride on both sides, and the longer branch is 
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from transformers import DacConfig, HubertConfig, HubertModel
+from transformers import DacConfig, HubertModel
 from transformers.models.dac.modeling_dac import DacDecoder, DacEncoder
 
 from hub.contract.errors import InvalidAudio
 from hub.nn.features import resample
-from hub_higgs_audio.layout import CONFIG, CheckpointRefused
+from hub_higgs_audio.model.shape import CodecShape, SemanticShape
 
-_HUBERT_STRIDES = (5, 2, 2, 2, 2, 2, 2)
 _HUBERT_PAD = 160  # zeros on each side of what HuBERT hears
-_HEAD = 64  # width of HuBERT's attention heads, where no configuration tells it
-
-
-@dataclass(frozen=True)
-class CodecShape:
-    """All sizes of a codec. What the configurations of the two layouts leave open is read off the weights."""
-
-    sample_rate: int
-    semantic_rate: int
-    ratios: tuple[int, ...]
-    encoder_width: int
-    decoder_width: int
-    acoustic: int
-    semantic: int
-    codebooks: int
-    codebook_size: int
-    codebook_dim: int
-    semantic_blocks: int
-    semantic_units: int
-    hubert: HubertConfig
-
-    @property
-    def hop(self) -> int:
-        """Samples a frame."""
-        return math.prod(self.ratios)
-
-    @property
-    def context(self) -> int:
-        """Frames on either side that the audio of a frame depends on, and no more: 10 with the release's ratios.
-
-        Followed backwards through the decoder: the last convolution, then for each block the residual units (kernel
-        7 at dilations 1, 3 and 9) and the transposed convolution, then the first convolution.
-        """
-        first, last = -3, self.hop - 1 + 3
-        for stride in reversed(self.ratios):
-            first, last = first - 39, last + 39
-            pad = -(-stride // 2)
-            first, last = -((2 * stride - 1 - pad - first) // stride), (last + pad) // stride
-        return max(3 - first, last + 3)
-
-    @property
-    def width(self) -> int:
-        """Of the quantised embedding."""
-        return self.acoustic + self.semantic
-
-    @property
-    def semantic_step(self) -> int:
-        """HuBERT frames for each codec frame."""
-        return int(self.hop / (self.sample_rate / self.semantic_rate) / math.prod(self.hubert.conv_stride))
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> CodecShape:
-        """The shape that a `config.json` of either layout and weights by transformers' names tell.
-
-        Raises CheckpointRefused for what is not computed here.
-        """
-        ratios, rates = _ratios(config)
-        size = _Sizes(state)
-        embed = size("quantizer.quantizers.0.codebook.embed")
-        shape = cls(
-            sample_rate=rates[0],
-            semantic_rate=rates[1],
-            ratios=ratios,
-            encoder_width=size("acoustic_encoder.conv1.weight")[0],
-            decoder_width=size("acoustic_decoder.conv1.weight")[0],
-            acoustic=size("fc2.weight")[0],
-            semantic=size("encoder_semantic.conv.weight")[0],
-            codebooks=size.count(r"quantizer\.quantizers\.(\d+)\."),
-            codebook_size=embed[0],
-            codebook_dim=embed[1],
-            semantic_blocks=size.count(r"encoder_semantic\.conv_blocks\.(\d+)\."),
-            semantic_units=size.count(r"encoder_semantic\.conv_blocks\.0\.res_units\.(\d+)\."),
-            hubert=_hubert(config.get("semantic_model_config") or {}, size),
-        )
-        _check(config, shape)
-        return shape
-
-
-class _Sizes:
-    """Shapes of weights by name; a missing one refuses the checkpoint."""
-
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        self._state = state
-
-    def __call__(self, key: str) -> tuple[int, ...]:
-        if key not in self._state:
-            raise CheckpointRefused(f"the codec's weights lack {key}; this is no codec of Higgs Audio v2", key=key)
-        return tuple(self._state[key].shape)
-
-    def count(self, pattern: str) -> int:
-        numbers = {int(found[1]) for key in self._state if (found := re.match(pattern, key))}
-        return max(numbers, default=-1) + 1
-
-
-def _ratios(config: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """Strides of the acoustic branch; sample rates of the codec and of what HuBERT hears."""
-    if "acoustic_model_config" not in config:
-        rates = int(config.get("sample_rate", 24_000)), int(config.get("semantic_sample_rate") or 16_000)
-        return tuple(config["ratios"]), rates
-    acoustic = config["acoustic_model_config"]
-    down, up = tuple(acoustic["downsampling_ratios"]), tuple(acoustic["upsampling_ratios"])
-    if down != up:
-        raise CheckpointRefused(f"{CONFIG}: downsampling_ratios {down} and upsampling_ratios {up} differ")
-    return down, (int(config["sample_rate"]), int(config.get("semantic_sample_rate", 16_000)))
-
-
-def _hubert(config: Mapping[str, Any], size: _Sizes) -> HubertConfig:
-    """HuBERT's configuration: transformers' own where there is one, with all sizes from the weights."""
-    count = size.count(r"semantic_model\.feature_extractor\.conv_layers\.(\d+)\.")
-    convs = [size(f"semantic_model.feature_extractor.conv_layers.{layer}.conv.weight") for layer in range(count)]
-    width = size("semantic_model.encoder.layer_norm.weight")[0]
-    positions = size("semantic_model.encoder.pos_conv_embed.conv.weight")
-    given = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
-    return HubertConfig(
-        **{
-            "num_attention_heads": max(1, width // _HEAD),
-            "conv_stride": _HUBERT_STRIDES[:count],
-            "conv_bias": False,
-            "feat_extract_norm": "group",
-            **given,
-            "hidden_size": width,
-            "num_hidden_layers": size.count(r"semantic_model\.encoder\.layers\.(\d+)\."),
-            "intermediate_size": size("semantic_model.encoder.layers.0.feed_forward.intermediate_dense.weight")[0],
-            "conv_dim": tuple(conv[0] for conv in convs),
-            "conv_kernel": tuple(conv[2] for conv in convs),
-            "num_feat_extract_layers": count,
-            "num_conv_pos_embeddings": positions[2],
-            "num_conv_pos_embedding_groups": width // positions[1],
-            "mask_time_prob": 0.0,  # a mask is for training; without it there is no embedding of masked frames
-            "mask_feature_prob": 0.0,
-            "apply_spec_augment": False,
-        }
-    )
-
-
-def _check(config: Mapping[str, Any], shape: CodecShape) -> None:
-    computed = {"vq_scale": 1, "downsample_mode": "step_down", "kernel_size": 3, "unit_kernel_size": 3}
-    teacher = config.get("semantic_techer", "hubert_base_general")  # so spelled in the files
-    wrong = [f"{key} {config[key]!r}" for key, value in computed.items() if config.get(key, value) != value]
-    wrong += [f"semantic_techer {teacher!r}"] if not str(teacher).startswith("hubert_base") else []
-    ones = ("strides", "block_dilations", "channel_ratios")
-    wrong += [f"{key} {config[key]}" for key in ones if any(value != 1 for value in config.get(key, ()))]
-    wrong += [f"bins {config['bins']}"] if config.get("bins", shape.codebook_size) != shape.codebook_size else []
-    wrong += [f"n_q {config['n_q']}"] if config.get("n_q", shape.codebooks) > shape.codebooks else []
-    if wrong:
-        raise CheckpointRefused(f"{CONFIG} of the codec: this backend does not compute {', '.join(wrong)}")
 
 
 class ResidualUnit(nn.Module):
-    """ELU, convolution over three frames, ELU, convolution over one; added to the input. (B, C, T) -> same."""
+    """ELU, convolution over some frames, ELU, convolution over one; added to the input. (B, C, T) -> same."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, kernel: int, dilation: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(width, width, 3, padding=1, bias=False)
+        padding = (kernel - 1) // 2 * dilation
+        self.conv1 = nn.Conv1d(width, width, kernel, padding=padding, dilation=dilation, bias=False)
         self.conv2 = nn.Conv1d(width, width, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,12 +39,13 @@ class ResidualUnit(nn.Module):
 
 
 class SemanticBlock(nn.Module):
-    """Residual units, then a convolution over three frames. (B, C, T) -> same."""
+    """Residual units, then a convolution that may change rate and width. (B, C, T) -> (B, C', T / stride)."""
 
-    def __init__(self, width: int, units: int) -> None:
+    def __init__(self, width: int, out: int, stride: int, shape: SemanticShape) -> None:
         super().__init__()
-        self.res_units = nn.ModuleList(ResidualUnit(width) for _ in range(units))
-        self.conv = nn.Conv1d(width, width, 3, padding=1)
+        self.res_units = nn.ModuleList(ResidualUnit(width, shape.unit_kernel, d) for d in shape.dilations)
+        kernel = 3 if stride == 1 else 2 * stride
+        self.conv = nn.Conv1d(width, out, kernel, stride=stride, padding=(kernel - 1) // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         for unit in self.res_units:
@@ -203,12 +54,14 @@ class SemanticBlock(nn.Module):
 
 
 class SemanticEncoder(nn.Module):
-    """HuBERT features to the semantic half of the embedding. (B, C, T) -> same."""
+    """HuBERT features to the semantic part of the embedding. (B, H, T) -> (B, C, T)."""
 
-    def __init__(self, width: int, blocks: int, units: int) -> None:
+    def __init__(self, shape: SemanticShape) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(width, width, 3, padding=1, bias=False)
-        self.conv_blocks = nn.ModuleList(SemanticBlock(width, units) for _ in range(blocks))
+        hubert, first, *ends = shape.widths
+        self.conv = nn.Conv1d(hubert, first, shape.kernel, padding=shape.kernel // 2, bias=False)
+        places = zip([first, *ends], ends, shape.strides, strict=False)
+        self.conv_blocks = nn.ModuleList(SemanticBlock(width, out, stride, shape) for width, out, stride in places)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -233,13 +86,16 @@ class Codebook(nn.Module):
 
 
 class Quantizer(nn.Module):
-    """One stage of the residual quantisation: a projection into the codebook's space, and one back."""
+    """One stage of the residual quantisation: a projection into the codebook's space, and one back.
 
-    def __init__(self, width: int, size: int, dim: int) -> None:
+    boson's files have none of the two where the codebook is as wide as the embedding.
+    """
+
+    def __init__(self, width: int, size: int, dim: int, *, projected: bool) -> None:
         super().__init__()
         self.codebook = Codebook(size, dim)
-        self.project_in = nn.Linear(width, dim)
-        self.project_out = nn.Linear(dim, width)
+        self.project_in = nn.Linear(width, dim) if projected else nn.Identity()
+        self.project_out = nn.Linear(dim, width) if projected else nn.Identity()
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, T) ids."""
@@ -256,7 +112,8 @@ class ResidualQuantizer(nn.Module):
     def __init__(self, shape: CodecShape) -> None:
         super().__init__()
         self.quantizers = nn.ModuleList(
-            Quantizer(shape.width, shape.codebook_size, shape.codebook_dim) for _ in range(shape.codebooks)
+            Quantizer(shape.width, shape.codebook_size, shape.codebook_dim, projected=shape.projected)
+            for _ in range(shape.codebooks)
         )
 
     @property
@@ -286,7 +143,7 @@ class CodecNet(nn.Module):
         sizes: dict[str, Any] = {
             "encoder_hidden_size": shape.encoder_width,
             "decoder_hidden_size": shape.decoder_width,
-            "downsampling_ratios": list(shape.ratios),
+            "downsampling_ratios": list(shape.encoder_ratios or shape.ratios),
             "upsampling_ratios": list(shape.ratios),
             "hidden_size": shape.acoustic,
         }
@@ -301,9 +158,9 @@ class CodecNet(nn.Module):
         positions = self.semantic_model.encoder.pos_conv_embed.conv
         if parametrize.is_parametrized(positions, "weight"):
             parametrize.remove_parametrizations(positions, "weight")
-        self.encoder_semantic = SemanticEncoder(shape.semantic, shape.semantic_blocks, shape.semantic_units)
+        self.encoder_semantic = SemanticEncoder(shape.semantic)
         self.quantizer = ResidualQuantizer(shape)
-        self.fc = nn.Linear(shape.width, shape.width)
+        self.fc = nn.Linear(shape.joined, shape.width)
         self.fc2 = nn.Linear(shape.width, shape.acoustic)
 
 
@@ -360,7 +217,10 @@ class Codec:
         """(1, 1, N) -> (1, T, H): the mean of all of HuBERT's hidden states, its input's too, at the codec's rate."""
         heard = F.pad(self.semantic_input(x)[:, 0], (_HUBERT_PAD, _HUBERT_PAD))
         states = self.net.semantic_model(heard, output_hidden_states=True).hidden_states
-        return torch.stack(states, 1).mean(1)[:, :: max(1, self.shape.semantic_step)]
+        mean, step = torch.stack(states, 1).mean(1), max(1, self.shape.semantic_step)
+        if self.shape.averaged:
+            return F.avg_pool1d(mean.transpose(1, 2), step).transpose(1, 2)
+        return mean[:, ::step]
 
     @torch.inference_mode()
     def semantic(self, features: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hub.contract.backend import Stop
 from hub.nn.decode import prefix_length
-from hub_higgs_audio.model.language import LanguageModel, Rows
+from hub_higgs_audio.model.language import TEXT_ALONE, LanguageModel
 from hub_higgs_audio.model.sampling import Delays, Settings, choose, next_column
 from hub_higgs_audio.model.slots import Slot
 from hub_higgs_audio.prompt import Prompt
@@ -66,6 +66,8 @@ def prefill(
     if prefix is not None:
         slot.cache.keys[:, :, :, :start] = prefix.keys
         slot.cache.values[:, :, :, :start] = prefix.values
+    if prefix is not None and model.adapter.tells_apart:
+        slot.cache.audio[:start] = torch.tensor([column is not None for column in columns[:start]])
     is_audio = torch.tensor([column is not None for column in columns[start:]])
     audio = [column for column in columns[start:] if column is not None]
     text = torch.tensor(ids[start:], device=model.device)
@@ -161,7 +163,7 @@ class Generation:
         """Take a text token into the context. -> (1, C)."""
         text = torch.tensor([id], device=self._model.device)
         hidden = self._model.embed_text(text)
-        hidden = self._model.run(hidden, Rows(text, None), self._slot.cache, self._filled)
+        hidden = self._model.run(hidden, TEXT_ALONE, self._slot.cache, self._filled)
         self._filled += 1
         return hidden
 

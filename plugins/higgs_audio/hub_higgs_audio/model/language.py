@@ -2,18 +2,20 @@
 
 Weights and sizes live in transformers' `HiggsAudioV2ForConditionalGeneration`; the pass through its layers is written
 here, over a key/value cache of a fixed size, so that a decoding step has no branch and nothing to read back, and can be
-one CUDA graph.
+one CUDA graph. The released model has a dual FFN in every layer; boson's configuration can also say that audio passes
+some layers as text does, or passes them by, or attends to audio alone first (`Adapter`).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hub.nn.attention import attend
+from hub.nn.attention import attend, causal_mask
 from hub.nn.decode import KVCache, prefix_mask
 
 
@@ -30,18 +32,61 @@ class Sizes(NamedTuple):
     max_positions: int
 
 
+Way = Literal["dual", "shared", "past"]
+"""Audio in a layer: a feed-forward and norms of its own; text's; or past the layer, where text does not see it."""
+
+
+class Adapter(NamedTuple):
+    """How audio is brought into the Llama. `ways`: through each layer, all dual if there are none."""
+
+    ways: tuple[Way, ...] = ()
+    averaged: bool = False
+    """Whether a column is the mean of its codebooks' rows; else their sum."""
+    projected: bool = False
+    """Whether columns go through a projection."""
+    attention: bool = False
+    """Whether audio attends to audio alone before all attend to all, in dual layers."""
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether attention has to know which positions before are audio."""
+        return self.attention or "past" in self.ways
+
+
+class Cache(KVCache):
+    """Keys and values, and which positions are audio: `audio` (length,) bool. Written where an adapter asks for it."""
+
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__(**sizes)
+        self.audio = torch.zeros(self.length, dtype=torch.bool, device=self.keys.device)
+
+
 class Rows(NamedTuple):
-    """Which positions of a pass are text and which are audio: indices (N,), None where there are none."""
+    """Which positions of a pass are text and which are audio: indices (N,), None where there are none; where there is
+    no audio, all are text and need no indices."""
 
     text: Tensor | None
     audio: Tensor | None
 
 
+class _Pass(NamedTuple):
+    """What all layers of a pass share: the angles of its positions (T, D/2), and attention over its cache."""
+
+    cos: Tensor
+    sin: Tensor
+    attention: Callable[[int, Tensor, Tensor, Tensor, bool | None], Tensor]
+
+
+TEXT_ALONE = Rows(None, None)
+"""Of a pass without audio, and what a layer sees that takes audio for text."""
+
+
 class LanguageModel:
     """Holds weights alone: several threads may use it at once, each with a cache of its own."""
 
-    def __init__(self, net: Any, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, net: Any, device: torch.device, dtype: torch.dtype, adapter: Adapter | None = None) -> None:
         self.net = net.eval().requires_grad_(False)
+        self.adapter = adapter or Adapter()
         self.device = device
         self.dtype = dtype
         config = net.config
@@ -58,6 +103,7 @@ class LanguageModel:
         rotary = type(net.model.rotary_emb)(config)  # what the constructor computed was on the meta device
         self._frequencies = rotary.inv_freq.to(device, torch.float32)  # (D/2,)
         self._rotary_scale = float(rotary.attention_scaling)
+        self._ways = self.adapter.ways or ("dual",) * self.sizes.layers
         self._offsets = torch.arange(config.num_codebooks, device=device) * config.codebook_size
 
     @property
@@ -65,11 +111,11 @@ class LanguageModel:
         """Whether the checkpoint has a head for text; one saved for audio alone has none."""
         return self.net.text_lm_head is not None
 
-    def cache(self, length: int) -> KVCache:
-        """Keys and values for `length` positions of one reply."""
+    def cache(self, length: int) -> Cache:
+        """Keys and values for `length` positions of one reply. Attention among audio alone has its own, behind all."""
         sizes = self.sizes
-        return KVCache(
-            layers=sizes.layers,
+        return Cache(
+            layers=sizes.layers * (2 if self.adapter.attention else 1),
             groups=sizes.kv_heads,
             length=length,
             head_dim=sizes.head_dim,
@@ -84,7 +130,9 @@ class LanguageModel:
     def embed_audio(self, columns: Tensor) -> Tensor:
         """Delayed columns (K, T) -> (T, C): the sum of one row of each codebook's table."""
         table = self.net.model.embed_audio_tokens.embed_audio_tokens.weight
-        return F.embedding(columns.t() + self._offsets, table).sum(1)
+        rows = F.embedding(columns.t() + self._offsets, table)
+        together = rows.mean(1) if self.adapter.averaged else rows.sum(1)
+        return self.net.audio_out_embed_projector(together) if self.adapter.projected else together
 
     def embed(self, ids: Tensor, columns: Tensor | None, is_audio: Tensor) -> tuple[Tensor, Rows]:
         """A stretch of a prompt: ids (T,), of which those where `is_audio` (T,), on the CPU, are `columns` (K, A).
@@ -99,26 +147,37 @@ class LanguageModel:
         hidden[audio_at] = self.embed_audio(columns)
         return hidden, Rows(text_at if len(text_at) else None, audio_at)
 
-    def run(self, hidden: Tensor, rows: Rows, cache: KVCache, start: int) -> Tensor:
+    def run(self, hidden: Tensor, rows: Rows, cache: Cache, start: int) -> Tensor:
         """A pass over positions `start`... of which all before are in `cache`. hidden (T, C) -> (T, C), normed."""
-        places = torch.arange(start, start + hidden.shape[0], device=self.device)
+        end = start + hidden.shape[0]
+        places = torch.arange(start, end, device=self.device)
+        if self.adapter.tells_apart:
+            cache.audio[start:end] = False
+            if rows.audio is not None:
+                cache.audio[start + rows.audio] = True
 
-        def attention(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def attention(layer: int, query: Tensor, key: Tensor, value: Tensor, audio: bool | None) -> Tensor:
             keys, values = cache.write(layer, start, key, value)
-            return attend(query, keys, values, causal=True)
+            if audio is None:
+                return attend(query, keys, values, causal=True)
+            mask = causal_mask(end - start, end, device=self.device) & (cache.audio[:end] == audio)
+            return attend(query, keys, values, mask=mask)
 
         return self._layers(hidden, rows, places, attention)
 
-    def step(self, prefix: int, column: Tensor, place: Tensor, cache: KVCache) -> Tensor:
+    def step(self, prefix: int, column: Tensor, place: Tensor, cache: Cache) -> Tensor:
         """One audio position whose place (1,), below `prefix`, only the device knows. column (K, 1) -> (1, C), normed.
 
         Attends over `prefix` positions under a mask, so that each step is the same kernels: a CUDA graph.
         """
         mask = prefix_mask(place, prefix)
+        if self.adapter.tells_apart:
+            cache.audio.index_fill_(0, place, True)
 
-        def attention(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def attention(layer: int, query: Tensor, key: Tensor, value: Tensor, audio: bool | None) -> Tensor:
             keys, values = cache.write_at(layer, place, key, value, prefix)
-            return attend(query, keys, values, mask=mask)
+            seen = mask if audio is None else mask & (cache.audio[:prefix] == audio)
+            return attend(query, keys, values, mask=seen)
 
         return self._layers(self.embed_audio(column), Rows(None, place), place, attention)
 
@@ -134,20 +193,50 @@ class LanguageModel:
     def _layers(self, hidden: Tensor, rows: Rows, places: Tensor, attention: Any) -> Tensor:
         angles = places[:, None].float() * self._frequencies  # (T, D/2)
         cos, sin = ((f * self._rotary_scale).to(hidden.dtype) for f in (angles.cos(), angles.sin()))
-        for number, layer in enumerate(self.net.model.layers):
-            normed = _by_kind(hidden, rows, layer.input_layernorm, layer.audio_input_layernorm)
-            hidden = hidden + self._attention(layer.self_attn, number, normed, cos, sin, attention)
-            hidden = hidden + _feed_forward(layer, hidden, rows)
+        over = _Pass(cos, sin, attention)
+        for number, (layer, way) in enumerate(zip(self.net.model.layers, self._ways, strict=True)):
+            if way == "past":
+                hidden = self._past(layer, number, hidden, rows, over)
+                continue
+            kinds = rows if way == "dual" else TEXT_ALONE
+            hidden = self._attended(layer, number, hidden, kinds, over)
+            hidden = hidden + _feed_forward(layer, hidden, kinds)
         return self.net.model.norm(hidden)
 
-    def _attention(self, module: Any, number: int, x: Tensor, cos: Tensor, sin: Tensor, attention: Any) -> Tensor:
+    def _attended(self, layer: Any, number: int, hidden: Tensor, rows: Rows, over: _Pass) -> Tensor:
+        """The first half of a layer, with the residual. (T, C) -> (T, C)."""
+        if rows.audio is None:
+            normed = layer.input_layernorm(hidden)
+        else:
+            normed = _by_kind(hidden, rows, layer.input_layernorm, layer.audio_input_layernorm)
+        if self.adapter.attention and rows.audio is not None:
+            among = self._attention(layer.audio_attn, self.sizes.layers + number, normed, over, audio=True)
+            where = slice(None) if rows.text is None else rows.audio
+            hidden, normed = hidden.clone(), normed.clone()
+            hidden[where] += among[where]
+            normed[where] = layer.audio_post_audio_attn_layer_norm(hidden[where])
+        return hidden + self._attention(layer.self_attn, number, normed, over)
+
+    def _past(self, layer: Any, number: int, hidden: Tensor, rows: Rows, over: _Pass) -> Tensor:
+        """A layer that audio passes by: it changes text alone, which sees text alone. (T, C) -> (T, C)."""
+        if rows.audio is not None and rows.text is None:
+            return hidden
+        where = slice(None) if rows.audio is None else rows.text
+        attended = hidden + self._attention(layer.self_attn, number, layer.input_layernorm(hidden), over, audio=False)
+        text = attended[where]
+        hidden = hidden.clone()
+        hidden[where] = text + layer.mlp(layer.post_attention_layernorm(text))
+        return hidden
+
+    def _attention(self, module: Any, number: int, x: Tensor, over: _Pass, *, audio: bool | None = None) -> Tensor:
+        """(T, C) -> (T, C). `audio`: only the positions seen that are audio, or are not."""
         count = x.shape[0]
 
         def heads(projection: Any) -> Tensor:  # (T, C) -> (1, H, T, D)
             return projection(x).view(1, count, -1, self.sizes.head_dim).transpose(1, 2)
 
-        query, key = (_rotated(heads(p), cos, sin) for p in (module.q_proj, module.k_proj))
-        attended = attention(number, query, key, heads(module.v_proj))  # (1, H, T, D)
+        query, key = (_rotated(heads(p), over.cos, over.sin) for p in (module.q_proj, module.k_proj))
+        attended = over.attention(number, query, key, heads(module.v_proj), audio)  # (1, H, T, D)
         return module.o_proj(attended.transpose(1, 2).reshape(count, -1))
 
 

@@ -100,10 +100,18 @@ class Planner:
     """Makes Plans for one model."""
 
     def __init__(
-        self, generation: Generation, tokenizer: Tokenizer, normaliser: Normaliser, frames_per_token: int
+        self,
+        generation: Generation,
+        tokenizer: Tokenizer,
+        normaliser: Normaliser,
+        frames_per_token: int,
+        *,
+        as_reference: bool = False,
     ) -> None:
+        """`as_reference` leaves an instruction without the marker or the preamble that it lacks."""
         self._generation, self._tokenizer, self._normaliser = generation, tokenizer, normaliser
         self._ratio = frames_per_token
+        self._as_reference = as_reference
 
     def plan(
         self,
@@ -132,6 +140,10 @@ class Planner:
         self, mode: Mode, speaker: Speaker, instruct: str | None, frontend: bool, preamble: str | None
     ) -> tuple[list[int], int]:
         """The ids before the text, and how many of them are preamble."""
+        if self._as_reference and instruct is not None:
+            written = self._normaliser.whole(instruct, enabled=frontend) if mode == "instruct" else instruct
+            ids = self._tokenizer.encode(written, control=True)
+            return ids, len(ids) if self._generation == 3 else 0
         if mode == "instruct":
             return self._tokenizer.encode(self._instruction_first(instruct or "", frontend)), 0
         if mode == "instruct2":

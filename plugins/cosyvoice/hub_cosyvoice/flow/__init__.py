@@ -30,7 +30,7 @@ def ready(flow: Flow, config: Config, device: torch.device, dtype: torch.dtype) 
     """Move a flow that has its weights to where it computes, and prepare what depends on the weights alone."""
     flow = flow.eval().requires_grad_(False).to(device=device, dtype=dtype)
     content = config.flow["decoder"]["cfm_params"]["content"]
-    captured = device.type == "cuda" and isinstance(flow, CausalFlow)
+    captured = device.type == "cuda" and isinstance(flow, CausalFlow) and not flow.estimator.resamples
     with torch.inference_mode():
         flow.prepare(
             guidance=float(content["inference_cfg_rate"]),
@@ -53,7 +53,7 @@ def build_flow(config: Config) -> Flow:
     if config.generation == 3:
         ahead = node["pre_lookahead_layer"]
         lookahead = Lookahead(ahead["in_channels"], ahead["channels"], ahead["pre_lookahead_len"])
-        return FlowV3(**shared, lookahead=lookahead, estimator=_dit(estimator), ratio=node["token_mel_ratio"])
+        return FlowV3(**shared, lookahead=lookahead, estimator=_dit(estimator), ratio=node.get("token_mel_ratio", 2))
     encoder = node["encoder"]
     sizes = {
         "inputs": encoder["input_size"],
@@ -66,19 +66,19 @@ def build_flow(config: Config) -> Flow:
         upsampling = UpsamplingEncoder(
             **sizes,
             chunk=encoder["static_chunk_size"],
-            ahead=node["pre_lookahead_len"],
-            stride=node["token_mel_ratio"],
+            ahead=node.get("pre_lookahead_len", 3),
+            stride=node.get("token_mel_ratio", 2),
         )
         unet = _unet(estimator, causal=True)
         return FlowV2(**shared, encoder=upsampling, encoder_width=encoder["output_size"], estimator=unet)
     regulator = LengthRegulator(node["length_regulator"]["channels"], len(node["length_regulator"]["sampling_ratios"]))
     return FlowV1(
         **shared,
-        encoder=Encoder(**sizes),
+        encoder=Encoder(**sizes, chunk=int(encoder.get("static_chunk_size", 0))),
         encoder_width=encoder["output_size"],
         regulator=regulator,
         estimator=_unet(estimator, causal=False),
-        token_rate=node["input_frame_rate"],
+        token_rate=config.token_rate,
         frame_rate=config.sample_rate / config.mel["hop_size"],
     )
 
@@ -93,7 +93,7 @@ def _unet(node: Node, causal: bool) -> UNet:
         heads=node["num_heads"],
         head=node["attention_head_dim"],
         causal=causal,
-        chunk=int(node["static_chunk_size"]) if causal else 0,
+        chunk=int(node.get("static_chunk_size", 50)) if causal else 0,
     )
 
 
@@ -104,8 +104,9 @@ def _dit(node: Node) -> DiT:
         width=node["dim"],
         depth=node["depth"],
         heads=node["heads"],
-        head=node["dim_head"],
-        ff_mult=node["ff_mult"],
+        head=node.get("dim_head", 64),
+        ff_mult=node.get("ff_mult", 4),
         conditions=conditions,
-        chunk=int(node["static_chunk_size"]),
+        chunk=int(node.get("static_chunk_size", 50)),
+        long_skip=bool(node.get("long_skip_connection", False)),
     )

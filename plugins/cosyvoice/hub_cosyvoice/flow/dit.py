@@ -102,12 +102,25 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """The estimator. `chunk` is how many frames see each other in a chunk-causal pass."""
+    """The estimator. `chunk` is how many frames see each other in a chunk-causal pass.
+
+    `long_skip`: what goes into the first block is joined to what comes out of the last (no release has it).
+    """
 
     causal = True
+    resamples = False
 
     def __init__(
-        self, mel: int, width: int, depth: int, heads: int, head: int, ff_mult: int, conditions: int, chunk: int
+        self,
+        mel: int,
+        width: int,
+        depth: int,
+        heads: int,
+        head: int,
+        ff_mult: int,
+        conditions: int,
+        chunk: int,
+        long_skip: bool = False,
     ) -> None:
         super().__init__()
         self.mel, self.chunk = mel, chunk
@@ -118,6 +131,7 @@ class DiT(nn.Module):
         self.rotary_embed: Any = nn.Module()
         self.rotary_embed.register_buffer("inv_freq", torch.zeros(head // 2))
         self.transformer_blocks: Any = nn.ModuleList(DiTBlock(width, heads, head, ff_mult) for _ in range(depth))
+        self.long_skip_connection = nn.Linear(2 * width, width, bias=False) if long_skip else None
         self.norm_out: Any = nn.ModuleDict({"linear": nn.Linear(width, 2 * width)})
         self.proj_out = nn.Linear(width, mel)
 
@@ -157,8 +171,11 @@ class DiT(nn.Module):
         rotary = self._rotary(start, x.shape[2], x)
         hidden = F.linear(x.transpose(1, 2), self.input_embed.proj.weight[:, : self.mel]) + conditions.hidden
         hidden = hidden + self.input_embed.conv_pos_embed(hidden, past)
+        first = hidden
         for index, block in enumerate(self.transformer_blocks):
             hidden = block(hidden, times[6 * index : 6 * index + 6], rotary, mask, past)
+        if self.long_skip_connection is not None:
+            hidden = self.long_skip_connection(torch.cat([hidden, first], dim=-1))
         scale, shift = times[-2:]
         return self.proj_out(_norm(hidden) * scale + shift).transpose(1, 2)
 

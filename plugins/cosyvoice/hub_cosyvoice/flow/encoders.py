@@ -13,21 +13,21 @@ UPSAMPLED_LAYERS = 4
 
 
 class Encoder(nn.Module):
-    """Generation 1: conformer layers with full attention. (B, T, inputs) -> (B, T, D)."""
+    """Generation 1: conformer layers. (B, T, inputs) -> (B, T, D).
 
-    def __init__(self, inputs: int, width: int, heads: int, hidden: int, layers: int) -> None:
+    With a `chunk` a token sees its own chunk and all before it; with 0, as in the releases, it sees everything.
+    """
+
+    def __init__(self, inputs: int, width: int, heads: int, hidden: int, layers: int, chunk: int = 0) -> None:
         super().__init__()
+        self.chunk = chunk
         self.embed = Embed(inputs, width)
         self.encoders = nn.ModuleList(ConformerLayer(width, heads, hidden) for _ in range(layers))
         self.after_norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, inputs) -> (B, T, D)."""
-        x = self.embed(x)
-        table = position_table(x.shape[1], x.shape[2], x)
-        for layer in self.encoders:
-            x = layer(x, table, None)
-        return self.after_norm(x)
+        return self.after_norm(_run(self.encoders, self.embed(x), self.chunk))
 
 
 class Lookahead(nn.Module):

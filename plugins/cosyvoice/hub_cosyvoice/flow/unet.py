@@ -179,6 +179,8 @@ class Level(nn.ModuleList):
     def attend(self, x: Tensor, mask: Tensor | None, past: Past | None) -> Tensor:
         """The transformer blocks: (B, C, T) -> (B, C, T)."""
         x = x.transpose(1, 2)
+        if mask is not None and past is None:  # at half the rate, chunks have as many steps as at the full one
+            mask = mask[: x.shape[1], : x.shape[1]]
         for block in self.transformers:
             x = block(x, mask, past)
         return x.transpose(1, 2)
@@ -199,6 +201,9 @@ class Resampling(nn.Module):
 class UNet(nn.Module):
     """The estimator. `causal` with one entry in `channels` is generation 2; two-sided is generation 1.
 
+    With more entries the rate is halved inside (`resamples`) by convolutions that look to the right: even a causal one
+    then has no `Past`.
+
     `chunk` is how many frames see each other in a chunk-causal pass.
     """
 
@@ -216,6 +221,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs, self.chunk, self.causal = inputs, chunk, causal
+        self.resamples = len(channels) > 1
         time_width = 4 * channels[0]
         self.time_mlp: Any = nn.ModuleDict(
             {"linear_1": nn.Linear(inputs, time_width), "linear_2": nn.Linear(time_width, time_width)}

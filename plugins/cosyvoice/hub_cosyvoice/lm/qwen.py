@@ -52,7 +52,7 @@ class QwenSizes:
                 groups=int(found.get("num_key_value_heads", heads)),
                 head_dim=int(found.get("head_dim") or width // heads),
                 eps=float(found["rms_norm_eps"]),
-                base=float(found.get("rope_theta", 10000.0)),
+                base=float(found.get("rope_theta") or (found.get("rope_parameters") or {}).get("rope_theta", 10000.0)),
                 positions=int(found.get("max_position_embeddings", 32768)),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -48,7 +48,9 @@ class ConsistentV2(WaveStream):
         self._vocoder = VocoderStream(wave.vocoder, children(generator)[1])
         self._stretch = Stretch(speed)
         self._until = self._first()
-        self._pasts: list[Past] | None = [Past() for _ in wave.flow.solver.times]
+        self._pasts: list[Past] | None = None
+        if not wave.flow.estimator.resamples:
+            self._pasts = [Past() for _ in wave.flow.solver.times]
         self._made = 0  # frames of the target
 
     def _first(self) -> int:

@@ -51,22 +51,22 @@ def build_vocoder(config: Config) -> Generator:
         block_dilations=node["resblock_dilation_sizes"],
         source_kernels=node["source_resblock_kernel_sizes"],
         source_dilations=node["source_resblock_dilation_sizes"],
-        slope=node["lrelu_slope"],
-        limit=node["audio_limit"],
-        look_right=node["conv_pre_look_right"] if causal else 0,
+        slope=node.get("lrelu_slope", 0.1),
+        limit=node.get("audio_limit", 0.99),
+        look_right=node.get("conv_pre_look_right", 4) if causal else 0,
     )
     hop = istft["hop_len"]
     for rate in sizes.rates:
         hop *= rate
     kind: Kind = "sample" if node["sampling_rate"] == 22_050 else ("nearest" if causal else "linear")
     source = Source(
-        harmonics=node["nb_harmonics"],
+        harmonics=node.get("nb_harmonics", 8),
         sample_rate=node["sampling_rate"],
         hop=hop,
         kind=kind,
-        amplitude=node["nsf_alpha"],
-        noise=node["nsf_sigma"],
-        threshold=node["nsf_voiced_threshold"],
+        amplitude=node.get("nsf_alpha", 0.1),
+        noise=node.get("nsf_sigma", 0.003),
+        threshold=node.get("nsf_voiced_threshold", 10),
     )
     predictor = node["f0_predictor"]
     pitch = PitchPredictor(predictor["in_channels"], predictor["cond_channels"], causal)

@@ -94,7 +94,7 @@ def length_regulator(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arr
 
 def flow_mu(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     found = model.wave.flow.encode(
-        tensor(inputs, "in_token").long(), scalars["finalize"], bool(scalars.get("streaming"))
+        tensor(inputs, "in_token").long(), scalars.get("finalize", True), bool(scalars.get("streaming"))
     )
     return {"out_mu": found.numpy()}
 
@@ -120,7 +120,8 @@ def flow(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     tokens, noise = tensor(inputs, "in_token").long(), tensor(inputs, "in_noise")
     if isinstance(flow, FlowV1):
         return {"out_mel": flow.solve(flow.mu(tokens, speaker), speaker, noise).numpy()}
-    mel = flow.mel(tokens, speaker, final=scalars["finalize"], chunked=scalars["streaming"], noise=noise)
+    final, chunked = scalars.get("finalize", True), bool(scalars.get("streaming"))
+    mel = flow.mel(tokens, speaker, final=final, chunked=chunked, noise=noise)
     return {"out_mel": mel.numpy()}
 
 
@@ -224,17 +225,13 @@ STAGES: dict[str, Stage] = {
         "flow_estimator": flow_estimator,
         "flow_estimator_*": flow_estimator,
         "flow_noise": flow_noise,
-        "flow_full": flow,
-        "flow_short": flow,
-        "flow_noprompt": flow,
-        "flow_stream": flow,
+        "flow_*": flow,
         "hift_f0": hift_f0,
         "hift_source": hift_source,
-        "hift_decode": hift_decode,
-        "hift_decode_lookahead": hift_decode,
+        "hift_decode*": hift_decode,
         "hift_cache_source": hift_cache_source,
         "hift": hift,
-        "stream_token2wav": stream_token2wav,
+        "stream_token2wav*": stream_token2wav,
         "speed_*": speed,
     }.items()
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +87,10 @@ def load(checkpoint: Path, case: Scalars) -> Loaded | Parts:
     if not (checkpoint / "flow.pt").is_file():
         return Parts(checkpoint)
     config = ModelConfig(name="parity", path=str(checkpoint), device="cpu", dtype="float32")
-    return load_checkpoint(config, CosyVoiceLoadOptions(normaliser="builtin"))
+    tuned = (checkpoint / "llm.rl.pt").is_file() and "rl" in re.split(r"\W|_", str(case.get("variant", "")).lower())
+    return load_checkpoint(
+        config, CosyVoiceLoadOptions(normaliser="builtin", language_model="rl" if tuned else "standard")
+    )
 
 
 def as_reference(tokenizer: Tokenizer) -> Normaliser:
@@ -138,7 +142,9 @@ def frontend_zero_shot(model: Loaded, scalars: Scalars, inputs: Arrays) -> Array
 
 
 def planner(model: Loaded) -> Planner:
-    return Planner(model.config.generation, model.tokenizer, model.normaliser, model.frames_per_token)
+    return Planner(
+        model.config.generation, model.tokenizer, model.normaliser, model.frames_per_token, as_reference=True
+    )
 
 
 def recorded(model: Loaded, wave: npt.NDArray[Any], rate: int) -> Prompt:
@@ -251,7 +257,10 @@ def end_to_end(model: Loaded, scalars: Scalars, inputs: Arrays, stage: Scalars) 
     mode = stage["name"].removeprefix("e2e_")
     plan, text = plan_of(model, mode, scalars, inputs)
     given = plan.lm_input(model.tokenizer.encode(plan.tag + text))
-    if model.config.generation == 3 and mode == "cross_lingual":  # there the preamble is text, and counts as such
+    if model.config.generation == 3 and mode in (
+        "cross_lingual",
+        "sft",
+    ):  # there the preamble is text, and counts as such
         given = LMInput([*given.before, *given.text])
     tokens: Sequence[int] = list(generate(model.lm, model.seats, given, greedy, only_eos_waits=True))
     if model.config.generation == 3:

@@ -4,11 +4,13 @@ import base64
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 
 import numpy as np
 import pytest
 import soundfile
 from cosyvoice_cases import case
+from cosyvoice_sounds import same_sound
 from websockets.sync.client import connect
 
 MODELS = ("v1", "v2", "v3")
@@ -116,8 +118,8 @@ def test_requests_at_once_sound_as_each_alone(hub, model, heard):
     alone = [speak(hub, model, **kind).content for kind in kinds]
     with ThreadPoolExecutor(len(kinds)) as pool:
         together = list(pool.map(lambda kind: speak(hub, model, **kind).content, kinds))
-    assert together == alone
-    assert len(set(alone)) == len(alone)
+    assert all(map(same_sound, together, alone))
+    assert not any(same_sound(*two) for two in combinations(alone, 2))
 
 
 def test_speed_and_schemes(hub, heard):
@@ -125,14 +127,15 @@ def test_speed_and_schemes(hub, heard):
     fast = samples(speak(hub, "v2", references=heard, speed=2.0), 24_000)
     assert len(fast) == pytest.approx(len(plain) / 2, rel=0.05)
     streamed = speak(hub, "v2", references=heard, stream=True, format={"container": "pcm"}).content
-    assert events(hub, "v2", references=heard)[1].tobytes() == streamed  # both are sent while they are made
+    assert same_sound(events(hub, "v2", references=heard)[1], streamed)  # both are sent while they are made
     schemes = [
         speak(
             hub, "v2", references=heard, stream=True, options={"streaming": scheme}, format={"container": "pcm"}
         ).content
         for scheme in ("consistent", "official")
     ]
-    assert schemes[0] == streamed != schemes[1]
+    assert same_sound(schemes[0], streamed)
+    assert not same_sound(schemes[1], streamed)
     assert len(schemes[1]) == len(streamed)
 
 
@@ -152,7 +155,8 @@ def test_a_stored_voice_is_a_zero_shot_speaker(hub, model, recording, heard):
     assert made.status_code == 201, made.text
     first, again = (speak(hub, model, voice=voice) for _ in range(2))
     assert first.headers["x-voice"] == voice
-    assert first.content == again.content == speak(hub, model, references=heard).content
+    assert same_sound(first.content, again.content)
+    assert same_sound(first.content, speak(hub, model, references=heard).content)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -163,7 +167,7 @@ def test_a_recording_is_said_again_by_another_voice(hub, model, recording, heard
     fast = samples(hub.client.post("/v1/conversion", json={**body, "speed": 2.0}), RATES[model])
     assert len(fast) == pytest.approx(len(plain) / 2, rel=0.05)
     preset = samples(hub.client.post("/v1/conversion", json={**body, "references": [], "voice": "spk_a"}), RATES[model])
-    assert not np.array_equal(preset, plain)
+    assert not same_sound(preset, plain)
 
 
 @pytest.mark.parametrize("model", ["v2", "v3"])
@@ -190,4 +194,4 @@ def test_text_may_arrive_in_pieces(hub, model, heard):
     by_letter, _ = live(list("Hello world, how are you?"))
     assert report["mode"] == "zero_shot"
     assert len(by_word) > 24_000 // 2
-    assert by_word == by_letter  # ids are cut between words, however the text comes
+    assert same_sound(by_word, by_letter)  # ids are cut between words, however the text comes

@@ -4,11 +4,13 @@ import io
 import socket
 import threading
 import wave
+from itertools import combinations
 
 import httptools
 import numpy as np
 import pytest
 from cosyvoice_requests import INSTRUCT, SFT, plain, recording, with_recording
+from cosyvoice_sounds import same_sound
 
 TEXT = "你好。"
 FILE = {"prompt_wav": ("prompt_wav", recording(), "application/octet-stream")}
@@ -62,7 +64,8 @@ def test_every_mode_of_every_generation(client, model, mode):
 
 
 def test_the_answer_comes_in_parts_at_both_paths(client):
-    assert client.get("/v1/backends").json()["failures"] == []
+    failures = client.get("/v1/backends").json()["failures"]
+    assert [failure for failure in failures if failure["plugin"] == "cosyvoice"] == []
     assert client.get("/v1/backends").json()["notes"] == []
     for base in ("", "/compat/cosyvoice"):
         with client.stream("POST", f"{base}/inference_sft", data={"tts_text": TEXT, "spk_id": "spk_a"}) as answer:
@@ -97,8 +100,8 @@ def test_a_seed_is_kept_whatever_speaks_beside_it(client):
         thread.start()
     for thread in threads:
         thread.join()
-    assert found[7] == alone
-    assert len(set(found.values())) == 3
+    assert same_sound(found[7], alone)
+    assert not any(same_sound(*two) for two in combinations(found.values(), 2))
 
 
 def test_speed_and_whole_sentences_can_be_asked_for(client):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cosyvoice_cases import case
+from cosyvoice_sounds import same_sound
 from hub_cosyvoice.config import read_config
 from hub_cosyvoice.draws import children
 from hub_cosyvoice.flow import flow
@@ -134,7 +135,8 @@ def test_a_consistent_stream_is_the_whole(wave, prompt, tokens, consistent_strea
 
 
 def test_how_the_tokens_come_does_not_matter(wave, prompt, tokens, consistent_stream):
-    assert torch.equal(torch.cat(spoken(wave, prompt, tokens, step=TOKENS)[0]), torch.cat(consistent_stream[0]))
+    at_once, bit_by_bit = torch.cat(spoken(wave, prompt, tokens, step=TOKENS)[0]), torch.cat(consistent_stream[0])
+    assert same_sound(at_once.numpy(), bit_by_bit.numpy())
 
 
 def test_streams_beside_each_other_do_not_disturb_each_other(wave, prompt, tokens, consistent_stream):
@@ -149,7 +151,7 @@ def test_streams_beside_each_other_do_not_disturb_each_other(wave, prompt, token
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(torch.equal(one, alone) for one in found.values())
+    assert all(same_sound(one.numpy(), alone.numpy()) for one in found.values())
 
 
 def test_the_first_chunk_comes_at_the_first_mask_chunk_that_gives_anything(

@@ -180,6 +180,17 @@ def test_a_recording_that_is_too_short_is_refused_by_its_length(codec):
         codec.encode(torch.zeros(shortest - 1))
 
 
+def test_a_recording_must_fill_a_window_of_the_mel_that_is_longer_than_usual(tmp_path):
+    sizes = fish_codecs.firefly()
+    sizes["spec_transform"]["n_fft"] = 192
+    with patch.dict(fish_codecs.CODECS, {"firefly": sizes}):
+        codec = load_codec(fish_codecs.build("firefly", tmp_path).write(tmp_path), "cpu")
+    assert codec.network.shortest == 96
+    assert codec.encode(recording(codec, 1)[:96]).shape[1] == 1
+    with pytest.raises(InvalidAudio, match="at least"):
+        codec.encode(torch.zeros(95))
+
+
 def recording(codec: Codec, frames: float) -> torch.Tensor:
     """Noise that swells, so that the codes have something to follow."""
     length = round(frames * codec.frame)

@@ -116,7 +116,8 @@ class Firefly(nn.Module):
         self.sample_rate, self.frame = sizes.spec_transform.sample_rate, sizes.frame
         self.steps = math.prod(sizes.quantizer.downsample_factor)
         mel = sizes.spec_transform
-        self.shortest = max(mel.hop_length, (mel.win_length - mel.hop_length + 1) // 2 + 1)  # reflected at its ends
+        spare = mel.win_length - mel.hop_length
+        self.shortest = max(mel.n_fft - spare, (spare + 1) // 2 + 1)  # one frame; and what its ends are reflected from
 
     @property
     def entries(self) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class Checkpoint(Struct, kw_only=True, frozen=True):
     bytes, `parts` included. `model` holds further keys of a `[models.NAME]` table that this checkpoint wants. `parts`
     are what it needs from other repositories: each is fetched into the folder of its name inside this one's. `github`
     is a repository of code that publishes some of it, such as tables; it is the source where it is named, whichever
-    source was asked for.
+    source was asked for. With `unpack`, zip and tar files are unpacked where they lie, and are not kept.
     """
 
     huggingface: str = ""
@@ -73,6 +73,7 @@ class Checkpoint(Struct, kw_only=True, frozen=True):
     description: str = ""
     model: dict[str, Any] = {}
     parts: dict[str, Checkpoint] = {}
+    unpack: bool = False
 
 
 class BackendSpec(Struct, kw_only=True, frozen=True):

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from hub.contract.backend import Checkpoint
 from hub.service import repositories
+from hub.service.archives import is_archive, unpack
 from hub.service.folder import exclusive, write_file
 from hub.service.memory import show_size
 from hub.service.repositories import Listing
@@ -41,13 +42,16 @@ class VerifiedFile(Struct, kw_only=True, frozen=True):
 
 
 class Verified(Struct, kw_only=True):
-    """What a folder holds of which repository. `complete`: all that the checkpoint asks for."""
+    """What a folder holds of which repository. `complete`: all that the checkpoint asks for. `unpacked`: archives that
+    are there in their files, by path and size, and not themselves.
+    """
 
     source: str
     repository: str
     revision: str
     complete: bool = False
     files: dict[str, VerifiedFile] = {}
+    unpacked: dict[str, dict[str, int]] = {}
 
 
 class Pulled(Struct, kw_only=True, frozen=True):
@@ -134,6 +138,8 @@ def _pull_one(
         verified.complete = False
         fetched = _bring(client, files, folder, verified, listing.headers, watcher or Nobody())
         verified.files = {file.path: verified.files[file.path] for file in files}
+        if checkpoint.unpack:
+            _unpack(folder, verified)
         verified.complete = True
         _write(folder, verified)
     return _pulled(folder, verified, fetched)
@@ -144,9 +150,12 @@ def check(folder: Path) -> Pulled:
     verified = _read(folder)
     if verified is None or not verified.complete:
         raise PullFailed("incomplete", f"the checkpoint in {folder} is not complete", "pull it without --offline")
-    for path, known in verified.files.items():
-        if not (folder / path).is_file() or (folder / path).stat().st_size != known.size:
-            raise PullFailed("incomplete", f"{path} in {folder} is missing or was changed", "pull without --offline")
+    for archive, known in verified.files.items():
+        for path, size in verified.unpacked.get(archive, {archive: known.size}).items():
+            if not _is_there(folder / path, size):
+                raise PullFailed(
+                    "incomplete", f"{path} in {folder} is missing or was changed", "pull without --offline"
+                )
     return _pulled(folder, verified, 0)
 
 
@@ -229,9 +238,12 @@ def _bring(
 def _have(folder: Path, file: RemoteFile, verified: Verified) -> bool:
     """Whether the file is here already; one that nobody has checked is checked now."""
     path = folder / file.path
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
     known = verified.files.get(file.path)
+    unpacked = verified.unpacked.get(file.path)
+    if unpacked and known is not None and known.checksum == _checksum(file):
+        return all(_is_there(folder / path, size) for path, size in unpacked.items())
+    if not _is_there(path, file.size):
+        return False
     if known is not None and known == _as_it_is(path, file):
         return True
     if not matches(path, file):
@@ -245,7 +257,28 @@ def _note(folder: Path, file: RemoteFile, verified: Verified) -> None:
 
 
 def _as_it_is(path: Path, file: RemoteFile) -> VerifiedFile:
-    return VerifiedFile(size=file.size, checksum=file.sha256 or file.blob, changed=path.stat().st_mtime_ns)
+    return VerifiedFile(size=file.size, checksum=_checksum(file), changed=path.stat().st_mtime_ns)
+
+
+def _checksum(file: RemoteFile) -> str:
+    return file.sha256 or file.blob
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _unpack(folder: Path, verified: Verified) -> None:
+    """Unpack the archives that were brought, and take them away. What is noted of them stays."""
+    for name in verified.files:
+        archive = folder / name
+        if is_archive(name) and archive.is_file():
+            found = unpack(archive)
+            above = PurePosixPath(name).parent
+            verified.unpacked[name] = {str(above / path): size for path, size in found.items()}
+            _write(folder, verified)
+            archive.unlink()
+    verified.unpacked = {name: found for name, found in verified.unpacked.items() if name in verified.files}
 
 
 def _check_space(folder: Path, missing: list[RemoteFile]) -> None:

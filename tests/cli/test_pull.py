@@ -1,9 +1,12 @@
 """`ttshub pull` with the real huggingface_hub, against a publisher on loopback."""
 
+import io
 import json
 import random
+import tarfile
 import time
 import tomllib
+import zipfile
 from functools import partial
 
 import pytest
@@ -29,6 +32,7 @@ def register_backends(settings):
                 "code": Checkpoint(github="acme/voice", revision="{commit}", files=("README.md", "weights/*")),
             }}),
             "gone": Checkpoint(github="acme/gone", revision="{commit}"),
+            "packed": Checkpoint(**{{**both, "files": ("packed/*",)}}, unpack=True),
         }}),
         BackendSpec(name="one", contract=1, synthesizer="a:A", checkpoints={{
             "default": Checkpoint(huggingface="acme/voice"),
@@ -140,6 +144,66 @@ def test_what_github_publishes_comes_from_there_whatever_the_source(pull, publis
     (folder / "code" / "README.md").unlink()
     assert "checksum" in pull("acme", "tables").stderr
     assert "no repository 'acme/gone'" in pull("acme", "gone").stderr
+
+
+def zipped(files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(files):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("words/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("source", ["hf", "modelscope"])
+def test_archives_are_unpacked_and_not_kept(pull, publisher, source):
+    inside = {"reader/model.onnx": WEIGHTS, "reader/words.txt": b"words"}
+    words = {"words/sys.dic": b"a dictionary", "words/empty": b""}
+    publisher.files |= {"packed/reader.zip": zipped(inside), "packed/words.tar.gz": tarred(words)}
+    assert pull("acme", "packed", "--source", source).exit_code == 0
+    folder = pull.folder.parent / "packed"
+    unpacked = {f"packed/{name}": data for name, data in (inside | words).items()}
+    assert held(folder) == unpacked
+    assert json.loads(pull("acme", "packed", "--source", source, "--json").stdout)["fetched"] == 0
+    assert pull("acme", "packed", "--offline").exit_code == 0
+    (folder / "packed" / "words" / "sys.dic").unlink()
+    assert "packed/words/sys.dic" in pull("acme", "packed", "--offline").stderr
+    assert pull("acme", "packed", "--source", source).exit_code == 0
+    assert held(folder) == unpacked
+    publisher.files["packed/reader.zip"] = zipped({"reader/words.txt": b"other words"})
+    assert pull("acme", "packed", "--source", source).exit_code == 0
+    assert held(folder)["packed/reader/words.txt"] == b"other words"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("evil.zip", zipped({"good": b"1", "../../evil": b"2"}), "dangerous name"),
+        ("evil.tar.gz", tarred({"good": b"1", "/tmp/evil": b"2"}), "dangerous name"),
+        ("cut.zip", zipped({"good": WEIGHTS})[:2000], "damaged archive"),
+        ("cut.tar.gz", tarred({"good": WEIGHTS})[:2000], "damaged archive"),
+    ],
+)
+def test_an_archive_that_is_no_good_leaves_nothing_behind(pull, publisher, tmp_path, name, content, words):
+    publisher.files[f"packed/{name}"] = content
+    done = pull("acme", "packed")
+    assert (done.exit_code, words in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert set(held(pull.folder.parent / "packed")) == {f"packed/{name}"}
+    assert not list(tmp_path.rglob("evil"))
+    assert pull("acme", "packed", "--offline").exit_code == 1
 
 
 def test_what_changed_is_fetched_again(pull, publisher):

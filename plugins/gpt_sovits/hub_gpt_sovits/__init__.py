@@ -49,6 +49,16 @@ TABLES = Checkpoint(
 """The official pronunciation tables, which only the repository of the code has."""
 
 
+READINGS = Checkpoint(
+    huggingface="XXXXRT/GPT-SoVITS-Pretrained",
+    modelscope="XXXXRT/GPT-SoVITS-Pretrained",
+    files=("G2PWModel.zip", "open_jtalk_dic_utf_8-1.11.tar.gz"),
+    licence="Apache-2.0 (G2PW), BSD-3-Clause (Open JTalk)",
+    unpack=True,
+)
+"""Readings of Chinese characters in their sentence, and of Japanese: from where the family's own installer has them."""
+
+
 def _release(version: str, description: str, size: int, *files: str) -> Checkpoint:
     return Checkpoint(
         huggingface="lj1995/GPT-SoVITS",
@@ -58,7 +68,7 @@ def _release(version: str, description: str, size: int, *files: str) -> Checkpoi
         licence=LICENCE,
         description=description,
         model={"options": {"version": version}},
-        parts={"GPT-SoVITS": TABLES},
+        parts={"GPT-SoVITS": TABLES, "pretrained_models": READINGS},
     )
 
 
@@ -66,24 +76,24 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     "v2ProPlus": _release(
         "v2ProPlus",
         "the best voice likeness at the speed of v2",
-        1_400_000_000,
+        2_000_000_000,
         _S1_V3,
         "v2Pro/s2Gv2ProPlus.pth",
         "sv/*",
     ),
-    "v2Pro": _release("v2Pro", "v2 with a speaker network", 1_400_000_000, _S1_V3, "v2Pro/s2Gv2Pro.pth", "sv/*"),
+    "v2Pro": _release("v2Pro", "v2 with a speaker network", 2_000_000_000, _S1_V3, "v2Pro/s2Gv2Pro.pth", "sv/*"),
     "v2": _release(
         "v2",
         "5 languages, small and fast",
-        1_200_000_000,
+        1_800_000_000,
         "gsv-v2final-pretrained/s1bert25hz-5kh-longer-epoch=12-step=369668.ckpt",
         "gsv-v2final-pretrained/s2G2333k.pth",
     ),
-    "v4": _release("v4", "flow matching, 48 kHz", 1_900_000_000, _S1_V3, "gsv-v4-pretrained/*"),
+    "v4": _release("v4", "flow matching, 48 kHz", 2_500_000_000, _S1_V3, "gsv-v4-pretrained/*"),
     "v3": _release(
         "v3",
         "flow matching, 24 kHz",
-        2_300_000_000,
+        2_900_000_000,
         _S1_V3,
         "s2Gv3.pth",
         "models--nvidia--bigvgan_v2_24khz_100band_256x/*",
@@ -91,7 +101,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     "v1": _release(
         "v1",
         "the first release: Chinese, English, Japanese",
-        1_150_000_000,
+        1_750_000_000,
         "s1bert25hz-2kh-longer-epoch=68e-step=50232.ckpt",
         "s2G488k.pth",
     ),

@@ -36,14 +36,15 @@ def text_notes(model: ModelSettings) -> Iterator[str]:
     if not any((place / "G2PWModel").is_dir() for place in places):
         yield "without G2PWModel: Chinese characters with several readings are read word by word, by pypinyin"
     if not model.python:  # of another interpreter's packages only its worker knows
-        yield from _package_notes(folder)
+        pulled = next((place / DICTIONARY for place in places if (place / DICTIONARY).is_dir()), None)
+        yield from _package_notes(folder, pulled)
 
 
-def _package_notes(data: Path | None) -> Iterator[str]:
+def _package_notes(data: Path | None, pulled: Path | None) -> Iterator[str]:
     for language, (extra, modules) in PACKAGES.items():
         if any(importlib.util.find_spec(module) is None for module in modules):
             yield f"{language} cannot be read: pip install 'tts-hub-gpt-sovits[{extra}]'"
-    if importlib.util.find_spec("pyopenjtalk") is not None and dictionary(data) is None:
+    if importlib.util.find_spec("pyopenjtalk") is not None and dictionary(data, pulled) is None:
         yield (
             "Japanese cannot be read before Open JTalk's dictionary is there: let OPEN_JTALK_DICT_DIR name the "
             f"folder {DICTIONARY}, or have it fetched once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"

@@ -59,7 +59,9 @@ class Engine:
         )
         bert = settings.bert or self.release.find(BERT)
         text = settings.text_data or self.release.text
-        self.frontend = TextFrontend(text, self.release.g2pw, bert, self.release.identification)
+        self.frontend = TextFrontend(
+            text, self.release.g2pw, bert, self.release.identification, self.release.open_jtalk
+        )
         self.voicing = Voicing(self.networks, self.frontend)
         self._default = self.release.pair(settings.version, settings.gpt, settings.sovits)
 

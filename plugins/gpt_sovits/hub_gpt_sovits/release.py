@@ -9,6 +9,7 @@ from pathlib import Path
 from hub.contract.errors import InvalidRequest
 from hub.nn.weights import CheckpointError
 from hub_gpt_sovits.checkpoint import Version
+from hub_gpt_sovits.text.ja import DICTIONARY
 
 S1_V1 = "s1bert25hz-2kh-longer-epoch=68e-step=50232.ckpt"
 S1_V2 = "gsv-v2final-pretrained/s1bert25hz-5kh-longer-epoch=12-step=369668.ckpt"
@@ -82,6 +83,11 @@ class Release:
     def g2pw(self) -> Path | None:
         """G2PWModel, which reads polyphonic characters."""
         return self.find("G2PWModel") or self.find("text/G2PWModel")
+
+    @property
+    def open_jtalk(self) -> Path | None:
+        """Open JTalk's dictionary, which reads Japanese."""
+        return self.find(DICTIONARY)
 
     @property
     def identification(self) -> Path | None:

@@ -1,7 +1,10 @@
 """`ttshub check` tells which parts of the text front end are missing, and stops when they are there."""
 
 import pytest
+from hub_gpt_sovits import CHECKPOINTS
 from hub_gpt_sovits.checks import DICTIONARY, TABLES, text_notes
+from hub_gpt_sovits.release import Release
+from hub_gpt_sovits.text.ja import dictionary
 
 from hub.settings import ModelSettings
 
@@ -28,6 +31,20 @@ def test_what_is_missing_is_told_until_it_is_there(notes, tmp_path):
     (text / "g2pw").mkdir()
     (text / "g2pw" / TABLES[0]).touch()
     assert notes() == []
+
+
+def test_what_the_pull_unpacks_is_found(tmp_path, monkeypatch):
+    """`ttshub pull` puts both into `pretrained_models`."""
+    monkeypatch.delenv("OPEN_JTALK_DICT_DIR", raising=False)
+    pulled = tmp_path / "pretrained_models"
+    assert "pretrained_models" in CHECKPOINTS["v2"].parts
+    (pulled / "G2PWModel").mkdir(parents=True)
+    (pulled / DICTIONARY).mkdir()
+    (pulled / DICTIONARY / "sys.dic").touch()
+    release = Release.at(tmp_path)
+    assert (release.g2pw, release.open_jtalk) == (pulled / "G2PWModel", pulled / DICTIONARY)
+    assert dictionary(None, release.open_jtalk) == release.open_jtalk
+    assert len(list(text_notes(ModelSettings(backend="gpt_sovits", path=str(tmp_path))))) == 1, "only the tables"
 
 
 def test_a_language_without_its_package_names_the_extra(notes, monkeypatch):

@@ -250,6 +250,6 @@ def test_a_table_that_would_run_code_is_refused(tmp_path):
 def test_japanese_without_its_dictionary_says_how_to_get_it(monkeypatch, tmp_path):
     from hub_gpt_sovits.text import ja
 
-    monkeypatch.setattr(ja, "dictionary", lambda data: None)
+    monkeypatch.setattr(ja, "dictionary", lambda data, pulled: None)
     with pytest.raises(BackendUnavailable, match="OPEN_JTALK_DICT_DIR"):
         TextFrontend().run("こんにちは", "ja", "v2")

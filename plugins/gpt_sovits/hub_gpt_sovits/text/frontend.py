@@ -48,7 +48,7 @@ class Run:
 
 class TextFrontend:
     """Reads texts. `data` is the text folder of a release, `g2pw` its G2PWModel, `bert` the folder of its Chinese BERT,
-    `identification` its fastText model, which tells languages apart.
+    `identification` its fastText model, which tells languages apart, `open_jtalk` the dictionary of Japanese.
 
     All of them may be missing. One object serves all threads; what a language needs is loaded with its first text.
     """
@@ -59,10 +59,12 @@ class TextFrontend:
         g2pw: Path | None = None,
         bert: Path | None = None,
         identification: Path | None = None,
+        open_jtalk: Path | None = None,
     ) -> None:
         self.tables = Tables(data)
         self._splitter = LanguageSplitter(identification)
         self._g2pw = (g2pw, bert) if g2pw and bert and g2pw.is_dir() else None
+        self._open_jtalk = open_jtalk
         self._made: dict[str, object] = {}
         self._lock = threading.Lock()
 
@@ -130,7 +132,7 @@ class TextFrontend:
             from hub_gpt_sovits.text import ja
 
             norm = ja.normalized(text)
-            return self._once("ja", lambda: ja.Japanese(self.tables.folder)).phones(norm), norm
+            return self._once("ja", lambda: ja.Japanese(self.tables.folder, self._open_jtalk)).phones(norm), norm
         if language == "ko":
             from hub_gpt_sovits.text import ko
 

@@ -43,11 +43,11 @@ def normalized(text: str) -> str:
 class Japanese:
     """Phones of Japanese. `data` is a release's text folder: its `ja_userdic/userdict.csv` adds words.
 
-    Open JTalk's own dictionary is looked for where the environment's OPEN_JTALK_DICT_DIR says, in `data`, and where
-    pyopenjtalk keeps it. Raises BackendUnavailable without the package or the dictionary.
+    Open JTalk's own dictionary is looked for where the environment's OPEN_JTALK_DICT_DIR says, at `pulled`, in `data`,
+    and where pyopenjtalk keeps it. Raises BackendUnavailable without the package or the dictionary.
     """
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None = None, pulled: Path | None = None) -> None:
         try:
             import pyopenjtalk
             from pyopenjtalk.openjtalk import OpenJTalk
@@ -55,7 +55,7 @@ class Japanese:
             raise BackendUnavailable(
                 "Japanese needs the package pyopenjtalk: pip install 'tts-hub-gpt-sovits[ja]'"
             ) from None
-        folder = dictionary(data)
+        folder = dictionary(data, pulled)
         if folder is None:
             raise BackendUnavailable(
                 f"Japanese needs Open JTalk's dictionary: let OPEN_JTALK_DICT_DIR name the folder {DICTIONARY}, "
@@ -90,12 +90,13 @@ class Japanese:
         return found
 
 
-def dictionary(data: Path | None) -> Path | None:
-    """Open JTalk's dictionary, if it is on this machine."""
+def dictionary(data: Path | None, pulled: Path | None = None) -> Path | None:
+    """Open JTalk's dictionary, if it is on this machine; `pulled` is the folder that may be it."""
     named = os.environ.get("OPEN_JTALK_DICT_DIR")
     package = importlib.util.find_spec("pyopenjtalk")
     places = [
         Path(named) if named else None,
+        pulled,
         data / DICTIONARY if data else None,
         Path(package.origin).parent / DICTIONARY if package and package.origin else None,
     ]

@@ -9,6 +9,13 @@ from msgspec import Meta, Struct
 ChunkMethod = Literal["sentence", "speaker", "word"]
 
 
+class Line(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A message of a conversation: texts, and recordings by their place among the request's `references`, from 0."""
+
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | int, ...]
+
+
 class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`options` of a request."""
 
@@ -58,6 +65,14 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
         bool,
         Meta(description="say a chunk again, once and with another seed, if it is empty or its length cannot be right"),
     ] = True
+    conversation: Annotated[
+        tuple[Line, ...],
+        Meta(
+            max_length=100,
+            description="what the model has heard and said before the text, instead of a scene and of voices; content "
+            "is texts, and numbers that stand for recordings among the request's `references`",
+        ),
+    ] = ()
 
 
 class HiggsLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from hub.contract import (
     AudioChunk,
     Capabilities,
+    CastVoice,
     Done,
     Mark,
     ModelConfig,
@@ -34,6 +35,7 @@ from hub.text.speakable import is_speakable
 from hub_higgs_audio import CAPABILITIES
 from hub_higgs_audio.checkpoint import load_codec, load_language, load_tokens
 from hub_higgs_audio.chunking import Chunk, chunks_of
+from hub_higgs_audio.conversation import check_alone, messages_of
 from hub_higgs_audio.layout import find_codec, find_language
 from hub_higgs_audio.model.codec import Codec
 from hub_higgs_audio.model.generate import make_step
@@ -41,7 +43,7 @@ from hub_higgs_audio.model.language import LanguageModel
 from hub_higgs_audio.model.sampling import Settings
 from hub_higgs_audio.model.slots import Slots
 from hub_higgs_audio.options import HiggsLoadOptions, HiggsOptions
-from hub_higgs_audio.prompt import frame
+from hub_higgs_audio.prompt import Message, frame
 from hub_higgs_audio.references import read_wave
 from hub_higgs_audio.script import Script, script_of
 from hub_higgs_audio.speech import Care, Speech
@@ -97,15 +99,13 @@ class HiggsSynthesizer:
         options = msgspec.convert(request.options, HiggsOptions)
         if not options.force_audio and not self._engine.model.writes_text:
             raise UnsupportedCapability("this checkpoint has no text head; leave the option force_audio at true")
-        script = script_of(request)
+        if options.conversation:
+            check_alone(request)
+        script = Script(request.text or "", ()) if options.conversation else script_of(request)
         chunks = self._chunks(script, options)
-        speakers = [self._voices.speaker(voice) for voice in script.cast]
+        messages = self._messages(request, script, options)
         if stop.is_set():
             return
-        scene = without_control(request.scene_text or "").strip() or None
-        messages = frame(
-            scene, speakers, script.tags, in_system=options.ref_audio_in_system_message, tagged=bool(script.tags)
-        )
         seed = request.seed if request.seed is not None else secrets.randbits(62)
         story = Story(
             self._engine,
@@ -146,6 +146,16 @@ class HiggsSynthesizer:
         del self._engine, self._codec, self._voices
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _messages(self, request: ResolvedRequest, script: Script, options: HiggsOptions) -> list[Message]:
+        """What stands before the text. Raises UnknownVoice, InvalidAudio, InvalidRequest."""
+        if options.conversation:
+            heard = self._voices.speaker(CastVoice(references=request.references, prepared=request.prepared))
+            return messages_of(options.conversation, [codes for codes, _ in heard.recordings])
+        speakers = [self._voices.speaker(voice) for voice in script.cast]
+        scene = without_control(request.scene_text or "").strip() or None
+        in_system = options.ref_audio_in_system_message
+        return frame(scene, speakers, script.tags, in_system=in_system, tagged=bool(script.tags))
 
     def _chunks(self, script: Script, options: HiggsOptions) -> list[Chunk]:
         method = options.chunk_method

@@ -8,7 +8,7 @@ from litestar.types import ControllerRouterHandler
 
 from hub.api.compat import shaped
 from hub.api.family import options_of
-from hub_higgs_audio.routes import generate, lists
+from hub_higgs_audio.routes import chat, generate, lists
 from hub_higgs_audio.routes.answers import error_response
 from hub_higgs_audio.routes.voices import Voices
 from hub_higgs_audio.settings import BACKEND, CompatOptions
@@ -21,4 +21,5 @@ def make_routes(hub: Hub) -> list[ControllerRouterHandler]:
     """The handlers, as `[compat.higgs_audio.options]` wants them."""
     options = options_of(hub, BACKEND, CompatOptions)
     voices = Voices(hub, options.voice_prompts)
-    return list(shaped([*lists.routes(hub, options, voices), *generate.routes(hub, options, voices)], error_response))
+    own = shaped([*lists.routes(hub, options, voices), *generate.routes(hub, options, voices)], error_response)
+    return [*own, *chat.routes(hub, options)]

@@ -1,0 +1,112 @@
+"""A chat's messages as the hub's request: a conversation, its recordings, and the text to speak, which comes last."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any, Literal, NamedTuple
+
+from msgspec import Meta, Struct
+
+from hub.contract.errors import InvalidRequest
+from hub.contract.speech import Reference
+
+MOST_RECORDINGS = 16
+"""As many as a request of the hub may bring."""
+
+_DATA = "data:"
+
+
+class TextPart(Struct, tag="text", tag_field="type", forbid_unknown_fields=True):
+    """A piece of text."""
+
+    text: str
+
+
+class Recording(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An audio file as base64. `format` is passed over: what a file is, it tells itself."""
+
+    data: str
+    format: str | None = None
+
+
+class AudioPart(Struct, tag="input_audio", tag_field="type", forbid_unknown_fields=True):
+    """A recording."""
+
+    input_audio: Recording
+
+
+class Address(Struct, forbid_unknown_fields=True):
+    """A `data:` address with an audio file in it."""
+
+    url: str
+
+
+class AddressPart(Struct, tag="audio_url", tag_field="type", forbid_unknown_fields=True):
+    """A recording, as clients of vLLM send it."""
+
+    audio_url: Address
+
+
+Part = TextPart | AudioPart | AddressPart
+
+
+class ChatMessage(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One message. An assistant's recording is how the voice that answers sounds, saying the message before it."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part]
+    name: Annotated[str, Meta(description="passed over")] | None = None
+
+
+class Chat(NamedTuple):
+    """`lines` are the option `conversation`; numbers in them are places in `references`. `text` is what to speak."""
+
+    lines: list[dict[str, Any]]
+    references: tuple[Reference, ...]
+    text: str
+
+
+def chat_of(messages: list[ChatMessage]) -> Chat:
+    """Raises InvalidRequest: the last message is not a user's text, a recording is no base64, or there are too many."""
+    if not messages or messages[-1].role != "user":
+        raise InvalidRequest("the last of `messages` must be a user's: it is what is spoken", field="messages")
+    recordings: list[bytes] = []
+    lines = []
+    for message in messages:
+        parts = [TextPart(message.content)] if isinstance(message.content, str) else message.content
+        content: list[str | int] = []
+        for part in parts:
+            if isinstance(part, TextPart):
+                content.append(part.text)
+            else:
+                content.append(len(recordings))
+                recordings.append(_audio(part))
+        role = "system" if message.role == "developer" else message.role
+        lines.append({"role": role, "content": content})
+    words = lines.pop()["content"]
+    if not all(isinstance(word, str) for word in words):
+        raise InvalidRequest(
+            "the last of `messages` is what is spoken, and holds text alone; a voice to speak like goes before it, as "
+            "a user's message with the words of the recording and an assistant's message with the recording",
+            field="messages",
+        )
+    if len(recordings) > MOST_RECORDINGS:
+        raise InvalidRequest(f"`messages` hold {len(recordings)} recordings; the most is {MOST_RECORDINGS}")
+    return Chat(lines, tuple(Reference(audio=audio) for audio in recordings), "".join(map(str, words)))
+
+
+def _audio(part: AudioPart | AddressPart) -> bytes:
+    if isinstance(part, AddressPart):
+        head, found, data = part.audio_url.url.partition(";base64,")
+        if not found or not head.startswith(_DATA):
+            raise InvalidRequest(
+                "audio_url takes an address that holds the audio, `data:audio/wav;base64,...`; nothing is fetched",
+                field="messages",
+            )
+    else:
+        data = part.input_audio.data
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("a recording in `messages` is no base64", field="messages") from None

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import soundfile
 from hub_higgs_audio.routes import make_routes
+from hub_higgs_audio.routes.chat import CreateChatCompletion
 from hub_higgs_audio.routes.generate import Asked
 from hub_higgs_audio.settings import CompatOptions
 
@@ -47,6 +48,16 @@ def test_every_field_is_listed_with_its_default():
     }
 
 
+def test_every_field_of_a_chat_is_listed():
+    listed = [name for row in tables(SECTIONS["Chat"])[0][1:] for name in re.findall(r"`([^`]+)`", row[0])]
+    assert listed == ordered(listed, CreateChatCompletion.__struct_fields__)
+
+
+def ordered(listed, fields):
+    """All of `fields`, those first that `listed` has, in its order."""
+    return [name for name in listed if name in fields] + [name for name in fields if name not in listed]
+
+
 def test_the_settings_are_those_that_there_are():
     assert names(tables(SECTIONS["Serving it"])[0]) == list(CompatOptions.__struct_fields__)
     (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
@@ -68,6 +79,6 @@ def test_the_examples_run(tmp_path):
     (scenes / "quiet_indoor.txt").write_text("Audio is recorded from a quiet room.")
     shell = Shell(tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"})
     try:
-        assert shell.follow("docs/compat/higgs_audio.md") >= 9
+        assert shell.follow("docs/compat/higgs_audio.md") >= 10
     finally:
         shell.close()

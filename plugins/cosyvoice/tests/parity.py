@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import torch
 from cosyvoice_wave_stages import STAGES as WAVE_STAGES
 from cosyvoice_wave_stages import draws_of
 from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
-from hub_cosyvoice.config import read_config
+from hub_cosyvoice.config import Config, read_config
 from hub_cosyvoice.draws import Draws
 from hub_cosyvoice.features import Features, load_features
+from hub_cosyvoice.flow import Flow, load_flow
 from hub_cosyvoice.lm.bistream import Mix, interleaved
 from hub_cosyvoice.lm.conformer import ConformerLM
 from hub_cosyvoice.lm.decoder import Decoder, Seats
@@ -33,7 +33,7 @@ from hub_cosyvoice.prompt import Prompt
 from hub_cosyvoice.speakers import Speaker
 from hub_cosyvoice.text.normalise import Normaliser
 from hub_cosyvoice.tokenizer import Tokenizer, load_tokenizer
-from hub_cosyvoice.vocoder import load_vocoder
+from hub_cosyvoice.vocoder import Generator, load_vocoder
 from torch import Tensor
 
 from hub.contract.backend import ModelConfig
@@ -44,6 +44,21 @@ Stage = Callable[..., Arrays]
 
 FAMILY = "cosyvoice"
 TRAINING: frozenset[str] = frozenset()
+
+
+class WaveParts:
+    """The flow and the vocoder of such a checkpoint."""
+
+    def __init__(self, folder: Path, config: Config, device: torch.device) -> None:
+        self._folder, self._config, self._device = folder, config, device
+
+    @cached_property
+    def flow(self) -> Flow:
+        return load_flow(self._folder, self._config, self._device, torch.float32)
+
+    @cached_property
+    def vocoder(self) -> Generator:
+        return load_vocoder(self._folder, self._config, self._device)
 
 
 class Parts:
@@ -76,15 +91,15 @@ class Parts:
         return load_features(self._folder, self.config, self.device)
 
     @cached_property
-    def wave(self) -> SimpleNamespace:
-        return SimpleNamespace(vocoder=load_vocoder(self._folder, self.config, self.device))
+    def wave(self) -> WaveParts:
+        return WaveParts(self._folder, self.config, self.device)
 
     frames_per_token = 2
 
 
 def load(checkpoint: Path, case: Scalars) -> Loaded | Parts:
     """The model in `checkpoint`, on the CPU in float32, with CosyVoice's own text rules alone."""
-    if not (checkpoint / "flow.pt").is_file():
+    if not all((checkpoint / file).is_file() for file in ("llm.pt", "flow.pt", "hift.pt")):
         return Parts(checkpoint)
     config = ModelConfig(name="parity", path=str(checkpoint), device="cpu", dtype="float32")
     tuned = (checkpoint / "llm.rl.pt").is_file() and "rl" in re.split(r"\W|_", str(case.get("variant", "")).lower())
@@ -143,7 +158,11 @@ def frontend_zero_shot(model: Loaded, scalars: Scalars, inputs: Arrays) -> Array
 
 def planner(model: Loaded) -> Planner:
     return Planner(
-        model.config.generation, model.tokenizer, model.normaliser, model.frames_per_token, as_reference=True
+        model.config.generation,
+        model.tokenizer,
+        as_reference(model.tokenizer),
+        model.frames_per_token,
+        as_reference=True,
     )
 
 
@@ -256,6 +275,8 @@ def end_to_end(model: Loaded, scalars: Scalars, inputs: Arrays, stage: Scalars) 
     """One segment, greedy, as the reference speaks it."""
     mode = stage["name"].removeprefix("e2e_")
     plan, text = plan_of(model, mode, scalars, inputs)
+    if scalars.get("text_frontend", False):
+        (text,) = as_reference(model.tokenizer).segments(text)
     given = plan.lm_input(model.tokenizer.encode(plan.tag + text))
     if model.config.generation == 3 and mode in (
         "cross_lingual",
@@ -279,7 +300,12 @@ def plan_of(model: Loaded, mode: Mode, scalars: Scalars, inputs: Arrays) -> tupl
         speaker = model.presets[scalars["spk_id"]]
     preamble, tag, text = split_text(model.config.generation, word("in_tts_text") or "")
     plan = planner(model).plan(
-        mode, speaker, instruct=word("in_instruct_text"), frontend=False, preamble=preamble, tag=tag
+        mode,
+        speaker,
+        instruct=word("in_instruct_text"),
+        frontend=scalars.get("text_frontend", False),
+        preamble=preamble,
+        tag=tag,
     )
     return plan, text
 

@@ -301,6 +301,15 @@ def test_a_slot_that_is_lent_again_remembers_nothing(spoken, monkeypatch):
         assert new not in lent
 
 
+def test_compiling_is_for_slots_that_are_kept(spoken, monkeypatch):
+    """A slot of the CPU serves one request, and compiling its step would take longer than all its steps."""
+    monkeypatch.setattr(torch, "compile", lambda step, **_: pytest.fail("a step was compiled"))
+    plain, _ = say(spoken)
+    slots = Slots(spoken._engine.model, make_step, keep=2, compiled=True)
+    monkeypatch.setattr(spoken._engine, "slots", slots)
+    assert alike(samples(say(spoken)[0]), samples(plain))
+
+
 def test_without_forcing_the_model_writes_what_it_likes(spoken):
     sampling = Sampling(temperature=1.0, max_new_tokens=24)
     with pytest.raises(EmptyAudio):  # random weights write text

@@ -52,13 +52,13 @@ class Slot:
 
 
 class Slots:
-    """Lends slots; at most `keep` of them stay when they come back."""
+    """Lends slots; at most `keep` of them stay when they come back. Their steps are `compiled` where they stay."""
 
     def __init__(self, model: LanguageModel, make_step: Any, *, keep: int, compiled: bool = False) -> None:
         self._model = model
         self._make_step = make_step
         self._keep = keep if model.device.type == "cuda" else 0
-        self._compiled = compiled
+        self._compiled = compiled and self._keep > 0  # a slot that serves one request would be compiled for it alone
         self._idle: list[Slot] = []
         self._lock = threading.Lock()
 

@@ -175,7 +175,9 @@ class Networks:
 
     def _load_acoustics(self, file: S2File) -> Acoustics:
         if file.rank:
-            base = self.release.need(PRETRAINED[file.version][1], f"the base of the LoRA {file.name}")
+            official = PRETRAINED[file.version][1]
+            beside = self.release.find(Path(official).name)
+            base = beside or self.release.need(official, f"the base of the LoRA {file.name}")
             file = merge_lora(load_s2(base), file)
         data = file.config["data"]
         spectrum = tuple(int(data[key]) for key in ("sampling_rate", "filter_length", "hop_length", "win_length"))

@@ -54,6 +54,14 @@ def check_length(samples: int, rate: int) -> None:
         )
 
 
+def appended_zeros(rate: int) -> int:
+    """Zeros that stand behind a main reference at 16 kHz, for S2 of `rate` Hz.
+
+    The family counts 0.3 s of them at that other rate, an accident that its models were trained with.
+    """
+    return int(rate * 0.3)
+
+
 def hubert_wave(wave: Wave, rate: int) -> Tensor:
     """Mono (N,) -> (1, ceil(N * 16000 / rate)), for HuBERT."""
     if rate != HUBERT_RATE:

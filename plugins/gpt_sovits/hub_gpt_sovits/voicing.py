@@ -21,6 +21,7 @@ from hub_gpt_sovits.model.vits import Vits
 from hub_gpt_sovits.networks import Acoustics, Kept, Networks
 from hub_gpt_sovits.references import (
     HUBERT_RATE,
+    appended_zeros,
     check_length,
     hubert_wave,
     prompt_mel,
@@ -164,7 +165,8 @@ class Voicing:
         check_length(len(wave), rate)
         read = [(wave, rate), *map(read_reference, others)] if isinstance(acoustics.model, Vits) else [(wave, rate)]
         place, dtype = self._networks.device, self._networks.dtype
-        codes = acoustics.model.codes(self._networks.hubert(hubert_wave(wave, rate).to(place, dtype)))[0]
+        heard = hubert_wave(wave, rate).to(place, dtype)
+        codes = acoustics.model.codes(self._networks.hubert(heard, appended_zeros(acoustics.spectrum[0])))[0]
         styles = [self.style(one, own_rate, acoustics) for one, own_rate in read]
         mel = None
         if isinstance(acoustics.model, Cfm):

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from gpt_sovits_text_stages import TEXT_STAGES
 from hub_gpt_sovits.engine import Engine, EngineSettings
-from hub_gpt_sovits.model.decoding import Choice, Row, decode, probabilities
+from hub_gpt_sovits.model.decoding import LIMIT, STOP_RATE, Choice, Row, decode, probabilities
 from hub_gpt_sovits.model.dit import sample_mel
 from hub_gpt_sovits.model.join import overlap_add
 from hub_gpt_sovits.model.vits import NOISE_SCALE
@@ -63,7 +63,16 @@ class Model:
 def load(checkpoint: Path, case: dict[str, Any]) -> Model:
     """The case's checkpoint through the plugin's own loader, on the CPU."""
     named = case["checkpoint"]
-    settings = EngineSettings(checkpoint, gpt=named.get("t2s", ""), sovits=named["vits"], text_data=text_tables())
+    hubert, bert = (checkpoint / named[name] if name in named else None for name in ("hubert", "bert"))
+    settings = EngineSettings(
+        checkpoint,
+        version="" if "vits" in named else named.get("model_version", ""),
+        gpt=named.get("t2s", ""),
+        sovits=named.get("vits", ""),
+        hubert=hubert,
+        bert=bert,
+        text_data=text_tables(),
+    )
     return Model(Engine(settings), checkpoint.parent)
 
 
@@ -103,7 +112,7 @@ def ref_spec(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
 
 @torch.inference_mode()
 def hubert(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
-    features = model.engine.networks.hubert(_t(arrays["in_wav16k"])[None])
+    features = model.engine.networks.hubert(_t(arrays["in_wav16k"])[None], scalars["appended_zeros"])
     return {"out_feature": features.transpose(1, 2).numpy()}
 
 
@@ -141,9 +150,16 @@ def _rows(arrays: Arrays) -> list[Row]:
     return [Row(_t(arrays[f"in_phones_{n}"]).flatten(), _t(arrays[f"in_bert_{n}"])) for n in range(count)]
 
 
-def _decoded(model: Model, rows: list[Row], prompt: Tensor, choice: Choice) -> list:
-    semantics = model.engine.semantics()
-    *_, last = decode(semantics.model, semantics.pool, rows, prompt, choice, _no_draws)
+def _decoded(model: Model, rows: list[Row], prompt: Tensor, scalars: dict) -> list:
+    """With the stage's own early stop, which requests take from the seconds in S1's configuration; -1 for none."""
+    semantics, early = model.engine.semantics(), scalars.get("early_stop_num")
+    seconds = semantics.model.max_seconds
+    if early is not None:
+        semantics.model.max_seconds = (early + 0.5 if early >= 0 else LIMIT) / STOP_RATE
+    try:
+        *_, last = decode(semantics.model, semantics.pool, rows, prompt, _choice(scalars), _no_draws)
+    finally:
+        semantics.model.max_seconds = seconds
     return last
 
 
@@ -160,14 +176,14 @@ def t2s_prefill(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
 def t2s_greedy(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
     out, prompt = {}, _t(arrays["in_prompt"]).flatten()
     for number, row in enumerate(_rows(arrays)):
-        (state,) = _decoded(model, [row], prompt, _choice(scalars))
+        (state,) = _decoded(model, [row], prompt, scalars)
         out |= {f"out_tokens_{number}": np.array(state.new), f"out_idx_{number}": np.array(_index(state))}
     return out
 
 
 def t2s_batch(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
     out, prompt = {}, _t(arrays["in_prompt"]).flatten()
-    for number, state in enumerate(_decoded(model, _rows(arrays), prompt, _choice(scalars))):
+    for number, state in enumerate(_decoded(model, _rows(arrays), prompt, scalars)):
         kept = limit_tokens(state, together=True, prompted=True)
         out |= {f"out_tokens_{number}": np.array(kept), f"out_idx_{number}": np.array(_index(state))}
     return out
@@ -175,7 +191,7 @@ def t2s_batch(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
 
 def t2s_prompt_free(model: Model, scalars: dict, arrays: Arrays) -> Arrays:
     row = Row(_t(arrays["in_phones"]).flatten(), _t(arrays["in_bert"]))
-    (state,) = _decoded(model, [row], torch.empty(0, dtype=torch.long), _choice(scalars))
+    (state,) = _decoded(model, [row], torch.empty(0, dtype=torch.long), scalars)
     return {"out_tokens": np.array(state.new, dtype=np.int32), "out_idx": np.array(0)}
 
 
@@ -352,7 +368,8 @@ def e2e(model: Model, scalars: dict, arrays: Arrays, stage: dict) -> Arrays:
     voice, settings, text = _request(model, scalars, {**arrays, **_left_over(model, stage)})
     pair = model.engine.pair()
     pieces = speak_batches(model.engine, pair, voice, text, settings, _Given(arrays), _no_draws)
-    silence = np.zeros(int(32000 * scalars["fragment_interval"]), np.float32)  # counted so upstream, whatever the rate
+    rate = model.acoustics.spectrum[0]  # upstream counts at S2's own rate, whatever the vocoder's
+    silence = np.zeros(int(rate * scalars["fragment_interval"]), np.float32)
     waves = [np.concatenate([piece.wave, silence]) for piece in pieces]
     return {"out_audio": _int16(np.concatenate(waves))}
 

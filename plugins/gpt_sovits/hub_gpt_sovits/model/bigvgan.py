@@ -82,6 +82,22 @@ class _Block(nn.Module):
         return x
 
 
+class _PlainBlock(nn.Module):
+    """Convolutions with activations, one by one (AMP block 2)."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int], logscale: bool, with_beta: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv1d(channels, channels, kernel, dilation=one, padding=(kernel - 1) * one // 2) for one in dilations
+        )
+        self.activations = nn.ModuleList(Activation(channels, logscale, with_beta) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolution, activation in zip(self.convs, self.activations, strict=True):
+            x = convolution(activation(x)) + x
+        return x
+
+
 class BigVgan(nn.Module):
     """Log-mel (B, mels, T) -> (B, 1, T * hop). `config` is the released `config.json`."""
 
@@ -89,6 +105,7 @@ class BigVgan(nn.Module):
         super().__init__()
         logscale, with_beta = bool(config["snake_logscale"]), config["activation"] == "snakebeta"
         width = config["upsample_initial_channel"]
+        block = _Block if str(config.get("resblock", "1")) == "1" else _PlainBlock
         self.tanh = bool(config.get("use_tanh_at_final", True))
         self.blocks_each = len(config["resblock_kernel_sizes"])
         self.conv_pre = nn.Conv1d(config["num_mels"], width, 7, padding=3)
@@ -98,7 +115,7 @@ class BigVgan(nn.Module):
             self.ups.append(nn.ModuleList([up]))
             width //= 2
             sizes = zip(config["resblock_kernel_sizes"], config["resblock_dilation_sizes"], strict=True)
-            self.resblocks.extend(_Block(width, size, dilations, logscale, with_beta) for size, dilations in sizes)
+            self.resblocks.extend(block(width, size, dilations, logscale, with_beta) for size, dilations in sizes)
         self.activation_post = Activation(width, logscale, with_beta)
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3, bias=bool(config.get("use_bias_at_final", True)))
 

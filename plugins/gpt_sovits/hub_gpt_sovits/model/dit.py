@@ -106,14 +106,14 @@ class Modulation(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Full self-attention, (B, T, C)."""
+    """Full self-attention, (B, T, C). Its heads of 64 channels are `together` wide, which need not be C."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, together: int) -> None:
         super().__init__()
-        self.to_q = nn.Linear(width, width)
-        self.to_k = nn.Linear(width, width)
-        self.to_v = nn.Linear(width, width)
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.to_q = nn.Linear(width, together)
+        self.to_k = nn.Linear(width, together)
+        self.to_v = nn.Linear(width, together)
+        self.to_out = nn.ModuleList([nn.Linear(together, width)])
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         query, key, value = self.to_q(x), self.to_k(x), self.to_v(x)
@@ -126,10 +126,10 @@ class SelfAttention(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward, each modulated by the time (adaLN-zero)."""
 
-    def __init__(self, width: int, inner: int) -> None:
+    def __init__(self, width: int, together: int, inner: int) -> None:
         super().__init__()
         self.attn_norm = Modulation(width, 6)
-        self.attn = SelfAttention(width)
+        self.attn = SelfAttention(width, together)
         layers = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"))
         self.ff = nn.ModuleDict({"ff": nn.Sequential(layers, nn.Identity(), nn.Linear(inner, width))})
 
@@ -161,8 +161,9 @@ class DiT(nn.Module):
         self.input_embed = InputEmbedding(features, width)
         self.rotary_embed = RotaryFrequencies()
         inner = weights["transformer_blocks.0.ff.ff.0.0.weight"].shape[0]
+        together = weights["transformer_blocks.0.attn.to_q.weight"].shape[0]
         depth = _count(weights, "transformer_blocks.")
-        self.transformer_blocks = nn.ModuleList(Block(width, inner) for _ in range(depth))
+        self.transformer_blocks = nn.ModuleList(Block(width, together, inner) for _ in range(depth))
         self.norm_out = Modulation(width, 2)
         self.proj_out = nn.Linear(width, MEL)
 

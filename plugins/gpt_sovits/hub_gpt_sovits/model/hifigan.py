@@ -28,7 +28,23 @@ class ResidualBlock(nn.Module):
         pairs = zip(cast(Sequence[nn.Conv1d], self.convs1), cast(Sequence[nn.Conv1d], self.convs2), strict=True)
         for dilated, plain in pairs:
             inner = convolve(dilated, F.leaky_relu(x, SLOPE))
-            x = convolve(plain, F.leaky_relu(inner, SLOPE)) + x
+            x = convolve(plain, F.leaky_relu_(inner, SLOPE)).add_(x)
+        return x
+
+
+class PlainBlock(nn.Module):
+    """Two dilated convolutions (the family's `resblock` "2")."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv1d(channels, channels, kernel, dilation=one, padding=(kernel - 1) * one // 2)
+            for one in dilations[:2]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for dilated in cast(Sequence[nn.Conv1d], self.convs):
+            x = convolve(dilated, F.leaky_relu(x, SLOPE)) + x
         return x
 
 
@@ -44,6 +60,7 @@ class HifiGan(nn.Module):
         kernels: Sequence[int],
         block_kernels: Sequence[int],
         block_dilations: Sequence[Sequence[int]],
+        plain_blocks: bool = False,
         condition: int = 0,
         bias_at_end: bool = False,
     ) -> None:
@@ -55,7 +72,7 @@ class HifiGan(nn.Module):
             self.ups.append(nn.ConvTranspose1d(width, width // 2, kernel, rate, padding=(kernel - rate) // 2))
             width //= 2
             for size, dilations in zip(block_kernels, block_dilations, strict=True):
-                self.resblocks.append(ResidualBlock(width, size, dilations))
+                self.resblocks.append((PlainBlock if plain_blocks else ResidualBlock)(width, size, dilations))
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3, bias=bias_at_end)
         self.cond = nn.Conv1d(condition, self.conv_pre.out_channels, 1) if condition else None
 
@@ -69,6 +86,6 @@ class HifiGan(nn.Module):
             blocks = self.resblocks[number * self.blocks_each : (number + 1) * self.blocks_each]
             total = blocks[0](x)
             for block in blocks[1:]:
-                total = total + block(x)
-            x = total / self.blocks_each
+                total.add_(block(x))
+            x = total.div_(self.blocks_each)
         return as_signal(convolve(self.conv_post, F.leaky_relu(x))).tanh()

@@ -21,9 +21,6 @@ from hub.contract.errors import UnspeakableText
 from hub.nn.weights import CheckpointError, fold_weight_norm, load_state, without_prefix
 from hub_gpt_sovits.model.blank import Table, filled
 
-APPENDED_ZEROS = 9600
-"""Zeros behind a reference at 16 kHz: 0.3 s counted at 32 kHz, an accident that the models were trained with."""
-
 LONGEST = 510
 """Characters that BERT reads at once; its own two marks stand around them."""
 
@@ -125,7 +122,7 @@ class HubertNet(nn.Module):
 
 
 class Hubert(nn.Module):
-    """Waveform (1, N) at 16 kHz, not normalised -> (1, D, T), 50 frames a second."""
+    """Waveform (1, N) at 16 kHz, not normalised, with `zeros` behind it -> (1, D, T), 50 frames a second."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -136,12 +133,8 @@ class Hubert(nn.Module):
         state = {name: value for name, value in state.items() if not name.startswith(("masked_spec_embed", "lm_head."))}
         self.net = filled(lambda: HubertNet(config), fold_weight_norm(state), _file(folder))
 
-    def forward(self, wave: Tensor) -> Tensor:
-        return self.plain(F.pad(wave, (0, APPENDED_ZEROS)))
-
-    def plain(self, wave: Tensor) -> Tensor:
-        """The same without the zeros behind, as training prepares its data."""
-        return self.net(wave).transpose(1, 2)
+    def forward(self, wave: Tensor, zeros: int = 0) -> Tensor:
+        return self.net(F.pad(wave, (0, zeros))).transpose(1, 2)
 
 
 HUBERT_DEFAULTS: dict[str, Any] = {

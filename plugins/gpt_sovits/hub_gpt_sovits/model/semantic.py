@@ -50,15 +50,22 @@ class Layer(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> query, key, value, each (B, H, T, D)."""
-        query, key, value = self.self_attn.joined(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        joined = self.self_attn.joined(x)
+        if x.shape[1] == 1:
+            query, key, value = joined.view(len(x), 3, self.heads, 1, -1).unbind(1)
+        else:
+            query, key, value = joined.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return query, key, value
 
     def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
         """The rest of the layer, from what the attention gave (B, H, T, D)."""
-        made = self.self_attn.out_proj(attended.transpose(1, 2).flatten(2))
-        x = self.norm1(x + F.dropout(made, drop, self.training))
-        made = self.linear2(F.dropout(self.linear1(x).relu(), drop, self.training))
-        return self.norm2(x + F.dropout(made, drop, self.training))
+        made = self._dropped(self.self_attn.out_proj(attended.transpose(1, 2).flatten(2)), drop)
+        x = self.norm1(made.add_(x))  # in place: a step on a CPU is mostly reading weights, then memory for small results
+        made = self._dropped(self.linear2(self._dropped(self.linear1(x).relu_(), drop)), drop)
+        return self.norm2(made.add_(x))
+
+    def _dropped(self, x: Tensor, drop: float) -> Tensor:
+        return F.dropout(x, drop) if drop and self.training else x
 
 
 class _Embedding(nn.Module):
@@ -158,8 +165,13 @@ class SemanticModel(nn.Module):
         return self
 
     def mute_scores(self, token: int) -> Tensor:
-        """How much each token sounds like `token`, a pause: cosine similarity of embeddings, (vocabulary,)."""
+        """How much each token sounds like `token`, a pause: cosine similarity of embeddings, (vocabulary,).
+
+        Where there is no such token nothing sounds like it: -1 for all.
+        """
         table = self.ar_audio_embedding.word_embeddings.weight.float()
+        if token >= len(table):
+            return table.new_full((len(table),), -1.0)
         return F.cosine_similarity(table[token][None], table, dim=-1)
 
 

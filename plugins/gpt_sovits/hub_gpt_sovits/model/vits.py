@@ -80,6 +80,7 @@ class Vits(Semantic):
             kernels=model["upsample_kernel_sizes"],
             block_kernels=model["resblock_kernel_sizes"],
             block_dilations=model["resblock_dilation_sizes"],
+            plain_blocks=str(model.get("resblock", "1")) != "1",
             condition=gin,
         )
         self.flow = Flow(inter, hidden, gin)

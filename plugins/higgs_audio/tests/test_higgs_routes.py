@@ -306,7 +306,9 @@ def test_the_documented_flags_serve_the_api_alone(checkpoint, prompts):
         failed = server.client.post("/generate", json=ASKED | {"ref_audio": "nobody"})
         assert (failed.status_code, failed.json()["success"]) == (200, False)
         assert server.client.get("/voices").json()["count"] == 2
-        assert server.client.get("/v1/models").status_code == 404
+        assert server.client.get("/v1/speech").status_code == 404
+        listed = server.client.get("/v1/models").json()["data"]
+        assert [(model["id"], model["backend"]) for model in listed] == [(checkpoint.name, "higgs_audio")]
         server.process.terminate()
         assert server.process.wait(30) in (0, -15)
         with pytest.raises(httpx.TransportError):

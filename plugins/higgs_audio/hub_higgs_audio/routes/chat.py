@@ -15,16 +15,16 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from hub.api.compat import shaped
+from hub.api.compat import YIELDS, shaped
 from hub.api.departure import until_departure
 from hub.api.family import model_of
 from hub.api.negotiate import JSON
-from hub.api.openai import VOICE_ALIASES, error_response, openai_error
+from hub.api.openai import VOICE_ALIASES, ModelList, error_response, model_object, openai_error
 from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers
 from hub.contract.errors import Cancelled, HubError, InvalidRequest, UnsupportedCapability
 from hub.contract.event import AudioChunk, Done, Mark
@@ -89,7 +89,8 @@ class CreateChatCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
-    """The handler; it tells errors in OpenAI's shape."""
+    """The handlers; they tell errors in OpenAI's shape."""
+    started = int(time.time())
 
     @post(PATH, status_code=200, summary="Answer a conversation with speech, as OpenAI's API")
     async def create_chat_completion(
@@ -114,7 +115,13 @@ def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
             await packed.aclose()
         return Response(msgspec.json.encode(answer.whole(audio)), media_type=JSON, headers=headers)
 
-    return shaped([create_chat_completion], error_response)
+    @get("/v1/models", opt=YIELDS, summary="The models that answer, as OpenAI's API")
+    async def list_chat_models() -> ModelList:
+        """Those of this family; what clients ask first that are told no model."""
+        models = [model for model in hub.models if model.spec.name == BACKEND]
+        return ModelList(data=[model_object(model, started) for model in models])
+
+    return shaped([create_chat_completion, list_chat_models], error_response)
 
 
 def find_model(hub: Hub, name: str, options: CompatOptions) -> Model:

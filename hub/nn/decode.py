@@ -41,6 +41,7 @@ class KVCache:
         self.keys = _zeros(shape, dtype, torch.device(device))
         self.values = _zeros(shape, dtype, torch.device(device))
         self.length = length
+        self._layers = [(self.keys[layer], self.values[layer]) for layer in range(layers)]
 
     def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Put (B, G, T, D) at positions start .. start + T - 1; the filled prefix (B, G, start + T, D) of both.
@@ -50,9 +51,10 @@ class KVCache:
         end = start + key.shape[2]
         if end > self.length:
             raise ValueError(f"position {end} of a cache of {self.length}")
-        self.keys[layer, :, :, start:end] = key
-        self.values[layer, :, :, start:end] = value
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        keys, values = self._layers[layer]
+        keys.narrow(2, start, end - start).copy_(key)
+        values.narrow(2, start, end - start).copy_(value)
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def write_at(self, layer: int, positions: Tensor, key: Tensor, value: Tensor, prefix: int) -> tuple[Tensor, Tensor]:
         """Put (B, G, T, D) at `positions` (T,), a tensor on the device; the first `prefix` positions of both.

@@ -59,8 +59,9 @@ class Layer(nn.Module):
 
     def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
         """The rest of the layer, from what the attention gave (B, H, T, D)."""
+        # in place: what a step on a CPU does beside reading weights is mostly fetching memory for small results
         made = self._dropped(self.self_attn.out_proj(attended.transpose(1, 2).flatten(2)), drop)
-        x = self.norm1(made.add_(x))  # in place: a step on a CPU is mostly reading weights, then memory for small results
+        x = self.norm1(made.add_(x))
         made = self._dropped(self.linear2(self._dropped(self.linear1(x).relu_(), drop)), drop)
         return self.norm2(made.add_(x))
 

@@ -103,7 +103,10 @@ def test_the_recordings_of_a_conversation_are_the_voice_that_answers(client):
     sound = heard(asked(client, cloned(low)))
     assert alike(heard(asked(client, cloned(low))), sound)
     address = cloned(low)
-    address[1]["content"] = [{"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{low}"}}]
+    broken = f"data:audio/wav;base64,{low[:76]}\n{low[76:]}"
+    address[1]["content"] = [{"type": "audio_url", "audio_url": {"url": broken}}]
+        {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{low[:76]}\n{low[76:]}"}}
+    ]
     assert alike(heard(asked(client, address)), sound)
     for other in (
         cloned(high),
@@ -177,6 +180,10 @@ SAID = {"role": "user", "content": TEXT}
         ({"messages": []}, 400, "messages"),
         ({"messages": [SAID, {"role": "assistant", "content": "Yes."}]}, 400, "last of `messages`"),
         ({"messages": [{"role": "user", "content": ""}]}, 400, "text"),
+        ({"messages": [{"role": "user", "content": []}]}, 400, "text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "image_url"),
+        ({"messages": [{"role": "tool", "content": TEXT}]}, 400, "tool"),
+        ({"messages": [{"role": "assistant", "content": None}, SAID]}, 400, "content"),
         ({"messages": [{"role": "user", "content": cloned(recording())[1]["content"]}]}, 400, "text alone"),
         ({"messages": cloned("*")}, 400, "no base64"),
         ({"messages": cloned(base64.b64encode(b"no audio at all").decode())}, 400, "audio"),

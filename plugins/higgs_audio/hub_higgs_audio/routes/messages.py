@@ -107,6 +107,6 @@ def _audio(part: AudioPart | AddressPart) -> bytes:
     else:
         data = part.input_audio.data
     try:
-        return base64.b64decode(data, validate=True)
+        return base64.b64decode("".join(data.split()), validate=True)  # some tools break its lines
     except (binascii.Error, ValueError):
         raise InvalidRequest("a recording in `messages` is no base64", field="messages") from None

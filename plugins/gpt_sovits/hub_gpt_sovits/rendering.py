@@ -64,7 +64,8 @@ def _render_vits(model: Vits, style: Tensor, batch: Sequence[Utterance], speed: 
     tokens = torch.cat([one.tokens for one in batch])
     phones = torch.cat([one.phones for one in batch])
     wave = model.decode(tokens[None], phones[None], style, noise)[0, 0]
-    return list(wave.split([len(one.tokens) * TOKEN_FRAMES * model.samples_per_frame for one in batch]))
+    lengths = [len(one.tokens) * TOKEN_FRAMES * model.samples_per_frame for one in batch]
+    return list(wave[: sum(lengths)].split(lengths))  # where kernels and rates differ oddly there is a little more
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Files of other sizes than the released ones: what they say counts, and what they lack is done without."""
 
+import math
+
 import pytest
 import torch
 from hub_gpt_sovits.checkpoint import load_s1
@@ -10,7 +12,9 @@ from hub_gpt_sovits.networks import MUTE_TOKEN, Networks
 from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
 from hub_gpt_sovits.references import appended_zeros
 from hub_gpt_sovits.release import Release
+from hub_gpt_sovits.rendering import Manner, Utterance, render
 from hub_gpt_sovits.streaming import StreamRules, token_chunks
+from hub_gpt_sovits.voicing import Sound, Voice
 
 
 def test_a_small_vocabulary_has_no_pause_and_is_streamed_whole(tmp_path):
@@ -60,3 +64,21 @@ def test_bigvgan_may_have_blocks_of_single_convolutions():
     assert not any("convs1" in name or name.endswith("beta") for name in names)
     with torch.inference_mode():
         assert net(torch.randn(1, 100, 5)).shape == (1, 1, 40)
+
+
+def test_samples_beyond_the_last_frame_are_left_out(tmp_path):
+    made = acoustic_file("v2", TINY)
+    model = made["config"]["model"]
+    rates, kernels = model["upsample_rates"], [17, *model["upsample_kernel_sizes"][1:]]  # 17 - 10 is odd
+    model |= {"upsample_kernel_sizes": kernels}
+    up = made["weight"]["dec.ups.0.weight_v"]
+    made["weight"]["dec.ups.0.weight_v"] = torch.randn(*up.shape[:2], kernels[0]).half()
+    save(tmp_path / "odd.pth", made)
+    acoustics = Networks(Release.at(tmp_path), torch.device("cpu"), torch.float32).acoustics(tmp_path / "odd.pth")
+    sound = Sound(torch.zeros(3, dtype=torch.long), torch.randn(1, TINY.gin, 1), None)
+    batch = [Utterance(torch.arange(count), torch.arange(4)) for count in (5, 3)]
+    with torch.inference_mode():
+        longer = acoustics.model.decode(batch[0].tokens[None], batch[0].phones[None], sound.style, torch.randn)
+    assert longer.shape[-1] > 5 * 2 * math.prod(rates)
+    waves = render(acoustics, Voice(sound, None), batch, Manner(), torch.randn)
+    assert [len(wave) for wave in waves] == [5 * 1280, 3 * 1280]

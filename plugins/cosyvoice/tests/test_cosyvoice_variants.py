@@ -39,6 +39,13 @@ def flow_of(config):
     return ready(build_flow(config), config, CPU, torch.float32)
 
 
+def wave_of(config):
+    vocoder = build_vocoder(config).eval().requires_grad_(False)
+    if vocoder.causal:
+        vocoder.f0_predictor.double()
+    return TokenToWave(config, flow_of(config), vocoder, CPU)
+
+
 def estimate(estimator, frames, *, mask=None, seed=2):
     """The velocity (1, 80, T) at random inputs, of which a longer one begins like a shorter one."""
     generator = torch.Generator().manual_seed(seed)
@@ -109,8 +116,7 @@ def test_a_causal_unet_that_halves_the_rate_keeps_its_chunks(tmp_path):
 
 def test_such_a_model_streams_by_making_all_frames_again(tmp_path):
     config = config_of(tmp_path, "v2", (r"channels: \[32\]", "channels: [16, 24]"))
-    flow = flow_of(config)
-    wave = TokenToWave(config, flow, build_vocoder(config).eval().requires_grad_(False), CPU)
+    wave = wave_of(config)
     prompt = Prompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))
     tokens = [index % 50 for index in range(60)]
     stream = wave.stream(prompt, generator=torch.Generator().manual_seed(1))
@@ -122,7 +128,16 @@ def test_such_a_model_streams_by_making_all_frames_again(tmp_path):
     speaker = FlowSpeaker(prompt.tokens[None], prompt.mel[None], prompt.embedding[None])
     with torch.inference_mode():
         row = torch.tensor([tokens])
-        assert flow.mel(row, speaker, final=True, chunked=True).shape == (1, 80, 120)
+        assert wave.flow.mel(row, speaker, final=True, chunked=True).shape == (1, 80, 120)
+
+
+def test_a_model_without_chunks_says_all_of_a_stream_at_its_end(tmp_path):
+    config = config_of(tmp_path, "v3", (r"static_chunk_size: .*", "static_chunk_size: 0"))
+    wave = wave_of(config)
+    prompt = Prompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))
+    stream = wave.stream(prompt, generator=torch.Generator().manual_seed(1))
+    assert len(stream.feed(range(60))) == 0
+    assert len(stream.finish()) == 60 * 2 * wave.vocoder.hop
 
 
 def test_an_encoder_of_the_first_generation_may_see_chunks_only(tmp_path):

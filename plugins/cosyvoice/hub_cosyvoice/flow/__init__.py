@@ -18,6 +18,9 @@ from hub_cosyvoice.flow.unet import UNet, join_qkv
 
 __all__ = ["CausalFlow", "Flow", "FlowV1", "Speaker", "build_flow", "load_flow"]
 
+WHOLE = 1 << 30
+"""Frames of a chunk that has no end."""
+
 
 def load_flow(folder: Path, config: Config, device: torch.device, dtype: torch.dtype) -> Flow:
     """`flow.pt` of a checkpoint, ready to use. Raises CheckpointError if it does not fit the yaml."""
@@ -93,8 +96,13 @@ def _unet(node: Node, causal: bool) -> UNet:
         heads=node["num_heads"],
         head=node["attention_head_dim"],
         causal=causal,
-        chunk=int(node.get("static_chunk_size", 50)) if causal else 0,
+        chunk=_chunk(node) if causal else 0,
     )
+
+
+def _chunk(node: Node) -> int:
+    """Frames that see each other in a chunk-causal pass; 0 in the yaml says that all do."""
+    return int(node.get("static_chunk_size", 50)) or WHOLE
 
 
 def _dit(node: Node) -> DiT:
@@ -107,6 +115,6 @@ def _dit(node: Node) -> DiT:
         head=node.get("dim_head", 64),
         ff_mult=node.get("ff_mult", 4),
         conditions=conditions,
-        chunk=int(node.get("static_chunk_size", 50)),
+        chunk=_chunk(node),
         long_skip=bool(node.get("long_skip_connection", False)),
     )

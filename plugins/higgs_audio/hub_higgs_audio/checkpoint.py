@@ -24,12 +24,22 @@ from hub_higgs_audio.model.language import Adapter, LanguageModel, Way
 from hub_higgs_audio.model.shape import CodecShape
 from hub_higgs_audio.tokens import Tokens
 
-_TEXT_KEYS = (
-    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-    *("num_key_value_heads", "head_dim", "rms_norm_eps", "hidden_act", "max_position_embeddings"),
-    *("attention_bias", "mlp_bias"),
-)
-"""What boson's `text_config` and transformers' configuration call by the same name."""
+_TEXT: dict[str, Any] = {
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": None,
+    "head_dim": None,
+    "rms_norm_eps": 1e-6,
+    "hidden_act": "silu",
+    "max_position_embeddings": 2048,
+    "attention_bias": False,
+    "mlp_bias": False,
+}
+"""What boson's `text_config` and transformers' configuration call by the same name, and what Llama's configuration,
+which boson's is, means where it says nothing."""
 
 _COMPUTED = {
     "audio_decoder_proj_num_layers": 0,
@@ -68,19 +78,20 @@ def language_config(part: Part) -> HiggsAudioV2Config:
     if not isinstance(text, dict):
         raise CheckpointRefused(f"{CONFIG} has no text_config; it is no configuration of Higgs Audio v2")
     _check_switches(given)
-    mapped = {key: text[key] for key in _TEXT_KEYS if text.get(key) is not None}
-    mapped.setdefault("head_dim", text["hidden_size"] // text["num_attention_heads"])
+    mapped: dict[str, Any] = {key: default if text.get(key) is None else text[key] for key, default in _TEXT.items()}
+    mapped["num_key_value_heads"] = mapped["num_key_value_heads"] or mapped["num_attention_heads"]
+    mapped["head_dim"] = mapped["head_dim"] or mapped["hidden_size"] // mapped["num_attention_heads"]
     rope = dict(text.get("rope_scaling") or {"rope_type": "default"})
     return _config(
         **mapped,
         rope_parameters={**rope, "rope_theta": text.get("rope_theta", 10000.0)},
-        num_codebooks=given["audio_num_codebooks"],
-        codebook_size=given["audio_codebook_size"] + 2,  # transformers counts the rows of BOS and EOS
-        audio_stream_bos_id=given["audio_stream_bos_id"],
-        audio_stream_eos_id=given["audio_stream_eos_id"],
-        audio_token_id=given["audio_out_token_idx"],
-        audio_bos_token_id=given["audio_out_bos_token_id"],
-        audio_delay_token_id=given["audio_out_token_idx"],  # only transformers' own loop tells the two apart
+        num_codebooks=given.get("audio_num_codebooks", 12),
+        codebook_size=given.get("audio_codebook_size", 1024) + 2,  # transformers counts the rows of BOS and EOS
+        audio_stream_bos_id=given.get("audio_stream_bos_id", 1024),
+        audio_stream_eos_id=given.get("audio_stream_eos_id", 1025),
+        audio_token_id=0,  # these three are for transformers' own loop; the tokenizer knows them
+        audio_bos_token_id=0,
+        audio_delay_token_id=0,
         eos_token_id=None,  # the tokenizer knows
         pad_token_id=given.get("pad_token_id"),
         tie_word_embeddings=False,  # boson's configuration says tied; both heads are in its files all the same
@@ -104,7 +115,7 @@ def adapter_of(part: Part) -> Adapter:
     given = part.config
     if given.get("model_type") == "higgs_audio_v2":
         return Adapter()
-    layers = int(given["text_config"]["num_hidden_layers"])
+    layers = int(given["text_config"].get("num_hidden_layers") or _TEXT["num_hidden_layers"])
     kind = given.get("audio_adapter_type", "stack")
     if kind not in _WAYS:
         raise CheckpointRefused(

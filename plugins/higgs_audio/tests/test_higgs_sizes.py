@@ -64,6 +64,13 @@ def test_audio_goes_through_layers_as_the_configuration_says(folder, tmp_path, k
     assert language_config(Part(target, config)).num_hidden_layers == 3
 
 
+def test_what_a_language_configuration_leaves_out_is_its_classes_default(tmp_path):
+    config = language_config(Part(tmp_path, {"model_type": "higgs_audio", "text_config": {"num_hidden_layers": 2}}))
+    assert (config.num_codebooks, config.codebook_size, config.audio_stream_eos_id) == (12, 1026, 1025)
+    assert (config.hidden_size, config.num_key_value_heads, config.head_dim) == (4096, 32, 128)
+    assert (config.rms_norm_eps, config.rope_parameters["rope_theta"]) == (1e-6, 10_000.0)
+
+
 def test_codebooks_beyond_those_in_use_are_left_out(folder, tmp_path):
     wave = torch.sin(torch.arange(12_000) * 0.05)
     whole = load_codec(find_codec(str(folder)), CPU)

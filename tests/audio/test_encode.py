@@ -391,6 +391,7 @@ def test_encoders_closed_midway_leave_nothing_behind(container):
     abandon(60)
     rounds = [abandon(60) for _ in range(6)]
     memory, descriptors = zip(*rounds, strict=True)
-    assert len(set(descriptors)) == 1
-    # what leaks, leaks every time; the allocator takes and gives back a few megabytes now and then
+    # A server of another test in this process may close its own meanwhile, once; what leaks, grows with every round.
+    assert np.median(np.diff(descriptors)) == 0
+    # The allocator takes and gives back a few megabytes now and then
     assert min(np.diff(memory)) < 60 * 4000

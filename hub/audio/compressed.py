@@ -23,6 +23,7 @@ from av.container import OutputContainer
 
 from hub.audio.container import EncoderSpec, Samples
 from hub.audio.pcm import to_s16
+from hub.audio.pipe import Pipe
 from hub.contract.speech import AudioFormat
 
 
@@ -41,23 +42,6 @@ class _Codec:
     whole_coding: dict[str, str]
 
 
-class _Pipe:
-    """What libav writes to while streaming. It cannot seek, so no header is ever rewritten."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        """What was written since the last time."""
-        taken = b"".join(self._pieces)
-        self._pieces.clear()
-        return taken
-
-
 class LibavEncoder:
     """One libav encoder and muxer, writing to memory."""
 
@@ -67,8 +51,8 @@ class LibavEncoder:
         self.sample_rate = sample_rate
         self._sample_format = codec.sample_format
         self._container: OutputContainer | None = None
-        # whole: libav seeks back in a file to put lengths into the header
-        self._sink: _Pipe | io.BytesIO = io.BytesIO() if whole else _Pipe()
+        # whole: libav seeks back in a file to put lengths into the header; in a stream none is ever rewritten
+        self._sink: Pipe | io.BytesIO = io.BytesIO() if whole else Pipe()
         muxing = codec.whole_muxing if whole else codec.stream_muxing
         coding = codec.whole_coding if whole else codec.stream_coding
         self._container = av.open(self._sink, "w", format=codec.muxer, options=muxing)
@@ -91,7 +75,7 @@ class LibavEncoder:
         return self._take()
 
     def _take(self) -> bytes:
-        return self._sink.take() if isinstance(self._sink, _Pipe) else b""
+        return self._sink.take() if isinstance(self._sink, Pipe) else b""
 
     def _frame(self, samples: Samples) -> av.AudioFrame:
         array: Any
@@ -111,7 +95,7 @@ class LibavEncoder:
             raise ValueError("the encoder is closed")
         self._container.mux(self._stream.encode(None))
         self.close()
-        return self._sink.take() if isinstance(self._sink, _Pipe) else self._sink.getvalue()
+        return self._sink.take() if isinstance(self._sink, Pipe) else self._sink.getvalue()
 
     def close(self) -> None:
         """End libav's part at once instead of when the garbage collector comes by."""

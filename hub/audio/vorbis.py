@@ -6,27 +6,30 @@ by more of silence, which is small. `opus` is the container for audio that is to
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import soundfile
 
 from hub.audio.container import EncoderSpec, Samples
+from hub.audio.pipe import Pipe
 from hub.contract.speech import AudioFormat
 
 BLOCK = 8192
 """Samples given to libsndfile at a time: it keeps them on the stack, and ends the process when they are too many."""
 
 
-class _Pipe:
-    """What libsndfile writes to. It may ask where it is, and never goes back."""
+class _OggPipe(Pipe):
+    """libsndfile asks where it is, and never goes back."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        super().__init__()
         self._written = 0
 
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        self._written += len(data)
-        return len(data)
+    def write(self, data: Any) -> int:
+        count = super().write(data)
+        self._written += count
+        return count
 
     def tell(self) -> int:
         return self._written
@@ -37,12 +40,6 @@ class _Pipe:
     def read(self, size: int = -1) -> bytes:
         return b""
 
-    def take(self) -> bytes:
-        """What was written since the last time."""
-        taken = b"".join(self._pieces)
-        self._pieces.clear()
-        return taken
-
 
 class VorbisEncoder:
     """One stream of Ogg pages at libsndfile's usual quality (0.4: about 60 kbit/s of speech at 32 kHz)."""
@@ -52,7 +49,7 @@ class VorbisEncoder:
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
-        self._pipe = _Pipe()
+        self._pipe = _OggPipe()
         self._file = soundfile.SoundFile(self._pipe, "w", sample_rate, 1, format="OGG", subtype="VORBIS")
 
     def feed(self, samples: Samples) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -15,8 +15,6 @@ from msgspec import Struct
 
 from hub.service.transfer import PullFailed, RemoteFile, refuse
 
-MODELSCOPE = "https://www.modelscope.cn"
-GITHUB = "https://api.github.com"
 IGNORED = (".gitattributes", ".gitignore")
 
 
@@ -27,6 +25,47 @@ class Listing(Struct, kw_only=True, frozen=True):
     revision: str
     files: tuple[RemoteFile, ...]
     headers: dict[str, str] = {}
+
+
+class Site(NamedTuple):
+    """A publisher that is asked over HTTP. `variable` names another server in the environment."""
+
+    name: str
+    usual: str
+    variable: str
+
+    @property
+    def endpoint(self) -> str:
+        """Its address, without a slash at the end."""
+        return os.environ.get(self.variable, self.usual).rstrip("/")
+
+    def ask(
+        self, client: httpx.Client, url: str, headers: dict[str, str], repository: str, revision: str
+    ) -> httpx.Response:
+        """Its answer about a repository. Raises PullFailed if there is none, or no such repository."""
+        try:
+            answer = client.get(url, headers=headers)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.name, error, f"{self.variable} names another server") from None
+        if answer.status_code == 404:
+            _no_repository(repository, self.name, revision)
+        return answer
+
+    def files(self, answer: httpx.Response, repository: str, *keys: str) -> list[dict[str, Any]]:
+        """The list of files that an answer holds under `keys`. Raises PullFailed if it is none."""
+        try:
+            found = answer.raise_for_status().json()
+            for key in keys:
+                found = found[key]
+        except (httpx.HTTPStatusError, ValueError, TypeError, KeyError):
+            raise PullFailed(
+                "source_failed", f"{repository}: {self.name} answered {answer.status_code}, and no list of files"
+            ) from None
+        return cast(list[dict[str, Any]], found)
+
+
+MODELSCOPE = Site("ModelScope", "https://www.modelscope.cn", "MODELSCOPE_ENDPOINT")
+GITHUB = Site("GitHub", "https://api.github.com", "GITHUB_API_URL")
 
 
 def huggingface(repository: str, revision: str = "") -> Listing:
@@ -82,27 +121,16 @@ def huggingface(repository: str, revision: str = "") -> Listing:
 
 def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Listing:
     """List a repository of ModelScope (`MODELSCOPE_ENDPOINT` names another server). Raises PullFailed."""
-    endpoint = os.environ.get("MODELSCOPE_ENDPOINT", MODELSCOPE).rstrip("/")
     token = os.environ.get("MODELSCOPE_API_TOKEN", "")
     # Its newer routes read the header, the older ones the cookie. httpx sends neither on to where it is redirected.
     headers = {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
-    place = f"{endpoint}/api/v1/models/{quote(repository)}/repo"
+    place = f"{MODELSCOPE.endpoint}/api/v1/models/{quote(repository)}/repo"
     revision = revision or "master"
     query = urlencode({"Revision": revision, "Recursive": "true"})
-    try:
-        answer = client.get(f"{place}/files?{query}", headers=headers)
-    except httpx.HTTPError as error:
-        raise _unreachable("ModelScope", error, "MODELSCOPE_ENDPOINT names another server") from None
-    if answer.status_code == 404:
-        _no_repository(repository, "ModelScope", revision)
+    answer = MODELSCOPE.ask(client, f"{place}/files?{query}", headers, repository, revision)
     if answer.status_code in (401, 403):
         refuse(answer.status_code, repository)
-    try:
-        entries: list[dict[str, Any]] = answer.raise_for_status().json()["Data"]["Files"]
-    except (httpx.HTTPStatusError, ValueError, TypeError, KeyError):
-        raise PullFailed(
-            "source_failed", f"{repository}: ModelScope answered {answer.status_code}, and no list of files"
-        ) from None
+    entries = MODELSCOPE.files(answer, repository, "Data", "Files")
     files = [
         RemoteFile(
             path=one["Path"],
@@ -121,29 +149,18 @@ def github(client: httpx.Client, repository: str, revision: str = "") -> Listing
 
     Raises PullFailed.
     """
-    endpoint = os.environ.get("GITHUB_API_URL", GITHUB).rstrip("/")
     token = os.environ.get("GITHUB_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    place = f"{endpoint}/repos/{quote(repository)}"
+    place = f"{GITHUB.endpoint}/repos/{quote(repository)}"
     revision = revision or "HEAD"
-    try:
-        answer = client.get(f"{place}/git/trees/{quote(revision)}?recursive=1", headers=headers)
-    except httpx.HTTPError as error:
-        raise _unreachable("GitHub", error, "GITHUB_API_URL names another server") from None
-    if answer.status_code == 404:
-        _no_repository(repository, "GitHub", revision)
+    answer = GITHUB.ask(client, f"{place}/git/trees/{quote(revision)}?recursive=1", headers, repository, revision)
     if answer.status_code in (403, 429):
         raise PullFailed(
             "source_failed",
             f"{repository}: GitHub answers no more for now",
             "try again in an hour, or set GITHUB_TOKEN",
         )
-    try:
-        tree: list[dict[str, Any]] = answer.raise_for_status().json()["tree"]
-    except (httpx.HTTPStatusError, ValueError, TypeError, KeyError):
-        raise PullFailed(
-            "source_failed", f"{repository}: GitHub answered {answer.status_code}, and no list of files"
-        ) from None
+    tree = GITHUB.files(answer, repository, "tree")
     files = [
         RemoteFile(
             path=one["path"],

@@ -184,7 +184,7 @@ def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> Langu
         net = HiggsAudioV2ForConditionalGeneration(config, use_text_head="text_lm_head.weight" in state)
         _adapt(net, adapter)
     load_strict(net, {key: value.to(dtype) for key, value in state.items()}, "the language model's weights")
-    for layer, way in zip(net.model.layers, adapter.ways or ("dual",) * len(net.model.layers), strict=True):
+    for layer, way in zip(net.model.layers, adapter.through(len(net.model.layers)), strict=True):
         mlp = layer.audio_mlp if way == "dual" else layer.mlp
         for linear in (mlp.gate_proj, mlp.up_proj):  # what steps multiply and has more outputs than inputs
             linear.weight = nn.Parameter(laid_out(linear.weight), requires_grad=False)
@@ -196,7 +196,8 @@ def _adapt(net: Any, adapter: Adapter) -> None:
     config = net.config
     if adapter.projected:
         net.audio_out_embed_projector = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-    for number, (layer, way) in enumerate(zip(net.model.layers, adapter.ways, strict=False)):
+    ways = adapter.through(len(net.model.layers))
+    for number, (layer, way) in enumerate(zip(net.model.layers, ways, strict=True)):
         if way != "dual":
             for name in _AUDIO_PARTS:
                 delattr(layer, name)

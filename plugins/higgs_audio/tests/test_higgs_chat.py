@@ -3,6 +3,7 @@
 import base64
 import io
 
+import higgs_served
 import higgs_tiny
 import msgspec
 import numpy as np
@@ -25,10 +26,7 @@ ENDS = ["<|eot_id|>", "<|end_of_text|>", "<|audio_eos|>"]
 
 
 def recording(pitch=140.0, seconds=1.0):
-    time = np.arange(round(24_000 * seconds)) / 24_000
-    file = io.BytesIO()
-    soundfile.write(file, (0.3 * np.sin(2 * np.pi * pitch * time)).astype(np.float32), 24_000, format="WAV")
-    return base64.b64encode(file.getvalue()).decode()
+    return base64.b64encode(higgs_served.recording(pitch, seconds)).decode()
 
 
 def cloned(audio, text=TEXT, said="It was the night before my birthday."):
@@ -43,13 +41,7 @@ def cloned(audio, text=TEXT, said="It was the night before my birthday."):
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     folder = higgs_tiny.write_checkpoint(tmp_path_factory.mktemp("higgs"))
-    higgs = ModelSettings(
-        backend="higgs_audio",
-        path=str(folder),
-        device="cpu",
-        options={"max_new_tokens": 40},
-        env={"OMP_NUM_THREADS": "1"},
-    )
+    higgs = higgs_served.served(folder)
     models = {"higgs": higgs, "tone": ModelSettings(backend="tone")}
     others = ("cosyvoice", "fish_speech", "gpt_sovits")
     with serve_hub(Settings(models=models, plugins=PluginSettings(disabled=others)), [tone]) as live:

@@ -1,6 +1,5 @@
 """docs/compat/higgs_audio.md: what it lists is what there is, and the examples run."""
 
-import io
 import re
 import sys
 import tomllib
@@ -8,8 +7,7 @@ from pathlib import Path
 
 import higgs_tiny
 import msgspec
-import numpy as np
-import soundfile
+from higgs_served import recording
 from hub_higgs_audio.routes import make_routes
 from hub_higgs_audio.routes.chat import CreateChatCompletion
 from hub_higgs_audio.routes.generate import Asked
@@ -71,10 +69,7 @@ def test_the_examples_run(tmp_path):
     voices.mkdir(parents=True)
     scenes.mkdir(parents=True)
     for name, pitch in (("belinda", 200), ("broom", 110)):
-        sound = io.BytesIO()
-        wave = 0.3 * np.sin(2 * np.pi * pitch * np.arange(24_000) / 24_000)
-        soundfile.write(sound, wave.astype(np.float32), 24_000, format="WAV")
-        (voices / f"{name}.wav").write_bytes(sound.getvalue())
+        (voices / f"{name}.wav").write_bytes(recording(pitch))
         (voices / f"{name}.txt").write_text(f"I am {name}.")
     (scenes / "quiet_indoor.txt").write_text("Audio is recorded from a quiet room.")
     shell = Shell(tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"})

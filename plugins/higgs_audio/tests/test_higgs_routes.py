@@ -9,20 +9,14 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from higgs_served import recording, served
 
-from hub.settings import CompatSettings, ModelSettings, PluginSettings, Settings
+from hub.settings import CompatSettings, PluginSettings, Settings
 from hub.testing.fixtures import hub_process, serve_hub
 from hub.testing.sounds import alike
 
 OTHERS = ("cosyvoice", "fish_speech", "gpt_sovits", "hibari")
 ASKED = {"text": "Hello, this is a test.", "ref_audio": "belinda", "seed": 7, "max_new_tokens": 30}
-
-
-def recording(pitch=140.0, seconds=1.0):
-    time = np.arange(round(24_000 * seconds)) / 24_000
-    file = io.BytesIO()
-    soundfile.write(file, (0.3 * np.sin(2 * np.pi * pitch * time)).astype(np.float32), 24_000, format="WAV")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +38,7 @@ def prompts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hub(checkpoint, prompts):
-    model = ModelSettings(
-        backend="higgs_audio",
-        path=str(checkpoint),
-        device="cpu",
-        options={"max_new_tokens": 40},
-        env={"OMP_NUM_THREADS": "1"},
-    )
+    model = served(checkpoint)
     settings = Settings(
         models={"tiny": model},
         plugins=PluginSettings(disabled=OTHERS),

@@ -47,6 +47,11 @@ class Adapter(NamedTuple):
     attention: bool = False
     """Whether audio attends to audio alone before all attend to all, in dual layers."""
 
+    def through(self, layers: int) -> tuple[Way, ...]:
+        """Audio's way through each of `layers` layers."""
+        usual: Way = "dual"
+        return self.ways or (usual,) * layers
+
     @property
     def tells_apart(self) -> bool:
         """Whether attention has to know which positions before are audio."""
@@ -103,7 +108,7 @@ class LanguageModel:
         rotary = type(net.model.rotary_emb)(config)  # what the constructor computed was on the meta device
         self._frequencies = rotary.inv_freq.to(device, torch.float32)  # (D/2,)
         self._rotary_scale = float(rotary.attention_scaling)
-        self._ways = self.adapter.ways or ("dual",) * self.sizes.layers
+        self._ways = self.adapter.through(self.sizes.layers)
         self._offsets = torch.arange(config.num_codebooks, device=device) * config.codebook_size
 
     @property

@@ -100,14 +100,13 @@ def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
         """One answer as JSON, or with `stream` as events whose `delta.audio.data` is audio, ended by `[DONE]`."""
         model = find_model(hub, data.model, options)
         wanted = speech_request(data, model.name)
-        answer = Answer(model.name, data)
         speech = await open_speech(hub, request, wanted)
         packed = await pack(hub, speech, wanted.format, whole=not wanted.stream)
-        answer.listen(packed, clean(wanted.text or ""))
+        answer = Answer(data, packed, clean(wanted.text or ""))
         headers = speech_headers(packed)
         if wanted.stream:
             headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return PartsResponse(answer.events(packed), packed, media_type="text/event-stream", headers=headers)
+            return PartsResponse(answer.events(), packed, media_type="text/event-stream", headers=headers)
         try:
             async with until_departure(request.receive):
                 audio = b"".join([part async for part in packed])
@@ -191,10 +190,11 @@ def _format(data: CreateChatCompletion) -> AudioFormat:
 
 
 class Answer:
-    """One answer: what is told of it in either form."""
+    """One answer: what is told, in either form, of a speech of `text`."""
 
-    def __init__(self, model: str, data: CreateChatCompletion) -> None:
-        self._model = model
+    def __init__(self, data: CreateChatCompletion, packed: PackedSpeech, text: str) -> None:
+        self._packed, self._text, self._id = packed, text, packed.speech.request_id
+        self._model = packed.speech.model
         self._created = int(time.time())
         self._usage = bool(data.stream_options and data.stream_options.include_usage)
         self._asked = sum(
@@ -203,25 +203,16 @@ class Answer:
             else sum(len(getattr(part, "text", "")) for part in message.content)
             for message in data.messages
         )
-        self._seconds = 0.0
         self._report: dict[str, Any] = {}
-        self._text = self._id = ""
-        self._said = 0
+        self._reached = self._said = 0  # characters of the text that are begun, and told
+        packed.listener = self._hear
 
-    def listen(self, packed: PackedSpeech, text: str) -> None:
-        """Follow a speech of `text`."""
-        self._text, self._id = text, packed.speech.request_id
-        self._reached = 0
-
-        def hear(event: AudioChunk | Mark | Done) -> None:
-            if isinstance(event, AudioChunk):
-                self._seconds += event.seconds
-                self._reached = max(self._reached, event.span[1] if event.span is not None else 0)
-            elif isinstance(event, Done):
-                self._report = event.report or {}
-                self._reached = len(text)
-
-        packed.listener = hear
+    def _hear(self, event: AudioChunk | Mark | Done) -> None:
+        if isinstance(event, AudioChunk):
+            self._reached = max(self._reached, event.span[1] if event.span is not None else 0)
+        elif isinstance(event, Done):
+            self._report = event.report or {}
+            self._reached = len(self._text)
 
     def whole(self, audio: bytes) -> dict[str, Any]:
         """The answer in one piece."""
@@ -235,11 +226,11 @@ class Answer:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._ended()}
         return {**self._head("chat.completion"), "choices": [choice], "usage": self._counted()}
 
-    async def events(self, packed: PackedSpeech) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncIterator[bytes]:
         """The events of a stream. Each `delta.audio` has `data`, and `transcript` where more of the text is begun."""
         yield self._event({"role": "assistant", "content": ""})
         try:
-            async for part in packed:
+            async for part in self._packed:
                 audio = {"id": f"audio-{self._id}", "data": b64encode(part).decode()}
                 if words := self._text[self._said : self._reached]:
                     audio["transcript"] = words
@@ -248,7 +239,7 @@ class Answer:
         except Cancelled:
             raise
         except HubError as error:
-            log.warning("request %s: fault after %.1f s of audio: %s", self._id, self._seconds, error.code)
+            log.warning("request %s: fault after %.1f s of audio: %s", self._id, self._packed.seconds, error.code)
             yield b"data: %b\n\n" % msgspec.json.encode(openai_error(error))
             raise
         yield self._event({}, self._ended())
@@ -270,5 +261,5 @@ class Answer:
 
     def _counted(self) -> dict[str, int]:
         """Characters asked, and frames of the codec answered."""
-        made = math.ceil(round(self._seconds * TOKENS_A_SECOND, 6))  # sums of seconds are not quite whole
+        made = math.ceil(round(self._packed.seconds * TOKENS_A_SECOND, 6))  # sums of seconds are not quite whole
         return {"prompt_tokens": self._asked, "completion_tokens": made, "total_tokens": self._asked + made}

@@ -31,10 +31,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "plugins" / "higgs_audio" / "tests"))
+from bench.table import show
 
-from bench.table import show  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 FEW = 4
 """Columns of the shorter reply that a step is measured against, as it is for boson's code."""
@@ -78,7 +77,8 @@ def arguments() -> argparse.Namespace:
 def write(folder: Path, options: argparse.Namespace) -> None:
     """The checkpoint: boson's layout, so that its own code loads it too."""
     import torch
-    from higgs_tiny import RELEASE, write_codec, write_language
+
+    from plugins.higgs_audio.tests.support.tiny import RELEASE, write_codec, write_language
 
     size = replace(RELEASE, layers=options.layers, vocabulary=512)
     half = options.dtype == "bfloat16" or (options.dtype == "auto" and torch.cuda.is_available())

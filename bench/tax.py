@@ -26,7 +26,7 @@ from bench.table import quantile, show
 from hub.contract.event import AudioChunk
 from hub.contract.speech import AudioFormat, SpeechRequest
 from hub.engine.stream import EventStream
-from hub.service.speech import Speech
+from hub.service.speech.answer import Speech
 
 PACED = {"paced": True, "chunk_ms": 100}
 Ask = Callable[[], Awaitable[float]]

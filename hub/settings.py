@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from hub.contract.backend import Device, Dtype
+
 Seconds = Annotated[float, Meta(gt=0)]
 
 SIZE = r"^(?P<number>\d+(?:\.\d+)?) *(?P<unit>[Bb]|[KMGTkmgt][Ii]?[Bb])$"
@@ -71,6 +73,8 @@ class LimitSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     reference_seconds: Seconds = 120.0
     prepared_bytes: Annotated[int, Meta(ge=0)] = 1024 * 1024 * 1024
     """How much of what models prepare of stored voices is kept on disk."""
+    decoded_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
+    """How much of the decoded recordings of stored voices is kept in memory."""
 
 
 class LiveSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -107,8 +111,8 @@ class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
 
     backend: str
     path: str = ""
-    device: str = "auto"
-    dtype: str = "auto"
+    device: Device = "auto"
+    dtype: Dtype = "auto"
     compile: bool = False
     python: str = ""
     """The interpreter of another virtual environment to run the worker in; default: the hub's own."""

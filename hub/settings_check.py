@@ -9,9 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
-from hub.settings import Settings, SettingsError
+from hub.contract.backend import DEVICE
+from hub.settings import SIZE, Settings, SettingsError
 
 KeyPath = tuple[str, ...]
+
+_PATTERNS = {SIZE: "a size such as 8 GiB or 500 MB", DEVICE: "auto, cpu, cuda, cuda:N (such as cuda:1) or mps"}
+"""What a text of a pattern looks like, in words."""
 
 
 class Tree:
@@ -190,8 +194,8 @@ def describe(kind: inspect.Type) -> str:
             return "a whole number" + _bounds(number)
         case inspect.FloatType() as number:
             return "a number" + _bounds(number)
-        case inspect.StrType(pattern=str()):
-            return "a size such as 8 GiB or 500 MB"
+        case inspect.StrType(pattern=str(pattern)):
+            return _PATTERNS.get(pattern, f"a text like {pattern}")
         case inspect.StrType(min_length=int(length)):
             return f"a text of at least {length} characters"
         case inspect.StrType():

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import parity_cases
 import pytest
-from alone import hiding
+
+from tests.support import parity_cases
+from tests.support.alone import hiding
 
 TESTS = Path(__file__).parent
 FAMILIES = hiding.families()

@@ -1,7 +1,8 @@
 """The measure itself: a listener that hears nothing wrong, whatever is said, would prove nothing."""
 
 import pytest
-from hearing import word_error_rate, words
+
+from tests.support.hearing import word_error_rate, words
 
 
 def test_writing_does_not_count():

@@ -1,32 +1,54 @@
-"""Imports go one way, and heavy packages stay where they belong."""
+"""Imports go one way, of whatever kind: at the top of a file, inside a function, or for type checkers only."""
 
 import ast
 import sys
-from pathlib import Path
+from collections import defaultdict
+from functools import cache
 
 import pytest
 
-ROOT = Path(__file__).parent.parent / "hub"
+from tests.support import ROOT
+
+HUB = ROOT / "hub"
+PLUGINS = ROOT / "plugins"
 
 LAYERS = {
     "version": set(),
-    "contract": set(),
-    "settings": set(),
+    "contract": {"version"},
+    "settings": {"contract"},
     "text": {"contract"},
     "audio": {"contract"},
     "nn": {"contract"},
-    "plugin": {"contract", "audio", "settings"},
+    "plugin": {"contract", "settings", "audio", "text"},
     "engine": {"contract", "settings"},
-    "service": {"contract", "settings", "text", "audio", "plugin", "engine"},
+    "service.disk": {"contract", "settings"},
+    "service.models": {"contract", "settings", "plugin", "engine", "service.disk"},
+    "service.checkpoints": {"contract", "settings", "service.disk"},
+    "service.library": {"contract", "settings", "audio", "text", "plugin", "engine", "service.disk", "service.models"},
+    "service.speech": {
+        *("contract", "settings", "audio", "text", "plugin", "engine"),
+        *("service.disk", "service.models", "service.library"),
+    },
+    "service.tasks": {
+        *("contract", "settings", "audio", "text", "plugin"),
+        *("service.disk", "service.models", "service.library", "service.speech"),
+    },
+    "service.hub": {
+        *("contract", "settings", "audio", "text", "plugin"),
+        *("service.disk", "service.models", "service.library", "service.speech", "service.tasks"),
+    },
     "api": {"contract", "settings", "text", "audio", "plugin", "engine", "service"},
     "wyoming": {"contract", "text"},
-    "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api", "wyoming"},
-    "builtin": {"contract", "text", "plugin", "settings"},
+    "builtin": {"contract", "settings", "text", "audio", "plugin", "service", "api", "wyoming"},
+    "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api"},
     "testing": {"contract", "settings", "audio", "text", "plugin", "engine", "service", "api", "builtin"},
 }
-"""Layer -> the layers that it may import, besides itself."""
+"""Layer -> the layers that it may import, besides itself and `version`; the whole of `service` is each of its rooms."""
 
-FILES_OF = {"settings_load": "settings", "settings_check": "settings", "__main__": "cli"}
+FILES_OF = {"settings_load": "settings", "settings_check": "settings", "__main__": "cli", "__init__": "package"}
+
+COMMANDS = {"cli"}
+"""What a plugin's `commands` may import besides, since the command line asks for it, not the other way round."""
 
 WORKER_SIDE = {"torch", "torchaudio", "transformers", "onnxruntime", "hibari"}
 ALLOWED_THIRD_PARTY = {
@@ -35,81 +57,155 @@ ALLOWED_THIRD_PARTY = {
     "settings": {"msgspec"},
     "plugin": {"msgspec", "pluggy", "click", "litestar"},
     "audio": {"msgspec", "numpy", "soundfile", "soxr", "av"},
-    "nn": {"numpy", "safetensors", "torch", "torchaudio"},
+    "nn": {"msgspec", "numpy", "safetensors", "soundfile", "soxr", "torch", "torchaudio"},
     "text": {"msgspec", "markdown_it"},
-    "service": {"httpx", "huggingface_hub", "msgspec", "numpy", "prometheus_client", "sqlalchemy"},
+    "service.disk": {"msgspec"},
+    "service.models": {"msgspec", "prometheus_client"},
+    "service.checkpoints": {"httpx", "huggingface_hub", "msgspec"},
+    "service.library": {"httpx", "msgspec", "numpy"},
+    "service.speech": {"msgspec", "numpy"},
+    "service.tasks": {"msgspec", "numpy", "sqlalchemy"},
+    "service.hub": {"msgspec"},
 }
 
-
-def layer_of(path):
-    top = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    return FILES_OF.get(top, top)
-
-
-def imports_of(path):
-    """(module, only for type checking) of each import, at any depth of the file."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) in typing_only) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module, id(node) in typing_only
-
-
-FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_imports_only_from_the_layers_below(path):
-    layer = layer_of(path)
-    for module, typing_only in imports_of(path):
-        parts = module.split(".")
-        if parts[0] == "hub" and len(parts) > 1 and not typing_only:
-            other = FILES_OF.get(parts[1], parts[1])
-            assert other in {layer, "version"} | LAYERS[layer], f"{layer} imports {module}"
-        elif layer in ALLOWED_THIRD_PARTY and not typing_only:
-            top = parts[0]
-            if top not in ALLOWED_THIRD_PARTY[layer] | {"hub"}:
-                assert top in sys.stdlib_module_names, f"{layer} imports {module}"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_worker_side_packages_are_imported_only_by_synthesizers(path):
-    heavy = {module.split(".")[0] for module, _ in imports_of(path)} & WORKER_SIDE
-    assert not heavy or layer_of(path) in {"builtin", "nn"}, f"imports {heavy}"
-
-
-def test_only_the_plugin_layer_knows_pluggy():
-    users = {layer_of(path) for path in FILES if any(m.split(".")[0] == "pluggy" for m, _ in imports_of(path))}
-    assert users == {"plugin"}
-
-
-PLUGINS = ROOT.parent / "plugins"
-PLUGIN_FILES = sorted(PLUGINS.glob("*/hub_*/**/*.py"))
-FOR_PLUGINS = {"contract", "audio", "text", "nn", "settings", "plugin", "service", "api", "cli", "version"}
+FOR_PLUGINS = {"contract", "audio", "text", "nn", "settings", "plugin", "service", "api", "builtin", "cli", "version"}
 """Layers of the hub that a plugin may import."""
 
 
-def plugin_id(path):
-    return str(path.relative_to(PLUGINS))
+def files_of(folder):
+    return sorted(path for path in folder.rglob("*.py") if "build" not in path.parts)
 
 
-@pytest.mark.parametrize("path", PLUGIN_FILES, ids=plugin_id)
+FILES = files_of(HUB)
+PLUGIN_FILES = sorted(PLUGINS.glob("*/hub_*/**/*.py"))
+
+
+def module_of(path):
+    """The dotted name of a file."""
+    root = ROOT if path.is_relative_to(HUB) else PLUGINS / path.relative_to(PLUGINS).parts[0]
+    parts = list(path.relative_to(root).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(module):
+    """The layer of a module of the hub: `service.speech` for `hub.service.speech.chain`."""
+    parts = module.split(".")[1:] or ["__init__"]
+    if parts[0] == "service":
+        return ".".join(parts[:2])
+    return FILES_OF.get(parts[0], parts[0])
+
+
+def may_import(layer, other):
+    allowed = LAYERS[layer] | {layer, "version"}
+    return other in allowed or other.partition(".")[0] in allowed
+
+
+@cache
+def imports_of(path):
+    """The modules that a file imports, each with the name taken from it ("" for the module), at any depth."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found += [(node.module, alias.name) for alias in node.names]
+    return found
+
+
+@cache
+def arrows(folder):
+    """Module -> the modules of the same tree that it imports; `from a import b` means a.b where that is a module."""
+    files = {module_of(path): path for path in (FILES if folder == HUB else sorted(folder.rglob("*.py")))}
+    found = defaultdict(set)
+    for module, path in files.items():
+        for name, taken in imports_of(path):
+            target = f"{name}.{taken}" if f"{name}.{taken}" in files else name
+            if target in files and target != module:
+                found[module].add(target)
+    return found
+
+
+def circles(graph):
+    """The groups of modules that import each other, directly or not (Tarjan's strongly connected components)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph.get(node, ()):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in list(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_file_imports_only_from_the_layers_below(path):
+    layer = layer_of(module_of(path))
+    if layer in ("package", "service"):
+        return
+    allowed = COMMANDS if path.stem == "commands" else set()
+    for module, taken in imports_of(path):
+        top = module.split(".")[0]
+        if module == "hub":
+            other = layer_of(f"hub.{taken}") if (HUB / taken).is_dir() or (HUB / f"{taken}.py").exists() else layer
+            assert may_import(layer, other), f"{layer} imports {module}.{taken}"
+        elif top == "hub":
+            deep = f"{module}.{taken}" if module == "hub.service" else module
+            other = layer_of(deep)
+            assert may_import(layer, other) or other in allowed, f"{layer} imports {deep}"
+        elif layer in ALLOWED_THIRD_PARTY:
+            known = ALLOWED_THIRD_PARTY[layer] | sys.stdlib_module_names
+            assert top in known, f"{layer} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_worker_side_packages_are_imported_only_by_synthesizers(path):
+    heavy = {module.split(".")[0] for module, _ in imports_of(path)} & WORKER_SIDE
+    assert not heavy or layer_of(module_of(path)) in {"builtin", "nn"}, f"imports {heavy}"
+
+
+def test_only_the_plugin_layer_knows_pluggy():
+    users = {
+        layer_of(module_of(path)) for path in FILES if any(m.split(".")[0] == "pluggy" for m, _ in imports_of(path))
+    }
+    assert users == {"plugin"}
+
+
+def test_no_import_of_any_kind_makes_a_circle_in_the_hub():
+    assert circles(arrows(HUB)) == []
+
+
+@pytest.mark.parametrize("package", sorted(PLUGINS.glob("*/hub_*")), ids=lambda path: path.name)
+def test_no_import_of_any_kind_makes_a_circle_in_a_family(package):
+    assert circles(arrows(package)) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [["b", "c"]]
+
+
+@pytest.mark.parametrize("path", PLUGIN_FILES, ids=module_of)
 def test_a_plugin_imports_the_hub_and_no_other_plugin(path):
     own = path.relative_to(PLUGINS).parts[1]
     for module, _ in imports_of(path):
         parts = module.split(".")
         assert not parts[0].startswith("hub_") or parts[0] == own, f"imports {module}"
         if parts[0] == "hub" and len(parts) > 1:
-            layer = FILES_OF.get(parts[1], parts[1])
-            assert layer in FOR_PLUGINS, f"imports {module}"
+            layer = layer_of(module)
+            assert layer.partition(".")[0] in FOR_PLUGINS, f"imports {module}"
             assert layer != "cli" or path.stem == "commands" or "commands" in path.parts, (
                 f"{path.name} imports {module}"
             )

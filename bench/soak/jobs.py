@@ -16,8 +16,8 @@ import soundfile
 from bench.soak.book import Book
 from bench.soak.patient import SEGMENT_CHARS, TONES, Patient
 from bench.soak.verify import joined_difference, sentence
-from hub.service.assemble import PAUSE
-from hub.service.speech_task import segment_spans
+from hub.service.tasks.assemble import PAUSE
+from hub.service.tasks.speech_plan import segment_spans
 from hub.text.speakable import clean
 
 PATIENCE = 180.0

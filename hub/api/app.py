@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
-from typing import Any
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
-from litestar.types import ControllerRouterHandler, ExceptionHandler
+from litestar.types import ControllerRouterHandler
 
-from hub.api import (
+from hub.api import mount
+from hub.api.http.auth import ApiKeys, gate
+from hub.api.http.negotiate import HubRequest, HubResponse
+from hub.api.respond import EXPOSED_HEADERS
+from hub.api.routes import (
     codec,
-    compat,
     conversion,
     dictionaries,
     docs,
-    elevenlabs,
-    errors,
     events,
+    live,
     models,
-    openai,
-    openai_voices,
     ops,
     scenes,
     speech,
     subtitles,
     tasks,
+    voices,
 )
-from hub.api import socket as live_socket
-from hub.api.auth import ApiKeys, gate
-from hub.api.negotiate import HubRequest, HubResponse
-from hub.api.respond import EXPOSED_HEADERS
-from hub.api.voices import routes as voice_routes
 from hub.service.hub import Hub
-from hub.service.metrics import Metrics
+from hub.service.models.metrics import Metrics
 from hub.settings import SettingsError
 
 
@@ -47,7 +41,7 @@ def create_app(hub: Hub) -> Litestar:
 
 def create_apps(hub: Hub) -> tuple[Litestar, dict[int, Litestar]]:
     """`create_app`'s app, and by port those of `[compat.PLUGIN] port`, which live in its lifespan."""
-    routes = compat.sound_routes(hub, hub.plugins)
+    routes = mount.sound_routes(hub, hub.plugins)
     keys = ApiKeys(hub.settings.auth)
     ports = {
         wanted.port: _plugin_app(hub, keys, routes.get(plugin, []))
@@ -57,44 +51,28 @@ def create_apps(hub: Hub) -> tuple[Litestar, dict[int, Litestar]]:
     return _hub_app(hub, keys, routes), ports
 
 
-def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
+def _hub_app(hub: Hub, keys: ApiKeys, routes: mount.Routes) -> Litestar:
     settings = hub.settings
     metrics = Metrics(hub.models)
     hub.observers.append(metrics)
     hub.tasks.caller_of = keys.named
-    schema = docs.CompleteSchema()
-    rootless = compat.rootless(hub, hub.plugins)
-    own = [
-        *speech.routes(hub),
-        *events.routes(hub),
-        *subtitles.routes(hub),
-        *live_socket.routes(hub),
-        *conversion.routes(hub),
-        *codec.routes(hub),
-        *openai.routes(hub),
-        *openai_voices.routes(hub),
-        *models.routes(hub),
-        *elevenlabs.routes(hub),
-        *tasks.routes(hub),
-        *voice_routes(hub),
-        *scenes.routes(hub),
-        *dictionaries.routes(hub),
-        *ops.routes(hub, metrics),
-        *docs.routes(schema),
-    ]
+    rootless = mount.rootless(hub, hub.plugins)
+    shapes = mount.Shapes(routes, rootless)
+    schema = docs.CompleteSchema(shapes)
+    own = [*_own_routes(hub), *ops.routes(hub, metrics), *docs.routes(schema)]
 
     def configure(config: AppConfig) -> AppConfig:
         hub.plugins.configure_app(config)
         return config
 
     return Litestar(
-        route_handlers=[*own, *compat.mount(routes, hub.plugins, own, rootless)],
+        route_handlers=[*own, *mount.mount(routes, hub.plugins, own, rootless)],
         lifespan=[_lifespan(hub)],
         on_app_init=[configure],
         middleware=[gate(keys)] if keys else [],
         request_class=HubRequest,
         response_class=HubResponse,
-        exception_handlers={Exception: partial(error_response, shapes=compat.shapes(routes))},
+        exception_handlers={Exception: shapes},
         request_max_body_size=settings.limits.body_bytes,
         cors_config=_cors(settings.cors.origins),
         openapi_config=docs.openapi_config(schema, keys=bool(keys)),
@@ -102,14 +80,20 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: compat.Routes) -> Litestar:
     )
 
 
+def _own_routes(hub: Hub) -> list[ControllerRouterHandler]:
+    """The hub's own API."""
+    rooms = (speech, events, subtitles, live, conversion, codec, models, tasks, voices, scenes, dictionaries)
+    return [handler for room in rooms for handler in room.routes(hub)]
+
+
 def create_alone(hub: Hub, plugin: str) -> Litestar:
     """The app of a hub that has nothing but `plugin`'s routes, at their original paths; its lifespan is the hub's.
 
     Raises SettingsError if the plugin has none.
     """
-    handlers = compat.sound_routes(hub, hub.plugins).get(plugin)
+    handlers = mount.sound_routes(hub, hub.plugins).get(plugin)
     if not handlers:
-        raise SettingsError(f"plugin {plugin!r} has no routes to serve; `ttshub plugins` says what is installed")
+        raise SettingsError(f"plugin {plugin!r} has no routes to serve; `ttshub plugins` lists what is installed")
     keys = ApiKeys(hub.settings.auth)
     hub.tasks.caller_of = keys.named
     return _plugin_app(hub, keys, handlers, [_lifespan(hub)])
@@ -133,37 +117,19 @@ def _plugin_app(
     handlers: list[ControllerRouterHandler],
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Litestar:
-    """One plugin's routes alone, at their original paths, and its way to tell errors."""
-    shape = compat.shapes({"": handlers}).get("", errors.error_response)
+    """One plugin's routes alone, at their original paths, and its way to report errors."""
     return Litestar(
-        route_handlers=handlers,
+        route_handlers=mount.alone(handlers),
         lifespan=list(lifespan),
         middleware=[gate(keys)] if keys else [],
         request_class=HubRequest,
         response_class=HubResponse,
-        exception_handlers={Exception: shape},
+        exception_handlers={Exception: mount.shape_of(handlers).respond},
         request_max_body_size=hub.settings.limits.body_bytes,
         cors_config=_cors(hub.settings.cors.origins),
         openapi_config=None,
         logging_config=None,
     )
-
-
-def error_response(
-    request: Request[Any, Any, Any], raised: Exception, shapes: Mapping[str, ExceptionHandler[Any]] = {}
-) -> Response[Any]:
-    """The app's exception handler. Below the paths of OpenAI, ElevenLabs and plugins even a wrong path has their shape.
-
-    `shapes`: plugin -> its exception handler.
-    """
-    if request.scope["path"].startswith(openai.PATHS):
-        return openai.error_response(request, raised)
-    if request.scope["path"].startswith(elevenlabs.PATHS):
-        return elevenlabs.error_response(request, raised)
-    plugin = request.scope["path"].removeprefix("/compat/").partition("/")[0]
-    if plugin in shapes and request.scope["path"].startswith("/compat/"):
-        return shapes[plugin](request, raised)
-    return errors.error_response(request, raised)
 
 
 def _cors(origins: tuple[str, ...]) -> CORSConfig | None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
 from hub.contract.errors import BackendUnavailable, UnknownModel
-
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub.service.models import Model
+from hub.plugin.host import Host, HostModel
 
 T = TypeVar("T", bound=Struct)
 
 
-def options_of(hub: Hub, plugin: str, kind: type[T]) -> T:
+def options_of(hub: Host, plugin: str, kind: type[T]) -> T:
     """`[compat.PLUGIN.options]`, checked, as the `kind` that the plugin's `register_compat_options` named."""
     options = hub.compat_options.get(plugin, kind())
     if not isinstance(options, kind):
@@ -23,7 +20,7 @@ def options_of(hub: Hub, plugin: str, kind: type[T]) -> T:
     return options
 
 
-def model_of(hub: Hub, backend: str, name: str = "") -> Model:
+def model_of(hub: Host, backend: str, name: str = "") -> HostModel:
     """The model `name` of this backend; without a name the hub's default model if it is of it, else its first.
 
     Raises UnknownModel for a name that none of its models has, BackendUnavailable if the hub has no model of it.

@@ -22,8 +22,8 @@ from litestar import Request, Response
 from litestar.response.base import ASGIResponse
 from msgspec.structs import replace
 
-from hub.api.departure import until_departure
-from hub.api.request_id import HEADER, request_id
+from hub.api.http.departure import until_departure
+from hub.api.http.request_id import HEADER, request_id
 from hub.audio.encode import make_encoder
 from hub.contract.conversion import ConversionRequest
 from hub.contract.errors import Cancelled, HubError
@@ -31,9 +31,8 @@ from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, SpeechRequest
 
 if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub.service.marks import Speaking
-    from hub.service.speech import Speech
+    from hub.contract.speaking import Speaking
+    from hub.plugin.host import Host
 
 log = logging.getLogger("hub.api")
 
@@ -55,7 +54,7 @@ class PackedSpeech:
 
     listener: Callable[[AudioChunk | Mark | Done], None] | None = None
 
-    def __init__(self, hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool = False) -> None:
+    def __init__(self, hub: Host, speech: Speaking, format: AudioFormat, *, whole: bool = False) -> None:
         self.speech = speech
         self.encoder = make_encoder(format, speech.sample_rate, whole=whole, encoders=hub.encoders)
         self.stall_timeout = hub.settings.worker.stall_timeout
@@ -158,7 +157,9 @@ class _SendParts(ASGIResponse):
         log.log(level, "request %s: cut off after %.1f s of audio: %s", self._request_id, seconds, reason, **more)
 
 
-async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest | ConversionRequest) -> Speech:
+async def open_speech(
+    hub: Host, request: Request[Any, Any, Any], wanted: SpeechRequest | ConversionRequest
+) -> Speaking:
     """`hub.speak` or `hub.convert` for an HTTP request: a caller that leaves ends the wait. Raises HubError."""
     async with until_departure(request.receive):
         if isinstance(wanted, ConversionRequest):
@@ -166,7 +167,7 @@ async def open_speech(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechR
         return await hub.speak(wanted, request_id=request_id(request.scope))
 
 
-async def pack(hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool) -> PackedSpeech:
+async def pack(hub: Host, speech: Speaking, format: AudioFormat, *, whole: bool) -> PackedSpeech:
     """`speech` in a container of the hub; an encoder that cannot be made does not leave the model speaking."""
     try:
         return PackedSpeech(hub, speech, format, whole=whole)
@@ -176,7 +177,7 @@ async def pack(hub: Hub, speech: Speaking, format: AudioFormat, *, whole: bool) 
 
 
 async def audio_response(
-    hub: Hub, request: Request[Any, Any, Any], speech: Speaking, format: AudioFormat, *, stream: bool
+    hub: Host, request: Request[Any, Any, Any], speech: Speaking, format: AudioFormat, *, stream: bool
 ) -> Response[bytes]:
     """The answer for a primed Speech, which it takes over: whatever happens, the speech gets closed.
 
@@ -196,7 +197,7 @@ async def audio_response(
 
 
 async def speech_response(
-    hub: Hub,
+    hub: Host,
     request: Request[Any, Any, Any],
     wanted: SpeechRequest | ConversionRequest,
     *,

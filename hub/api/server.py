@@ -12,7 +12,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from hub.api.app import create_alone, create_apps
-from hub.api.auth import check_bind
+from hub.api.http.auth import check_bind
 from hub.plugin.manager import Plugins
 from hub.service.hub import Hub
 from hub.settings import Settings

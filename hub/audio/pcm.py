@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,26 @@ def wav_header(sample_rate: int, encoding: str, data_bytes: int | None = None) -
         riff_bytes = min(4 + len(format_chunk) + 8 + data_bytes, UNKNOWN_SIZE)
         data_bytes = min(data_bytes, UNKNOWN_SIZE)
     return struct.pack("<4sI4s", b"RIFF", riff_bytes, b"WAVE") + format_chunk + struct.pack("<4sI", b"data", data_bytes)
+
+
+class WavFacts(NamedTuple):
+    """What the header of a WAV tells."""
+
+    sample_rate: int
+    seconds: float
+
+
+def wav_facts(wav: bytes) -> WavFacts:
+    """Of mono 32-bit float WAV as the hub writes it (`to_wav_f32`): the first bytes tell everything."""
+    head = wav[:128]
+    rate = int.from_bytes(head[24:28], "little")
+    return WavFacts(rate, int.from_bytes(head.partition(b"data")[2][:4], "little") / 4 / rate)
+
+
+def is_hub_wav(wav: bytes) -> bool:
+    """Whether `wav` is mono 32-bit float WAV with the very header that the hub writes."""
+    size = len(wav) - len(wav_header(1, "f32le", 0))
+    return size >= 0 and wav.startswith(wav_header(int.from_bytes(wav[24:28], "little"), "f32le", size))
 
 
 class PcmEncoder:

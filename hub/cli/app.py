@@ -22,7 +22,6 @@ from hub.cli.serve import serve
 from hub.cli.session import Session, session_options
 from hub.cli.tasks import tasks
 from hub.cli.voices import voices
-from hub.cli.wyoming import wyoming
 from hub.version import __version__
 
 
@@ -90,7 +89,6 @@ for command in (
     plugins,
     check,
     bench,
-    wyoming,
 ):
     cli.add_command(command)
 

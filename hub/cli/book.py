@@ -18,7 +18,7 @@ from hub.cli.session import Session, json_option, session_options, url_options
 if TYPE_CHECKING:
     from hub.cli.jobs import Jobs
     from hub.contract.task import Task
-    from hub.service.speech_task import SpeechTask
+    from hub.service.tasks.speech_plan import SpeechTask
     from hub.text.book import Book
 
 MANIFEST = "book.json"
@@ -83,7 +83,8 @@ def book(
     after an interruption: what is done is not spoken again.
     """
     from hub.cli.failure import Failed
-    from hub.text.book import BookError, read_book
+    from hub.text.book import BookError
+    from hub.text.read_book import read_book
 
     try:
         found = read_book(file)
@@ -110,7 +111,7 @@ def _task(book: Book, number: int, chosen: dict[str, Any], subtitles: str | None
     """What is asked for a chapter; its id follows from all of it."""
     import msgspec
 
-    from hub.service.speech_task import SpeechTask
+    from hub.service.tasks.speech_plan import SpeechTask
 
     chapter = book.chapters[number]
     body = {**chosen, "text": chapter.text, "title": chapter.title[:500], "subtitles": subtitles is not None}
@@ -170,7 +171,7 @@ class _Book:
     def _write(self) -> None:
         import msgspec
 
-        from hub.service.folder import storing, write_file
+        from hub.service.disk.folder import storing, write_file
 
         with storing("the list of what is done"):
             write_file(self.out / MANIFEST, msgspec.json.format(msgspec.json.encode(self.manifest), indent=2))

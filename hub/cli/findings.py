@@ -161,11 +161,9 @@ async def _of_model(name: str, model: ModelSettings, spec: BackendSpec, gpus: in
 
 def _device_problem(device: str, gpus: int) -> str | None:
     kind, _, number = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps"):
-        return f"device {device!r} is none of auto, cpu, cuda, cuda:N, mps"
     if kind == "cuda" and not gpus:
         return f'device {device!r}: nvidia-smi finds no GPU; use device = "auto" or "cpu"'
-    if kind == "cuda" and number and not (number.isdigit() and int(number) < gpus):
+    if kind == "cuda" and int(number or 0) >= gpus:
         return f"device {device!r}: the last GPU is cuda:{gpus - 1}"
     return f"device {device!r}: this is not an Apple GPU machine" if kind == "mps" and not _has_mps() else None
 
@@ -206,7 +204,7 @@ async def _interpreter_problem(model: ModelSettings, spec: BackendSpec) -> str |
 
 def of_server(settings: Settings) -> Iterator[Finding]:
     """Whether the server may and can listen where it should."""
-    from hub.api.auth import check_bind
+    from hub.api.http.auth import check_bind
 
     place = f"{settings.server.host}:{settings.server.port}"
     try:

@@ -22,7 +22,7 @@ from hub.contract.task import Task
 if TYPE_CHECKING:
     from hub.cli.session import Session
     from hub.service.hub import Hub
-    from hub.service.speech_task import SpeechTask
+    from hub.service.tasks.speech_plan import SpeechTask
 
 RETRIES = 30
 """Seconds, one a try, that a watched hub may be gone: it goes on with its tasks when it is back."""
@@ -120,9 +120,9 @@ class LocalJobs:
 
     def __init__(self, hub: Hub, folder: Path, wanted: Collection[str]) -> None:
         """`wanted` are the ids of the tasks to come: what is left of others is forgotten."""
-        from hub.service.tasks import Tasks
+        from hub.service.tasks.tasks import Tasks
 
-        hub.tasks = Tasks(hub, hub.tasks.kinds, folder=folder)
+        hub.tasks = Tasks(hub, hub.tasks.kinds, hub.settings.tasks, folder=folder)
         self._hub = hub
         self._folder = folder
         self._wanted = wanted
@@ -155,7 +155,7 @@ class LocalJobs:
     async def fetch(self, id: str, name: str, target: Path, **query: Any) -> None:
         """See `Jobs`."""
         with _part(target) as part:
-            await asyncio.to_thread(shutil.copyfile, self._hub.tasks.place(id) / name, part)
+            await asyncio.to_thread(shutil.copyfile, self._hub.tasks.folder_of(id) / name, part)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from hub.audio.encode import Encoder, make_encoder
 from hub.contract.conversion import ConversionRequest
 from hub.contract.event import AudioChunk
 from hub.contract.speech import SpeechRequest
-from hub.service.checks import check_request
 from hub.service.hub import Hub
-from hub.service.speech import Speech
+from hub.service.speech.answer import Speech
+from hub.service.speech.checks import check_request
 
 
 class LocalHub:

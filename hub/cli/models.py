@@ -59,8 +59,8 @@ def models(
 
 def _show_pulled(session: Session, configured: set[str]) -> None:
     """Checkpoints of the data folder that no model uses."""
-    from hub.service.folder import data_folder
-    from hub.service.pull import pulled
+    from hub.service.checkpoints.pull import pulled
+    from hub.service.disk.folder import data_folder
 
     found = pulled(data_folder(session.settings()) / "models")
     rows = [(plain(backend), plain(one), plain(path)) for backend, one, path in found if str(path) not in configured]
@@ -81,7 +81,7 @@ async def _ask(url: str, api_key: str | None, name: str, action: str) -> dict[st
 
 
 def _show(model: dict[str, Any], as_json: bool) -> None:
-    from hub.service.memory import show_size
+    from hub.service.disk.sizes import show_size
 
     if as_json:
         echo_json(model)
@@ -151,7 +151,7 @@ def _running(session: Session, url: str, api_key: str | None) -> list[dict[str, 
 
 
 def _cell(column: str, value: Any) -> str:
-    from hub.service.memory import show_size
+    from hub.service.disk.sizes import show_size
 
     if column == "memory":
         return "" if value is None else show_size(value)

@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--all", "with_built_in", is_flag=True, help="Also list the hub's own parts that are plugins")
 @session_options
 @json_option
 @click.pass_obj
-def plugins(session: Session, as_json: bool) -> None:
+def plugins(session: Session, with_built_in: bool, as_json: bool) -> None:
     """List the installed plugins, what failed, and what is worth knowing."""
     settings = session.settings()
     found = session.plugins(settings)
     _try_routes(settings, found)
     if as_json:
-        echo_json({"plugins": found.installed, "failures": found.failures, "notes": found.notes})
+        listed = found.all if with_built_in else found.installed
+        echo_json({"plugins": listed, "failures": found.failures, "notes": found.notes})
         return
     failures: dict[str, list[str]] = {}
     for failure in found.failures:
         failures.setdefault(failure.plugin, []).append(failure.error)
     rows = []
-    for info in found.installed:
+    shown = {info.name for info in found.installed} | set(failures)
+    for info in found.all:
+        if info.name not in shown and not with_built_in:
+            continue
         state = "[green]on[/]" if info.enabled else "[dim]disabled[/]"
         if info.name in failures:
             state = f"[red]failed[/]: {plain('; '.join(failures[info.name]))}"

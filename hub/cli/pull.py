@@ -16,7 +16,7 @@ from hub.cli.session import Session, json_option, session_options
 
 if TYPE_CHECKING:
     from hub.contract.backend import BackendSpec, Checkpoint
-    from hub.service.pull import Pulled
+    from hub.service.checkpoints.pull import Pulled
 
 
 @click.command()
@@ -52,7 +52,7 @@ def pull(
         return
     spec, variant, checkpoint = _find(backends, backend, variant)
     if folder is None:
-        from hub.service.folder import data_folder
+        from hub.service.disk.folder import data_folder
 
         folder = data_folder(settings) / "models" / spec.name / variant
     done = _pull(checkpoint, folder.expanduser().absolute(), revision, source, offline, shown=not as_json)
@@ -62,7 +62,7 @@ def pull(
 
         echo_json({**msgspec.structs.asdict(done), "model": name, "toml": toml(name, spec, checkpoint, done.folder)})
         return
-    from hub.service.memory import show_size
+    from hub.service.disk.sizes import show_size
 
     click.echo(
         f"{done.repository} at {done.revision}: {done.files} files, {show_size(done.size)}, "
@@ -93,7 +93,7 @@ def _value(value: Any) -> str:
 
 
 def _list(backends: dict[str, BackendSpec], as_json: bool) -> None:
-    from hub.service.memory import show_size
+    from hub.service.disk.sizes import show_size
 
     if as_json:
         echo_json({name: spec.checkpoints for name, spec in backends.items() if spec.checkpoints})
@@ -133,8 +133,8 @@ def _find(backends: dict[str, BackendSpec], name: str, variant: str | None) -> t
 
 
 def _pull(checkpoint: Checkpoint, folder: Path, revision: str, source: Any, offline: bool, *, shown: bool) -> Pulled:
-    from hub.service.pull import pull as fetch
-    from hub.service.transfer import PullFailed
+    from hub.service.checkpoints.pull import pull as fetch
+    from hub.service.checkpoints.transfer import PullFailed
 
     try:
         with Bar(shown=shown and not offline and sys.stderr.isatty()) as bar:

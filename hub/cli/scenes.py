@@ -17,7 +17,7 @@ from hub.cli.session import Session, json_option, session_options, url_options
 if TYPE_CHECKING:
     from hub.cli.remote import RemoteHub
     from hub.contract.scene import Scene
-    from hub.service.scenes import SceneStore
+    from hub.service.library.scenes import SceneStore
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -141,7 +141,7 @@ def import_scenes(
     session: Session, url: str | None, api_key: str | None, as_json: bool, folder: Path, replace: bool
 ) -> None:
     """Keep the scenes in FOLDER: *.txt, as Higgs Audio's scene_prompts, and *.json."""
-    from hub.service.scenes import TAKEN, scenes_in
+    from hub.service.library.scenes import TAKEN, scenes_in
 
     async def work(place: Place) -> list[dict[str, str]]:
         taken = {scene.id for scene in await place.all()}

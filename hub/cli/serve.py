@@ -52,7 +52,7 @@ def serve(
         default_model=model,
         log_level="debug" if session.debug else log_level,
     )
-    from hub.api.auth import check_bind
+    from hub.api.http.auth import check_bind
 
     check_bind(settings)
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")

@@ -39,7 +39,7 @@ def serve_alone(
 
     Raises Failed (port taken, wrong address, no start) and SettingsError (no model, no such plugin).
     """
-    from hub.api.auth import is_loopback
+    from hub.api.http.auth import is_loopback
 
     settings = _alone(settings or session.settings(), plugin, host, port, models, api_keys)
     level = "debug" if session.debug else settings.log_level
@@ -87,7 +87,7 @@ def _alone(
 
 def _own_models(settings: Settings, plugin: str, plugins: Plugins) -> Settings:
     """`settings` with no models but those of `plugin`'s backends. Raises SettingsError if none is left."""
-    from hub.service.models import default_models
+    from hub.service.models.models import default_models
     from hub.settings import SettingsError
 
     backends = [backend for backend, owner in plugins.backend_plugins.items() if owner == plugin]

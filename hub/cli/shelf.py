@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from hub.cli.remote import RemoteHub
     from hub.cli.session import Session
+    from hub.contract.voice import VoiceUpload
     from hub.service.hub import Hub
-    from hub.service.upload import VoiceUpload
 
 Voice = dict[str, Any]
 """A voice as `GET /v1/voices/{voice}` shows it."""
@@ -57,22 +57,21 @@ class LocalShelf:
 
     async def catalog(self, model: str | None) -> dict[str, Any]:
         """See `Shelf`."""
-        from hub.service.catalog import catalog
+        from hub.service.library.catalog import catalog
 
         chosen = self._hub.models.get(model) if model else None
-        return _plain(await asyncio.to_thread(catalog, self._hub, chosen))
+        return _plain(await asyncio.to_thread(catalog, self._hub.models, self._hub.voices, chosen))
 
     async def get(self, id: str) -> Voice:
         """See `Shelf`."""
-        from hub.service.catalog import view_of
+        from hub.service.library.catalog import view_of
 
-        return _plain(await asyncio.to_thread(view_of, self._hub, id))
+        return _plain(await asyncio.to_thread(view_of, self._hub.models, self._hub.voices, id))
 
     async def add(self, upload: VoiceUpload) -> Voice:
         """See `Shelf`."""
-        from hub.service.upload import keep_voice
 
-        return await self.get((await keep_voice(self._hub, upload)).id)
+        return await self.get((await self._hub.keep_voice(upload)).id)
 
     async def rename(self, id: str, new_id: str) -> Voice:
         """See `Shelf`."""

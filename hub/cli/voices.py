@@ -112,7 +112,7 @@ def add(
     **facts: Any,
 ) -> None:
     """Keep the recordings FILES as the voice ID."""
-    from hub.service.voice_import import Foreign, transcript_beside
+    from hub.service.library.voice_import import Foreign, transcript_beside
 
     if texts and len(texts) != len(files):
         raise click.UsageError(f"there are {len(files)} files and {len(texts)} --text: give one for each file, or none")
@@ -152,7 +152,7 @@ def import_voices(session: Session, url: str | None, api_key: str | None, as_jso
     voices that were exported. What is there already is left as it is.
     """
     from hub.contract.errors import Conflict, HubError
-    from hub.service.voice_import import find_voices
+    from hub.service.library.voice_import import find_voices
 
     async def work(shelf: Shelf) -> Any:
         rows = []
@@ -187,8 +187,8 @@ def export(
 
     A folder for each voice: its recordings, a .txt beside each, and voice.json.
     """
-    from hub.service.folder import exclusive, storing, write_folder
-    from hub.service.voice_ids import check_id
+    from hub.service.disk.folder import exclusive, storing, write_folder
+    from hub.service.disk.ids import check_id
 
     async def work(shelf: Shelf) -> Any:
         stored = [voice["id"] for voice in (await shelf.catalog(None))["voices"] if voice["kind"] == "stored"]
@@ -210,7 +210,7 @@ def export(
 
 async def _files(shelf: Shelf, voice: Voice) -> dict[str, bytes]:
     from hub.contract.errors import InvalidRequest
-    from hub.service.voice_folder import FACTS, Facts, facts_file
+    from hub.service.library.voice_folder import FACTS, Facts, facts_file
 
     if voice["kind"] != "stored":
         raise InvalidRequest(f"{voice['id']!r} is a preset: it has no recordings that could be exported")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.event import AudioChunk, Done, Mark
-from hub.contract.speech import SpeechRequest, VoicePart
+from hub.contract.speech import ResolvedRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
 
 CONTRACT = 1
 """Version of this contract: in every BackendSpec and in every worker's Ready frame."""
+
+DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,3})?)$"
+"""The devices that a setting may name; `cuda` is the first GPU."""
+
+Device = Annotated[str, Meta(pattern=DEVICE)]
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -24,7 +31,8 @@ class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
     `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz. What a model wants of
     reference recordings: `needs_transcript`, and the seconds between `min_reference` and `max_reference` (0: any).
     `phonemes`: it reads /phonemes/ in the text; `mixing`: it can blend voices (`Mixer`); `codec` and `conversion`: its
-    synthesizer is a `Codec`, a `Converter`.
+    synthesizer is a `Codec`, a `Converter`. `prepared_suffices`: what `make_voice` returns is all that it needs of a
+    stored voice; the references that come with it then have their texts and no audio.
     """
 
     sample_rate: int = 0
@@ -34,6 +42,7 @@ class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
     needs_transcript: bool = False
     min_reference: float = 0.0
     max_reference: float = 0.0
+    prepared_suffices: bool = False
     mixing: bool = False
     phonemes: bool = False
     cross_lingual: bool = False
@@ -110,10 +119,20 @@ class ModelConfig(Struct, kw_only=True, frozen=True, omit_defaults=True):
     name: str
     backend: str = ""
     path: str = ""
-    device: str = "auto"
-    dtype: str = "auto"
+    device: Device = "auto"
+    dtype: Dtype = "auto"
     compile: bool = False
     options: dict[str, Any] = {}
+
+
+class Loaded(Struct, kw_only=True, frozen=True):
+    """What a loaded model says of itself (the worker's Ready frame). `device` is where its weights are, if it says."""
+
+    contract: int
+    capabilities: Capabilities
+    voices: tuple[Voice, ...] = ()
+    concurrency: int = 1
+    device: str = ""
 
 
 class Stop(Protocol):
@@ -129,7 +148,7 @@ class Live(Protocol):
     """Optional, with `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
 
     def speak_live(
-        self, request: SpeechRequest, pieces: Iterator[str], stop: Stop
+        self, request: ResolvedRequest, pieces: Iterator[str], stop: Stop
     ) -> Iterator[AudioChunk | Mark | Done]:
         """Like `speak`, with the text from `pieces`, which blocks until the next piece is there and ends with the text.
 
@@ -181,16 +200,17 @@ class Synthesizer(Protocol):
     """All that a plugin author implements. It lives in a worker process; heavy imports are welcome there.
 
     Optional attributes, read after `load`: `capabilities` (what the loaded checkpoint can do, when that
-    differs from the BackendSpec) and `concurrency` (how many `speak` calls may run at once, each in a thread
-    of its own; default 1). Raise `hub.contract.errors` types for what the caller can mend; anything else
-    is reported as `backend_failed`.
+    differs from the BackendSpec), `concurrency` (how many `speak` calls may run at once, each in a thread
+    of its own; default 1) and `device` (where the weights are, such as `cpu` or `cuda:0`, so that their memory is
+    booked there; default: the device that the settings name). Raise `hub.contract.errors` types for what the caller can
+    mend; anything else is reported as `backend_failed`.
     """
 
     def load(self, model: ModelConfig) -> None:
         """Load weights and warm up. Called once, first."""
         ...
 
-    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+    def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Yield audio as soon as it exists; look at `stop` between steps. A Done at the end may carry a report.
 
         The hub has validated the request against the capabilities, and `request.voice`, when set, is an id

@@ -36,6 +36,7 @@ traceback. `detail` holds the same as data. `retry_after` (seconds) becomes the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from hub.contract.event import Fault
@@ -257,3 +258,10 @@ def from_fault(fault: Fault) -> HubError:
     error = BackendFailed(fault.message, retry_after=retry_after)
     error.detail = {**detail, "backend_code": fault.code}
     return error
+
+
+def few(names: Iterable[str]) -> str:
+    """Names for a message: not all of them, if there are many."""
+    names = list(names)
+    more = f" and {len(names) - 30} more" if len(names) > 30 else ""
+    return (", ".join(names[:30]) or "none") + more

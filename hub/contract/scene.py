@@ -18,3 +18,7 @@ class Scene(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_
     text: str = ""
     cast: dict[str, str] = {}
     defaults: dict[str, Any] = {}
+
+
+NOT_BY_DEFAULT = {"text", "turns", "references", "scene", "stream", "format"}
+"""What a scene cannot say for a request."""

@@ -121,11 +121,19 @@ class VoicePart(Struct, kw_only=True, frozen=True, omit_defaults=True):
 class ResolvedRequest(SpeechRequest, kw_only=True, omit_defaults=True):
     """A SpeechRequest as `Synthesizer.speak` gets it: names are replaced by what they stand for.
 
-    A stored voice has become `references` (and `prepared`), a mixture `prepared` alone; `voice` is then None. `cast`
-    holds the voices of a dialogue by speaker tag, in `turns` whose `speaker` is always set; `scene_text` is the scene's
+    A stored voice has become `references` (and `prepared`), a mixture `prepared` alone; `voice` is then None. Where the
+    model declares `prepared_suffices` and something is prepared, the references have texts and no audio. `cast` holds
+    the voices of a dialogue by speaker tag, in `turns` whose `speaker` is always set; `scene_text` is the scene's
     description.
     """
 
     prepared: bytes | None = None
     cast: dict[str, CastVoice] = {}
     scene_text: str | None = None
+
+    @classmethod
+    def of(cls, request: SpeechRequest) -> ResolvedRequest:
+        """`request` as it is: for one that names nothing which would have to be looked up."""
+        if isinstance(request, ResolvedRequest):
+            return request
+        return cls(**{name: getattr(request, name) for name in SpeechRequest.__struct_fields__})

@@ -50,3 +50,11 @@ class Tokens(Struct, frozen=True):
         """Lists, one a codebook. `numpy.frombuffer(tokens.ids, "<i4").reshape(tokens.codebooks, -1)` is the array."""
         ids = array("i", self.ids).tolist()
         return [ids[start : start + self.frames] for start in range(0, len(ids), self.frames or 1)]
+
+
+class Encoded(Struct, kw_only=True, frozen=True):
+    """What a model's codec makes of a recording, which lasts `seconds`."""
+
+    model: str
+    tokens: Tokens
+    seconds: float

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from hub.contract.speech import Reference
 
@@ -55,3 +57,63 @@ class VoiceDraft(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     references: tuple[Reference, ...]
     language: str | None = None
+
+
+class VoiceFit(Struct, kw_only=True, frozen=True):
+    """Whether a model can use a voice; if not, `reason` says why."""
+
+    usable: bool
+    reason: str = ""
+
+
+class VoiceView(Struct, kw_only=True, frozen=True):
+    """A voice. Times are seconds since the epoch; presets have neither times nor recordings."""
+
+    id: str
+    kind: Literal["preset", "stored"]
+    name: str
+    languages: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    consent: Annotated[str, Meta(description="who allowed the use of a stored voice")] = ""
+    recordings: tuple[Recording, ...] = ()
+    digest: Annotated[str, Meta(description="changes with the recordings and transcripts")] = ""
+    created: float | None = None
+    updated: float | None = None
+    default_of: Annotated[tuple[str, ...], Meta(description="models whose default this preset is")] = ()
+    models: Annotated[dict[str, VoiceFit], Meta(description="model -> whether it can use the voice, and why not")] = {}
+
+
+# -- what callers send to have a voice kept ----------------------------------------------------
+
+MOST_RECORDINGS = 16
+
+Title = Annotated[str, Meta(max_length=200)]
+Note = Annotated[str, Meta(max_length=10_000)]
+Tags = Annotated[tuple[Title, ...], Meta(max_length=64)]
+Language = Annotated[
+    str, Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", description="BCP 47 tag, such as en or zh-CN")
+]
+
+
+class RecordingUpload(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One recording: exactly one of `audio`, `url` and `path`."""
+
+    audio: (
+        Annotated[bytes, Meta(description="an audio file: wav, flac, mp3, ogg, m4a, ... (base64 in JSON)")] | None
+    ) = None
+    url: Annotated[str, Meta(description="where to fetch it, if `references.urls` is on")] | None = None
+    path: Annotated[str, Meta(description="a file of the hub's machine, below one of `references.roots`")] | None = None
+    text: Annotated[str, Meta(description="transcript of the recording")] | None = None
+
+
+class VoiceUpload(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A new voice: what is known about it, and its recordings."""
+
+    id: Annotated[str, Meta(description="letters and digits of any script, '-', '_', '.', spaces")]
+    recordings: Annotated[tuple[RecordingUpload, ...], Meta(min_length=1, max_length=MOST_RECORDINGS)]
+    name: Title = ""
+    language: Language | None = None
+    tags: Tags = ()
+    description: Note = ""
+    consent: Annotated[Note, Meta(description="who allowed the use")] = ""

@@ -6,23 +6,13 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from hub.contract.backend import Capabilities
+from hub.contract.backend import Loaded
 from hub.contract.conversion import ResolvedConversion
-from hub.contract.speech import SpeechRequest
-from hub.contract.voice import Voice
+from hub.contract.speech import ResolvedRequest
 from hub.engine.stream import EventStream
 
 EngineState = Literal["stopped", "starting", "ready", "backing_off", "broken"]
 """`backing_off`: crashed, a respawn is due; `broken`: crashed too often, the circuit breaker is open."""
-
-
-class Loaded(Struct, kw_only=True, frozen=True):
-    """What a loaded model says of itself (the worker's Ready frame)."""
-
-    contract: int
-    capabilities: Capabilities
-    voices: tuple[Voice, ...] = ()
-    concurrency: int = 1
 
 
 class EngineStatus(Struct, kw_only=True, frozen=True):
@@ -61,7 +51,7 @@ class Engine(Protocol):
         """
         ...
 
-    def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
+    def speak(self, request: ResolvedRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream on a started engine. It ends with exactly one Done or Fault.
 
         With `live` the request has no text: it comes through `EventStream.feed`, to `Live.speak_live`.

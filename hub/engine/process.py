@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from hub.contract.backend import CONTRACT, Capabilities, ModelConfig
+from hub.contract.backend import CONTRACT, Capabilities, Loaded, ModelConfig
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import (
     BackendCrashed,
@@ -28,9 +28,9 @@ from hub.contract.errors import (
     from_fault,
 )
 from hub.contract.event import Done, Fault
-from hub.contract.speech import SpeechRequest
+from hub.contract.speech import ResolvedRequest
 from hub.engine import wire
-from hub.engine.base import EngineState, EngineStatus, Loaded
+from hub.engine.base import EngineState, EngineStatus
 from hub.engine.child import Child
 from hub.engine.stream import EventStream
 from hub.settings import WorkerSettings
@@ -158,6 +158,7 @@ class ProcessEngine:
             capabilities=answer.capabilities or self._capabilities,
             voices=answer.voices,
             concurrency=answer.concurrency,
+            device=answer.device,
         )
         self._state = "ready"
         self._started_at = time.time()
@@ -171,6 +172,7 @@ class ProcessEngine:
                 model=self._config,
                 concurrency=self._concurrency,
                 buffer_seconds=self._settings.buffer_seconds,
+                capabilities=self._capabilities,
             )
         )
 
@@ -269,7 +271,7 @@ class ProcessEngine:
 
     # -- the hub's side ---------------------------------------------------------------------------
 
-    def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
+    def speak(self, request: ResolvedRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream; raises BackendUnavailable if the engine is not started."""
         return self._begin(wire.Start(next(self._ids), wire.raw(request), request_id, live))
 

@@ -1,4 +1,4 @@
-"""Driving one `speak` call: flow control, cancellation, and errors as data. Shared by the worker and InlineEngine."""
+"""Driving one stream of a synthesizer: flow control, cancellation, and errors as data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import BackendFailed, Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Fault, Mark
-from hub.contract.speech import SpeechRequest
 
 log = logging.getLogger("hub.worker")
 
@@ -67,13 +65,12 @@ class Running:
 
 
 def pump(
-    synthesizer: Any,
-    request: SpeechRequest | ResolvedConversion,
+    begin: Callable[[], Iterator[AudioChunk | Mark | Done]],
     running: Running,
     emit: Callable[[AudioChunk | Mark], None],
     request_id: str = "",
 ) -> Done | Fault:
-    """Speak or convert `request`, `emit` each event, and return the ending. Raises nothing.
+    """Have a synthesizer `begin` one request, `emit` each event, and return the ending. Raises nothing.
 
     The synthesizer is asked for nothing more once `running` is stopped, even if it does not look itself.
     """
@@ -82,12 +79,7 @@ def pump(
         return cancelled
     report: dict[str, Any] = {}
     try:
-        if isinstance(request, ResolvedConversion):
-            events = synthesizer.convert(request, running)
-        elif running.live:
-            events = synthesizer.speak_live(request, running.pieces(), running)
-        else:
-            events = synthesizer.speak(request, running)
+        events = begin()
         try:
             for event in events:
                 if isinstance(event, AudioChunk):

@@ -43,7 +43,7 @@ class EventStream:
         self._closed = False
         self.ended = asyncio.Event()
         self.ending: Done | Fault | None = None  # known as soon as `ended` is set, before it is read
-        self.on_end: Callable[[], None] | None = None  # called once, when `ended` is set
+        self._listeners: list[Callable[[], None]] = []
         self.buffered = 0.0  # seconds of audio put and not yet taken
         self.last_read = asyncio.get_running_loop().time()
 
@@ -54,14 +54,22 @@ class EventStream:
         if isinstance(event, Done | Fault):
             self.ending = event
             self.ended.set()
-            if self.on_end is not None:
-                self.on_end()
+            listeners, self._listeners = self._listeners, []
+            for listener in listeners:
+                listener()
         if self._closed:
             return
         if isinstance(event, AudioChunk):
             self.buffered += event.seconds
         self._events.append(event)
         self._wake.set()
+
+    def when_ended(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called once, as soon as `ended` is set: now, if it is."""
+        if self.ended.is_set():
+            listener()
+        else:
+            self._listeners.append(listener)
 
     def feed(self, piece: str | None) -> None:
         """A piece of the text of a live stream, or None at its end. After the stream has ended it is dropped."""

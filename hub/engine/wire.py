@@ -27,12 +27,16 @@ _LENGTH = struct.Struct("<I")
 
 
 class Load(Struct, tag="load", omit_defaults=True):
-    """First frame: import `module:Class`, load `model`, allow `buffer_seconds` of unread audio a stream."""
+    """First frame: import `module:Class`, load `model`, allow `buffer_seconds` of unread audio a stream.
+
+    `capabilities` are the backend's, which hold where the synthesizer has none of its own.
+    """
 
     synthesizer: str
     model: ModelConfig
     concurrency: int | None = None
     buffer_seconds: float = 60.0
+    capabilities: Capabilities = Capabilities()
 
 
 class Start(Struct, tag="start", omit_defaults=True):
@@ -77,12 +81,13 @@ class Credit(Struct, tag="credit"):
 
 
 class Ready(Struct, tag="ready", omit_defaults=True):
-    """The model is loaded."""
+    """The model is loaded. `device` is where its weights are, if the synthesizer says."""
 
     contract: int
     capabilities: Capabilities | None = None
     voices: tuple[Voice, ...] = ()
     concurrency: int = 1
+    device: str = ""
 
 
 class Refused(Struct, tag="refused"):

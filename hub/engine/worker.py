@@ -19,11 +19,12 @@ import sys
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, BinaryIO
 
 import msgspec
 
-from hub.contract.backend import CONTRACT, Capabilities
+from hub.contract.backend import CONTRACT, Capabilities, Synthesizer
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import HubError, InvalidRequest, WorkerStartFailed
 from hub.contract.event import AudioChunk, Done, Fault, Mark
@@ -31,6 +32,7 @@ from hub.contract.speech import ResolvedRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import VoiceDraft
 from hub.engine import wire
+from hub.engine.abilities import Abilities, abilities_of
 from hub.engine.pump import Running, fault_of, pump
 
 CLOSE_TIMEOUT = 5.0
@@ -60,7 +62,7 @@ class Worker:
         self._loaded = False
         self._closed = threading.Event()
         self._streams: dict[int, Running] = {}
-        self._synthesizer: Any = None
+        self._abilities: Abilities | None = None
         self._buffer_seconds = 60.0
         self._pool = ThreadPoolExecutor(1)
 
@@ -72,9 +74,14 @@ class Worker:
         self._closed.wait()
         for stream in list(self._streams.values()):
             stream.stop()
-        closer = threading.Thread(target=self._synthesizer.close, daemon=True)
+        closer = threading.Thread(target=self._loaded_abilities.synthesizer.close, daemon=True)
         closer.start()
         closer.join(CLOSE_TIMEOUT)
+
+    @property
+    def _loaded_abilities(self) -> Abilities:
+        assert self._abilities is not None, "nothing is asked of a worker before it is ready"
+        return self._abilities
 
     def _read(self) -> None:
         try:
@@ -97,10 +104,13 @@ class Worker:
     def _load(self, load: wire.Load) -> bool:
         try:
             module, _, attribute = load.synthesizer.partition(":")
-            synthesizer = getattr(importlib.import_module(module), attribute)()
+            synthesizer: Synthesizer = getattr(importlib.import_module(module), attribute)()
             synthesizer.load(load.model)
-            capabilities = getattr(synthesizer, "capabilities", None)
+            own = getattr(synthesizer, "capabilities", None)
+            capabilities = own if isinstance(own, Capabilities) else None
+            abilities = abilities_of(synthesizer, capabilities or load.capabilities)
             declared = int(getattr(synthesizer, "concurrency", 1))
+            device = str(getattr(synthesizer, "device", ""))
             voices = tuple(synthesizer.voices())
         except HubError as error:
             self._send(wire.Refused(fault=error.to_fault()))
@@ -113,16 +123,17 @@ class Worker:
             self._send(wire.Refused(fault=failed.to_fault()))
             return False
         concurrency = max(1, min(declared, load.concurrency or declared))
-        self._synthesizer = synthesizer
+        self._abilities = abilities
         self._buffer_seconds = load.buffer_seconds
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="speak")
         self._loaded = True
         self._send(
             wire.Ready(
                 contract=CONTRACT,
-                capabilities=capabilities if isinstance(capabilities, Capabilities) else None,
+                capabilities=capabilities,
                 voices=voices,
                 concurrency=concurrency,
+                device=device,
             )
         )
         return True
@@ -157,7 +168,8 @@ class Worker:
         except msgspec.MsgspecError as error:
             ending = InvalidRequest(f"the model's worker cannot read this request: {error}").to_fault()
         else:
-            ending = pump(self._synthesizer, request, stream, emit, start.request_id)
+            begin = partial(self._loaded_abilities.begin, request, stream)
+            ending = pump(begin, stream, emit, start.request_id)
         del self._streams[start.id]
         self._send(wire.Event(start.id, ending))
 
@@ -168,7 +180,7 @@ class Worker:
             types = CALLABLE[call.method]
             given = msgspec.msgpack.decode(call.args, type=list[msgspec.Raw])
             args: list[Any] = [msgspec.msgpack.decode(arg, type=kind) for arg, kind in zip(given, types, strict=True)]
-            value = getattr(self._synthesizer, call.method)(*args)
+            value = getattr(self._loaded_abilities.synthesizer, call.method)(*args)
             self._send(wire.Answer(call.id, value=wire.raw(value)))
         except BaseException as error:  # the caller waits for an answer whatever happens
             self._send(wire.Answer(call.id, fault=fault_of(error)))

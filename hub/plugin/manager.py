@@ -1,8 +1,9 @@
 """Finding plugins, one at a time, so that a broken one is a line in a report and not the end of the hub.
 
 The only place that touches pluggy's machinery. Facts it works around: collecting hooks return in the reverse order of
-registration (so results are collected plugin by plugin, sorted by name); a misspelt hook registers silently (so
-`check_pending` runs per plugin); one broken entry point would abort `load_setuptools_entrypoints` for all.
+registration (so results are collected plugin by plugin, the hub's own parts first, then by name); a misspelt hook
+registers silently (so `check_pending` runs per plugin); one broken entry point would abort
+`load_setuptools_entrypoints` for all.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from hub.contract.backend import CONTRACT, BackendSpec
 from hub.contract.observer import Observer
 from hub.contract.scene import Scene
 from hub.plugin import spec as hookspecs
+from hub.version import __version__
 
 if TYPE_CHECKING:
     from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
+    from hub.plugin.host import Host
     from hub.plugin.spec import ModelCheck
     from hub.plugin.tasks import TaskKind
     from hub.settings import Settings
 
 GROUP = "hub.plugins"
+
+HUB = "tts-hub"
+"""The distribution of the hub itself."""
+
+_BUILT_IN = {name: f"hub.builtin.{name}" for name in ("openai", "elevenlabs", "wyoming")}
+"""The hub's own parts that are plugins like any other: found without an entry point, asked first, in this order."""
+
 log = logging.getLogger("hub.plugin")
 
 
@@ -81,6 +91,9 @@ class Plugins:
         """
         plugins = cls()
         off = set(disabled)
+        for name, module in _BUILT_IN.items():
+            load = partial(importlib.import_module, module)
+            plugins._add(name, load, distribution=HUB, version=__version__, enabled=name not in off)
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
             dist = point.dist
             plugins._add(
@@ -98,8 +111,13 @@ class Plugins:
 
     @property
     def installed(self) -> list[PluginInfo]:
-        """Every plugin found, disabled ones included, by name."""
-        return [self._infos[name] for name in sorted(self._infos)]
+        """Every plugin that was installed, disabled ones included, by name; without the hub's own parts."""
+        return [info for info in self.all if info.name not in _BUILT_IN]
+
+    @property
+    def all(self) -> list[PluginInfo]:
+        """Every plugin: the hub's own parts first, then by name."""
+        return sorted(self._infos.values(), key=lambda info: _rank(info.name))
 
     def _add(self, name: str, load: Callable[[], Any], *, distribution: str, version: str, enabled: bool) -> None:
         if name in self._infos:
@@ -133,7 +151,7 @@ class Plugins:
 
     def _each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         """(plugin, result) of one hook, by plugin name; a plugin that raises is recorded and passed over."""
-        for name, plugin in sorted(self._manager.list_name_plugin()):
+        for name, plugin in sorted(self._manager.list_name_plugin(), key=lambda pair: _rank(pair[0])):
             if plugin is None or not any(
                 impl.plugin is plugin for impl in getattr(self._manager.hook, hook).get_hookimpls()
             ):
@@ -168,15 +186,9 @@ class Plugins:
             self.backend_plugins[backend.name] = name
         for name, info in self._infos.items():
             owned = tuple(backend for backend, plugin in self.backend_plugins.items() if plugin == name)
-            self._infos[name] = PluginInfo(
-                name=info.name,
-                distribution=info.distribution,
-                version=info.version,
-                enabled=info.enabled,
-                backends=owned,
-            )
+            self._infos[name] = replace(info, backends=owned)
 
-    def routes(self, hub: Any) -> list[tuple[str, list[Any]]]:
+    def routes(self, hub: Host) -> list[tuple[str, list[Any]]]:
         """(plugin, its Litestar handlers) for each plugin that has routes."""
         grouped: dict[str, list[Any]] = {}
         for name, handler in self._each_object("register_routes", hub=hub):
@@ -229,6 +241,12 @@ class Plugins:
         """Let the plugins change the AppConfig."""
         for _ in self._each("configure_app", config=config):
             pass
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Where a plugin stands among those that are asked for something."""
+    own = list(_BUILT_IN)
+    return (own.index(name) if name in own else len(own), name)
 
 
 def _same(thing: Any) -> Any:

@@ -7,7 +7,7 @@ async and none runs between two chunks. A hook may be left out; a misspelt one i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook'
 
     from hub.audio.encode import EncoderSpec
     from hub.plugin.filters import TextFilter
+    from hub.plugin.host import Host
     from hub.plugin.tasks import TaskKind
     from hub.settings import ModelSettings, Settings
 
@@ -44,12 +45,12 @@ def register_backends(settings: Settings) -> list[BackendSpec]:  # type: ignore[
 
 
 @hookspec
-def register_routes(hub: Any) -> list[ControllerRouterHandler]:  # type: ignore[empty-body]
+def register_routes(hub: Host) -> list[ControllerRouterHandler]:  # type: ignore[empty-body]
     """The family's own HTTP routes, as Litestar handlers, controllers or routers.
 
     Mounted under `/compat/<plugin>/` always, and at the paths as written while the hub has a model of the plugin's (or
-    it brings no backend) and they are free. `hub` is `hub.service.hub.Hub`; answer audio with
-    `hub.api.respond.audio_response`.
+    it brings no backend) and they are free. `hub` is what plugins see of the hub
+    (`hub.plugin.host.Host`); answer audio with `hub.api.respond.speech_response`.
     """
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
+from hub.contract.speaking import Speaking
+from hub.contract.speech import AudioFormat
+from hub.plugin.host import Host, HostModel
+
+T = TypeVar("T")
 
 
 class Job(Struct, kw_only=True, frozen=True):
@@ -23,11 +26,22 @@ class Job(Struct, kw_only=True, frozen=True):
     steps: int
 
 
+class AudioFile(Struct, kw_only=True, frozen=True):
+    """A file of a task's result, as an item of `Task.result` shows it."""
+
+    file: str
+    media_type: str
+    container: str
+    sample_rate: int
+    seconds: float
+    bytes: int
+
+
 class TaskWork(Protocol):
     """One task under way, as `TaskKind.run` gets it."""
 
     id: str
-    hub: Hub
+    hub: Host
     job: bytes
     """What `accept` returned as `Job.data`."""
     folder: Path
@@ -50,6 +64,21 @@ class TaskWork(Protocol):
         """Show why the task does not go on at the moment; None: it goes on."""
         ...
 
+    async def persist(self, model: HostModel, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` returns: lets requests go first, waits while the model is busy, and shows so (`waits`).
+
+        When the model's worker breaks down it is tried again, a few times. Raises what the last attempt raised, and any
+        other HubError at once.
+        """
+        ...
+
+    async def write_audio(self, speech: Speaking, format: AudioFormat, name: str) -> AudioFile:
+        """Write a speech to its end, and close it. The file is `name` plus the container's extension, in `folder`.
+
+        It is there whole or not at all. Raises StorageFailed, or what the speech raises.
+        """
+        ...
+
 
 class TaskKind(Protocol):
     """A kind of long job: `POST /v1/tasks/<name>` takes its `body`, and the hub runs it, again after a restart.
@@ -68,7 +97,7 @@ class TaskKind(Protocol):
         """What callers send. An `id` field (`str | None`), if it has one, is the client's id for the task."""
         ...
 
-    async def accept(self, hub: Hub, body: Any) -> Job:
+    async def accept(self, hub: Host, body: Any) -> Job:
         """Check a body and say what is to be done. Random choices (a seed) are made here. Raises HubError."""
         ...
 

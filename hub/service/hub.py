@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -16,25 +16,34 @@ from hub.contract.conversion import ConversionRequest
 from hub.contract.errors import HubError
 from hub.contract.observer import Observer, SpeechReport
 from hub.contract.scene import Scene
-from hub.contract.speech import SpeechRequest
-from hub.contract.tokens import Tokens
+from hub.contract.speaking import Speaking
+from hub.contract.speech import ResolvedRequest, SpeechRequest
+from hub.contract.tokens import Encoded, Tokens
+from hub.contract.voice import StoredVoice, VoiceUpload, VoiceView
 from hub.plugin.manager import Plugins
 from hub.plugin.tasks import TaskKind
-from hub.service.codec import Decoded, Encoded, decode, encode
-from hub.service.conversion import convert
-from hub.service.dictionaries import DictionaryStore
-from hub.service.folder import data_folder
-from hub.service.live import LiveText, speak_live
-from hub.service.marks import Speaking
-from hub.service.models import Model, Models
-from hub.service.scenes import SceneStore, check_scene
-from hub.service.speech import Speech, speak
-from hub.service.speech_job import SpeechTasks
-from hub.service.store import check_url
-from hub.service.tasks import Tasks
-from hub.service.voices import VoiceLibrary
+from hub.service.disk.folder import data_folder
+from hub.service.library.catalog import catalog, model_for
+from hub.service.library.dictionaries import DictionaryStore
+from hub.service.library.preparing import Preparing
+from hub.service.library.scenes import SceneStore, check_scene
+from hub.service.library.upload import keep_voice
+from hub.service.library.voices import VoiceLibrary
+from hub.service.models.model import Model
+from hub.service.models.models import Models
+from hub.service.speech.answer import Speech
+from hub.service.speech.codec import Decoded, decode, encode
+from hub.service.speech.convert import convert
+from hub.service.speech.desk import Desk
+from hub.service.speech.live import speak_live
+from hub.service.speech.speak import speak
+from hub.service.speech.vet import vet_early
+from hub.service.tasks.speech_kind import SpeechTasks
+from hub.service.tasks.store import check_url
+from hub.service.tasks.tasks import Tasks
 from hub.settings import Settings, SettingsError
 from hub.settings_check import convert_table
+from hub.text.live_text import LiveText
 
 log = logging.getLogger("hub")
 
@@ -51,16 +60,33 @@ class Hub:
         self.text_filters = plugins.text_filters()
         self.encoders = _encoders(plugins)
         self.models = Models.build(settings, plugins, self.worker_crashed)
-        self.voices = VoiceLibrary.build(settings, plugins)
+        self.voices = VoiceLibrary.build(settings)
+        self.preparing = Preparing.build(settings, self.voices, plugins)
         self.scenes = SceneStore.build(settings, _scenes(plugins))
         self.dictionaries = DictionaryStore.build(settings)
+        self.desk = self._desk()
         self.tasks = Tasks(
             self,
-            _task_kinds(plugins, settings),
+            _task_kinds(plugins, settings, self.desk),
+            settings.tasks,
             folder=data_folder(settings) / "tasks",
             database=check_url(settings.database),
         )
         self._starts: set[asyncio.Task[None]] = set()
+
+    def _desk(self) -> Desk:
+        return Desk(
+            models=self.models,
+            voices=self.voices,
+            preparing=self.preparing,
+            scenes=self.scenes,
+            dictionaries=self.dictionaries,
+            text_filters=self.text_filters,
+            encoders=self.encoders,
+            limits=self.settings.limits,
+            worker=self.settings.worker,
+            report=self.speech_ended,
+        )
 
     @classmethod
     def build(cls, settings: Settings, plugins: Plugins | None = None) -> Hub:
@@ -73,6 +99,7 @@ class Hub:
         """Begin to load the models marked `preload`, and do not wait for them. Requests wait for their model."""
         try:
             await asyncio.to_thread(self.voices.recover)
+            await asyncio.to_thread(self.preparing.recover)
         except HubError as error:
             log.error("%s", error.message)
         for model in self.models:
@@ -100,9 +127,13 @@ class Hub:
         """Every model marked `preload` is up, or was unloaded on purpose."""
         return not any(model.missed for model in self.models)
 
+    async def vet(self, request: SpeechRequest) -> ResolvedRequest:
+        """Check all that can be checked of a request now; see `Host.vet`. Raises HubError."""
+        return (await vet_early(self.desk, request)).request
+
     async def speak(self, request: SpeechRequest, *, request_id: str = "") -> Speech:
         """Speak; returns as soon as the first audio has come and been checked. Raises HubError."""
-        return await speak(self, request, request_id=request_id)
+        return await speak(self.desk, request, request_id=request_id)
 
     async def speak_live(
         self, request: SpeechRequest, text: LiveText, *, request_id: str = "", words: bool = False
@@ -111,19 +142,31 @@ class Hub:
 
         There are marks for sentences, and with `words` for words. Raises HubError.
         """
-        return await speak_live(self, request, text, request_id=request_id, words=words)
+        return await speak_live(self.desk, request, text, request_id=request_id, words=words)
 
     async def convert(self, request: ConversionRequest, *, request_id: str = "") -> Speech:
         """Say a recording again as another voice; returns and raises as `speak`."""
-        return await convert(self, request, request_id=request_id)
+        return await convert(self.desk, request, request_id=request_id)
 
     async def encode(self, audio: bytes, *, model: str | None = None, request_id: str = "") -> Encoded:
         """The tokens of an uploaded recording, by a model with a codec. Raises HubError."""
-        return await encode(self, audio, model=model, request_id=request_id)
+        return await encode(self.desk, audio, model=model, request_id=request_id)
 
     async def decode(self, tokens: Tokens, *, model: str | None = None, request_id: str = "") -> Decoded:
         """The audio of tokens, by a model with a codec. Raises HubError."""
-        return await decode(self, tokens, model=model, request_id=request_id)
+        return await decode(self.desk, tokens, model=model, request_id=request_id)
+
+    async def all_voices(self) -> Sequence[VoiceView]:
+        """Presets and stored voices; see `hub.service.library.catalog`."""
+        return (await asyncio.to_thread(catalog, self.models, self.voices)).voices
+
+    async def model_for(self, voice: str, name: str | None = None) -> Model:
+        """The model to speak with `voice`; see `hub.service.library.catalog`. Raises UnknownModel, UnknownVoice."""
+        return await asyncio.to_thread(model_for, self.models, self.voices, voice, name)
+
+    async def keep_voice(self, upload: VoiceUpload) -> StoredVoice:
+        """Check, decode and keep a new voice; see `hub.service.library.upload`. Raises HubError."""
+        return await keep_voice(self.voices, self.models, self.settings.references, upload)
 
     def speech_ended(self, report: SpeechReport) -> None:
         """Tell the observers."""
@@ -157,7 +200,7 @@ def _check_compat(settings: Settings, plugins: Plugins) -> dict[str, Struct]:
     is given twice, and options that the plugin does not know.
     """
     kinds = plugins.compat_options()
-    installed = [plugin.name for plugin in plugins.installed]
+    installed = [plugin.name for plugin in plugins.all]
     ports = {settings.server.port: "server.port"}
     for name, wanted in settings.compat.items():
         if name not in installed:
@@ -190,9 +233,9 @@ def _scenes(plugins: Plugins) -> list[Scene]:
     return list(scenes.values())
 
 
-def _task_kinds(plugins: Plugins, settings: Settings) -> Mapping[str, TaskKind]:
+def _task_kinds(plugins: Plugins, settings: Settings, desk: Desk) -> Mapping[str, TaskKind]:
     """The kind `speech` and the plugins' own; one that cannot be used is reported as its plugin's failure."""
-    kinds: dict[str, TaskKind] = {"speech": SpeechTasks(settings.tasks)}
+    kinds: dict[str, TaskKind] = {"speech": SpeechTasks(desk, settings.tasks)}
     for plugin, kind in plugins.task_kinds(settings):
         if kind.name in kinds or not re.fullmatch(r"[a-z0-9-]+", kind.name):
             plugins.fail(plugin, f"register_task_kinds: {kind.name!r} is taken, or not lower case letters, digits, -")

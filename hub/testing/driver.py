@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from hub.contract.backend import BackendSpec, ModelConfig
+from hub.contract.backend import BackendSpec, Loaded, ModelConfig
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import from_fault
 from hub.contract.event import AudioChunk, Done, Fault, Mark, SpeechEvent
-from hub.contract.speech import SpeechRequest
-from hub.engine.base import Loaded
+from hub.contract.speech import ResolvedRequest, SpeechRequest
 from hub.engine.process import ProcessEngine
 from hub.engine.stream import EventStream
 from hub.settings import WorkerSettings
@@ -113,7 +112,7 @@ class Driver:
 
         async def together() -> list[Answer]:
             loaded = await self.engine.start()
-            streams = [self.engine.speak(request) for request in requests]
+            streams = [self.engine.speak(ResolvedRequest.of(request)) for request in requests]
             first = await asyncio.gather(*map(anext, streams[: loaded.concurrency]))
             begun: list[SpeechEvent | None] = [*first, *[None] * (len(streams) - len(first))]
             return await asyncio.gather(*map(_rest, begun, streams))

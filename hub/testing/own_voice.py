@@ -11,7 +11,7 @@ import soundfile
 
 from hub.contract.backend import ModelConfig
 from hub.contract.event import AudioChunk
-from hub.contract.speech import Reference, SpeechRequest
+from hub.contract.speech import Reference, ResolvedRequest
 
 TEXT = "This is how I sound when I read a sentence of ordinary length."
 
@@ -19,11 +19,11 @@ TEXT = "This is how I sound when I read a sentence of ordinary length."
 @functools.cache
 def own_voice() -> Reference:
     """TEXT as a synthesizer gets its references: mono float32 WAV, with its transcript."""
-    from hub.builtin.hibari_synthesizer import HibariSynthesizer
+    from hub.builtin.hibari.synthesizer import HibariSynthesizer
 
     synthesizer = HibariSynthesizer()
     synthesizer.load(ModelConfig(name="reference"))
-    events = list(synthesizer.speak(SpeechRequest(text=TEXT, seed=0), threading.Event()))
+    events = list(synthesizer.speak(ResolvedRequest(text=TEXT, seed=0), threading.Event()))
     synthesizer.close()
     chunks = [event for event in events if isinstance(event, AudioChunk)]
     file = io.BytesIO()

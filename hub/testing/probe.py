@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from hub.contract.backend import ModelConfig, Stop
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.event import AudioChunk, Done, Mark
-from hub.contract.speech import SpeechRequest
+from hub.contract.speech import ResolvedRequest
 
 PROBE = "_probe"
 STOP, RELOAD = "stop", "reload"
@@ -41,7 +41,7 @@ class Probe:
             raise AttributeError(name)
         return getattr(self._wrapped, name)
 
-    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+    def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Speak, or do the experiment that the request asks for."""
         options = dict(request.options)
         experiment = options.pop(PROBE, None)
@@ -73,7 +73,7 @@ class Probe:
                 yield event
         yield Done({"chunks_after_stop": after, "asked": stop.asked})
 
-    def _reload(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+    def _reload(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Close and load again, RELOADS times, and measure what stays behind."""
         memory = []
         for _ in range(RELOADS):

@@ -29,7 +29,7 @@ from hub.contract.backend import BackendSpec, Capabilities, ModelConfig, Stop
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import EmptyText, InvalidAudio, InvalidRequest, UnknownVoice
 from hub.contract.event import AudioChunk, Mark, Span
-from hub.contract.speech import Reference, SpeechRequest, VoicePart
+from hub.contract.speech import CastVoice, Reference, ResolvedRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
 from hub.plugin.spec import hookimpl
@@ -84,6 +84,7 @@ class ToneLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     dialogue: Annotated[bool, Meta(description="play all turns of a dialogue at once")] = False
     phonemes: Annotated[bool, Meta(description="play /phonemes/, as any other text")] = False
     mixing: Annotated[bool, Meta(description="blend voices: the pitch between theirs")] = False
+    prepared_suffices: Annotated[bool, Meta(description="speak as a stored voice without its recordings")] = False
     codec: Annotated[bool, Meta(description="tokens are the two bytes of each 16-bit sample")] = False
     codec_seconds: Annotated[float, Meta(ge=0, description="simulated work for each call of the codec")] = 0.0
     conversion: Annotated[bool, Meta(description="play the text of a tone again, as another voice")] = False
@@ -114,6 +115,7 @@ class Tone:
             dialogue=options.dialogue,
             phonemes=options.phonemes,
             mixing=options.mixing,
+            prepared_suffices=options.prepared_suffices,
             codec=options.codec,
             conversion=options.conversion,
         )
@@ -133,18 +135,14 @@ class Tone:
 
     def mix_voices(self, parts: list[VoicePart]) -> bytes:
         """The pitch between the pitches of the parts, to the nearest 5 Hz, as decimal digits."""
-        pitches = [
-            (_cloned_pitch(part.voice.references) if part.voice.references else PITCHES[part.voice.voice or "mid"])
-            * part.weight
-            for part in parts
-        ]
+        pitches = [_pitch_of(part.voice) * part.weight for part in parts]
         return str(round(sum(pitches) / 5) * 5).encode()
 
     def close(self) -> None:
         """Nothing to free but the symbols."""
         _symbols.cache_clear()
 
-    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
+    def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
         """Yield chunks of `chunk_ms`, and marks if asked for."""
         if request.turns:
             return self._speak_turns(request, stop)
@@ -159,7 +157,7 @@ class Tone:
         marks = _word_marks(text, request.speed) if options.marks and options.seconds is None else []
         return self._play(request, options, score, marks, stop)
 
-    def speak_live(self, request: SpeechRequest, pieces: Iterator[str], stop: Stop) -> Iterator[AudioChunk | Mark]:
+    def speak_live(self, request: ResolvedRequest, pieces: Iterator[str], stop: Stop) -> Iterator[AudioChunk | Mark]:
         """Yield the chunks of each piece as it comes."""
         options = _convert(request.options, ToneOptions)
         return self._play(request, options, _live_score(pieces, request.speed, options.chunk_ms), [], stop)
@@ -191,16 +189,20 @@ class Tone:
             raise InvalidRequest("the tone backend has 2 codebooks of 256 tokens")
         return AudioChunk.of(((ids[0] * 256 + ids[1] - 32768) / 32767).astype(np.float32), SAMPLE_RATE)
 
-    def _speak_turns(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
+    def _speak_turns(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
         """Each turn as its voice of the cast plays it, with no gap between them."""
-        cast = getattr(request, "cast", {})
         seconds, chars = 0.0, 0
         for turn in request.turns:
-            voice = cast[turn.speaker]
-            said = SpeechRequest(
-                text=turn.text, voice=voice.voice, references=voice.references, speed=request.speed, seed=request.seed
+            voice = request.cast[turn.speaker or ""]
+            said = ResolvedRequest(
+                text=turn.text,
+                voice=voice.voice,
+                references=voice.references,
+                prepared=voice.prepared,
+                speed=request.speed,
+                seed=request.seed,
+                options=request.options,
             )
-            said.options = request.options
             begin = seconds
             for event in self.speak(said, stop):
                 span = None if event.span is None else (event.span[0] + chars, event.span[1] + chars)
@@ -213,13 +215,13 @@ class Tone:
 
     def _play(
         self,
-        request: SpeechRequest | ResolvedConversion,
+        request: ResolvedRequest | ResolvedConversion,
         options: ToneOptions,
         score: Iterator[tuple[Wave, Span | None]],
         marks: list[Mark],
         stop: Stop,
     ) -> Iterator[AudioChunk | Mark]:
-        bed = _bed(_pitch(request), request.seed)
+        bed = _bed(_pitch_of(request), request.seed)
         started, position = time.monotonic(), 0
         for index, (wave, span) in enumerate(score):
             _wait(options, started, position)
@@ -285,15 +287,16 @@ def _convert(options: dict[str, Any], kind: type[_Options]) -> _Options:
         raise InvalidRequest(f"options of the tone backend: {error}") from error
 
 
-def _pitch(request: SpeechRequest | ResolvedConversion) -> int:
-    if request.references:
-        return _cloned_pitch(request.references)
-    if prepared := getattr(request, "prepared", None):  # a mixture
-        return int(prepared)
-    voice = request.voice or "mid"
-    if voice not in PITCHES:
-        raise UnknownVoice(f"the tone backend has no voice {voice!r}; it has {', '.join(PITCHES)}", voice=voice)
-    return PITCHES[voice]
+def _pitch_of(voice: ResolvedRequest | ResolvedConversion | CastVoice) -> int:
+    """The pitch of a preset, of recordings, or of what `make_voice` or `mix_voices` made."""
+    if any(reference.audio for reference in voice.references):
+        return _cloned_pitch(voice.references)
+    if voice.prepared:
+        return int(voice.prepared)
+    name = voice.voice or "mid"
+    if name not in PITCHES:
+        raise UnknownVoice(f"the tone backend has no voice {name!r}; it has {', '.join(PITCHES)}", voice=name)
+    return PITCHES[name]
 
 
 def _cloned_pitch(references: tuple[Reference, ...]) -> int:

@@ -69,6 +69,9 @@ class Pronunciations:
         return None
 
 
+NONE = Pronunciations({})
+
+
 def check_entry(word: str, spelling: str) -> None:
     """Raises InvalidRequest if `word` cannot be spelled so."""
     if not word.strip() or len(word) > LONGEST_WORD:

@@ -4,10 +4,10 @@ import websockets.sync.client
 from litestar import WebSocket, websocket
 from websockets.exceptions import ConnectionClosed
 
-from hub.api.auth import Bucket, KeyHolder, check_bind
+from hub.api.http.auth import Bucket, KeyHolder, check_bind
+from hub.contract.caller import current_caller
 from hub.contract.errors import RateLimited
 from hub.plugin.spec import hookimpl
-from hub.service.caller import current_caller
 from hub.settings import ApiKey, AuthSettings, CorsSettings, ServerSettings, Settings, SettingsError
 
 KEYS = AuthSettings(keys=(ApiKey(name="one", key="key-number-one"), ApiKey(name="two", key="key-number-two")))

@@ -13,10 +13,10 @@ from litestar.middleware import ASGIMiddleware
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from hub.api.auth import OPEN
-from hub.api.compat import YIELDS, shaped
-from hub.api.errors import to_hub_error
-from hub.api.negotiate import HubResponse
+from hub.api.http.auth import OPEN
+from hub.api.http.errors import to_hub_error
+from hub.api.http.negotiate import HubResponse
+from hub.api.mount import YIELDS, shaped
 from hub.api.respond import speech_response
 from hub.audio.encode import EncoderSpec
 from hub.contract import AudioFormat, SpeechRequest

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from hub.api.docs import ASSETS, STATIC
+from hub.api.routes.docs import ASSETS, STATIC
 from hub.contract import SpeechRequest
 
 
@@ -42,7 +42,7 @@ def test_what_the_page_loads_is_whole_and_loads_nothing_further(live, name):
 
 
 def test_the_page_keeps_the_prefix_of_a_proxy(live):
-    from hub.api.docs import DocsPage
+    from hub.api.routes.docs import DocsPage
 
     class Request:
         scope = {"root_path": '/tts/"'}

@@ -4,7 +4,7 @@ import pytest
 from litestar import get
 from litestar.exceptions import HTTPException
 
-from hub.api.errors import error_headers
+from hub.api.http.errors import error_headers
 from hub.contract.errors import Busy, MethodNotAllowed, TooLarge, Unauthorized
 from hub.plugin.spec import hookimpl
 

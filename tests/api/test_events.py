@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-import hub.api.events
+from hub.api.http import sse
 from hub.testing import tone
 
 TEXT = "The first sentence. And the second one, which is longer!"
@@ -122,7 +122,7 @@ def test_a_caller_that_leaves_stops_the_model(served):
 
 
 def test_a_silent_stream_is_pinged(served, monkeypatch):
-    monkeypatch.setattr(hub.api.events, "PING_PERIOD", 0.05)
+    monkeypatch.setattr(sse, "PING_PERIOD", 0.05)
     live = served()
     body = {"text": "Slow but sure.", "format": PCM, "options": {"chunk_ms": 300, "step_ms": 300}}
     with live.client.stream("POST", "/v1/speech/events", json=body) as answer:

@@ -9,11 +9,11 @@ from litestar import Request, get, route
 from litestar.params import FromQuery
 from msgspec import Meta, Struct
 
-from hub.api.compat import shaped
-from hub.api.errors import error_response
 from hub.api.family import model_of, options_of
-from hub.api.fields import Unprocessable, Upload, as_struct, fastapi_body, query_fields, read_fields
-from hub.api.negotiate import HubResponse
+from hub.api.http.errors import error_response
+from hub.api.http.fields import Unprocessable, Upload, as_struct, fastapi_body, query_fields, read_fields
+from hub.api.http.negotiate import HubResponse
+from hub.api.mount import shaped
 from hub.plugin.manager import Plugins
 from hub.plugin.spec import hookimpl
 from hub.service.hub import Hub

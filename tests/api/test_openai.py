@@ -9,11 +9,12 @@ import openai
 import pytest
 import soundfile
 
-from hub.api.openai import MODEL_ALIAS, VOICE_ALIASES
+from hub.builtin.openai.names import MODEL_ALIAS, VOICE_ALIASES
 from hub.contract import BackendSpec, Capabilities, Voice
 from hub.plugin.spec import hookimpl
 from hub.settings import ApiKey, AuthSettings, ModelSettings
 from hub.testing import tone
+from tests.support import ROOT
 
 TEXT = "twenty-five letters, so a second"
 SECONDS = (2 + len(TEXT)) * tone.SYMBOL / tone.SAMPLE_RATE
@@ -108,9 +109,7 @@ class slow_plugin:  # noqa: N801
 
 
 def test_pcm_is_24_khz_whatever_the_model_has(served):
-    live = served(
-        slow_plugin, models={"slow": ModelSettings(backend="slow", env={"PYTHONPATH": __file__.rpartition("/")[0]})}
-    )
+    live = served(slow_plugin, models={"slow": ModelSettings(backend="slow", env={"PYTHONPATH": str(ROOT)})})
     with client(live) as sdk:
         answer = sdk.audio.speech.create(model="slow", voice="low", input=TEXT, response_format="pcm")
     assert answer.response.headers["x-sample-rate"] == "24000"
@@ -187,7 +186,7 @@ class echo_plugin:  # noqa: N801
 
 
 def test_names_of_openai_that_the_hub_has_are_its_own(served):
-    there = {"PYTHONPATH": __file__.rpartition("/")[0]}
+    there = {"PYTHONPATH": str(ROOT)}
     live = served(
         echo_plugin, models={"tone": ModelSettings(backend="tone"), "tts-1": ModelSettings(backend="echo", env=there)}
     )

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from hub.api.ops import without_paths
+from hub.api.routes.ops import without_paths
 from hub.plugin.spec import hookimpl
 from hub.settings import ModelSettings
 from hub.version import __version__

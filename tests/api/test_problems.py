@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from hub.api.problems import invalid_body
+from hub.api.http.problems import invalid_body
 from hub.contract import SpeechRequest
 
 

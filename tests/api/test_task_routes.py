@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import soundfile
 
-from hub.api import tasks as routes
+from hub.api.http import sse
 from hub.settings import ApiKey, AuthSettings, LimitSettings, TaskSettings
 from hub.testing import tone
 
@@ -135,7 +135,7 @@ def test_cancel_and_delete(tasked):
 
 
 def test_events_ping_while_nothing_happens_and_go_on_after_the_last_one_seen(tasked, monkeypatch):
-    monkeypatch.setattr(routes, "PING_PERIOD", 0.05)
+    monkeypatch.setattr(sse, "PING_PERIOD", 0.05)
     id = create(tasked, text="hum", options={"seconds": 1000.0, "paced": True})
     while tasked.client.get(f"/v1/tasks/{id}").json()["state"] != "processing":
         pass

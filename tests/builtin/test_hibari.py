@@ -5,17 +5,17 @@ import threading
 
 import numpy as np
 import pytest
-from hearing import hear, word_errors, words
 from hibari import voices as hibari_voices
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.builtin.hibari import register_backends
-from hub.builtin.hibari_synthesizer import FIRST_PIECE, HibariSynthesizer
+from hub.builtin.hibari.synthesizer import FIRST_PIECE, HibariSynthesizer
 from hub.contract import AudioChunk, Mark, ModelConfig, SpeechRequest
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText
 from hub.testing.conformance import BackendConformance
 from hub.testing.driver import Driver
+from tests.support.hearing import hear, word_errors, words
 
 SPEC = register_backends(None)[0]
 RATE = 24_000

@@ -39,7 +39,6 @@ def test_all_is_well(check):
 
 
 MODEL_PROBLEMS = {
-    "device": ('device = "gpu"', "'gpu' is none of"),
     "no such GPU": ('device = "cuda:99"', "cuda:99"),
     "path": ('path = "./nowhere"', "there is no"),
     "interpreter": ('python = "./none/bin/python"', "there is no interpreter"),
@@ -53,6 +52,20 @@ def test_a_model_that_will_not_work(check, line, words):
     found, problems = check(f'[models.a]\nbackend = "tone"\n{line}\n[server]\nport = 0\n')
     assert problems == [("model", "a")]
     assert words in found["model", "a"][1]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('device = "gpu"', "models.a.device: expected auto, cpu, cuda, cuda:N (such as cuda:1) or mps, got 'gpu'"),
+        ('dtype = "bf16"', "models.a.dtype: expected one of auto, bfloat16, float16, float32, got 'bf16'"),
+        ('dtype = "half"', "got 'half'"),
+    ],
+)
+def test_a_word_that_names_no_device_and_no_type(check, line, words):
+    found, problems = check(f'[models.a]\nbackend = "tone"\n{line}\n[server]\nport = 0\n')
+    assert problems == [("settings", "")]
+    assert words in found["settings", ""][1]
 
 
 def test_an_interpreter_of_another_contract(check, tmp_path):
@@ -113,10 +126,10 @@ def test_load_speaks(check):
 
 
 def test_the_table(invoke, tmp_path):
-    (tmp_path / "hub.toml").write_text('[models.a]\nbackend = "tone"\ndevice = "[red]"\n[server]\nport = 0\n')
+    (tmp_path / "hub.toml").write_text('[models.a]\nbackend = "tone"\npath = "./[red]"\n[server]\nport = 0\n')
     done = invoke("check")
     assert done.exit_code == 1
-    assert "device '[red]' is none of" in done.stdout
+    assert "[red]" in done.stdout
     assert done.stdout.rstrip().endswith("1 problem")
 
 

@@ -11,7 +11,8 @@ from functools import partial
 
 import pytest
 from huggingface_hub.utils import close_session
-from publisher import COMMIT, publishing, sha256
+
+from tests.support.publisher import COMMIT, publishing, sha256
 
 PLUGIN = """
 from hub import hookimpl

@@ -3,12 +3,12 @@
 `pytest tests/clients plugins/*/tests --write-table` writes what passed into docs/clients.md.
 """
 
-import pass_table
 import pytest
 
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing import tone
 from hub.testing.fixtures import serve_hub
+from tests.support import pass_table
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,14 @@
 
 import re
 import tomllib
-from pathlib import Path
 
-from pass_table import FOLDER, PACKAGES, PAGE, expected, file_of, written
+from tests.support import ROOT
+from tests.support.pass_table import PACKAGES, PAGE, expected, written
 
 
 def test_every_client_has_its_tests():
-    files = {file_of(module) for module in PACKAGES}
-    assert {path for path in FOLDER.glob("test_*.py") if path.stem != "test_table"} <= files
+    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/clients/test_*.py")}
+    assert there - {"tests/clients/test_table.py"} <= set(PACKAGES)
 
 
 def test_the_table_has_every_test_and_all_passed():
@@ -27,7 +27,7 @@ def test_a_client_has_one_version():
 
 
 def test_every_client_can_be_installed_with_an_extra():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {re.match(r"[\w-]+", one)[0] for listed in project["optional-dependencies"].values() for one in listed}
     assert set(PACKAGES.values()) <= extras
 

@@ -1,7 +1,8 @@
 """A shell that follows a page."""
 
 import pytest
-from pages import Shell
+
+from tests.support.pages import Shell
 
 
 @pytest.fixture

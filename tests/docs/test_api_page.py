@@ -5,7 +5,6 @@ import re
 
 import httpx
 import pytest
-from pages import blocks, read, sections, tables
 
 from hub.api.app import create_app
 from hub.audio import compressed
@@ -13,6 +12,7 @@ from hub.audio.encode import BUILTIN
 from hub.contract.speech import SpeechRequest
 from hub.service.hub import Hub
 from hub.settings import Settings
+from tests.support.pages import blocks, read, sections, tables
 
 PAGE = read("docs/api.md")
 UNLISTED = {"WS /v1/speech/live", "GET /metrics", "GET /docs", "GET /openapi.json"}

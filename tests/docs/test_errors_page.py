@@ -1,9 +1,8 @@
 """docs/errors.md: its codes are those of the contract, and the other way round."""
 
-from pages import read, tables
-
-from hub.api.openai import openai_error
+from hub.builtin.openai.shapes import openai_error
 from hub.contract.errors import UnknownVoice, all_errors
+from tests.support.pages import read, tables
 
 TABLES = tables(read("docs/errors.md"))
 

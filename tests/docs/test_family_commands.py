@@ -8,7 +8,8 @@ import re
 
 import click
 import pytest
-from pages import ROOT, tables
+
+from tests.support.pages import ROOT, tables
 
 GROUP = "hub.plugins"
 COMMON = {"--config", "--set", "--debug", "-h", "--help"}

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import soundfile
 from click.testing import CliRunner
-from pages import blocks, read, sections, tables
 
 from hub.cli.app import cli
 from hub.cli.findings import of_models
@@ -20,6 +19,7 @@ from hub.plugin import spec
 from hub.plugin.manager import Plugins
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
+from tests.support.pages import blocks, read, sections, tables
 
 PAGE = read("docs/hooks.md")
 HOOKS = sections(PAGE)

@@ -6,14 +6,14 @@ import tomllib
 import msgspec
 import pytest
 from msgspec import inspect
-from pages import blocks, read, sections, tables
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub import settings
 from hub.service.hub import Hub
-from hub.service.metrics import Metrics
+from hub.service.models.metrics import Metrics
 from hub.settings import Settings
 from hub.settings_check import describe
+from tests.support.pages import blocks, read, sections, tables
 
 PAGE = read("docs/operating.md")
 REFERENCE = {

@@ -6,7 +6,8 @@ import re
 import tomllib
 
 import pytest
-from pages import DOCS, ROOT, blocks, prose, read
+
+from tests.support.pages import DOCS, ROOT, blocks, prose, read
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 

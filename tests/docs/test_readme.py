@@ -2,7 +2,7 @@
 
 import re
 
-from pages import ROOT, blocks, read, sections
+from tests.support.pages import ROOT, blocks, read, sections
 
 SET_UP = [
     'pip install -e . && ttshub say "Hello from the hub." --out hello.wav',

@@ -3,14 +3,15 @@
 import types
 
 from msgspec import convert
-from pages import blocks, prose, read
 
 from hub.audio import join
+from hub.contract.scene import NOT_BY_DEFAULT
 from hub.plugin.manager import Plugins
-from hub.service import dictionaries, part, script
-from hub.service.resolve import NOT_BY_DEFAULT
+from hub.service.library import dictionaries
+from hub.service.speech import part, script
 from hub.settings import Settings
 from hub.text import pauses
+from tests.support.pages import blocks, prose, read
 
 PAGE = read("docs/scenes-and-dialogue.md")
 

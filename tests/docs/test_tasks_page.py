@@ -5,10 +5,10 @@ import sys
 import tomllib
 
 import msgspec
-from pages import blocks, read
 
 from hub.settings import PluginSettings, Settings, TaskSettings
 from hub.testing.fixtures import serve_hub
+from tests.support.pages import blocks, read
 
 BLOCKS = blocks(read("docs/tasks.md"))
 

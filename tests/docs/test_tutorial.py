@@ -5,7 +5,8 @@ import sysconfig
 import venv
 
 import pytest
-from pages import Shell
+
+from tests.support.pages import Shell
 
 PAGE = "docs/writing-a-backend.md"
 

@@ -3,10 +3,10 @@
 import tomllib
 
 from msgspec import convert
-from pages import blocks, read
 
 from hub.settings import ReferenceSettings
 from hub.settings import Settings as HubSettings
+from tests.support.pages import blocks, read
 
 
 def test_the_commands_run(shell):

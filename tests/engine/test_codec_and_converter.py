@@ -9,8 +9,8 @@ import pytest
 from hub.audio.decode import Audio, to_wav_f32
 from hub.contract import AudioChunk, ModelConfig, ResolvedConversion, SpeechRequest, Tokens
 from hub.contract.errors import InvalidRequest
-from hub.engine.inline import InlineEngine
 from hub.testing import tone
+from tests.support.inline import InlineEngine
 
 pytestmark = pytest.mark.anyio
 

@@ -3,8 +3,9 @@
 import inspect
 
 import numpy as np
-import parity_cases
 import pytest
+
+from tests.support import parity_cases
 
 STAGES = [
     pytest.param(case, stage, id=f"{case.name}/{stage['name']}")

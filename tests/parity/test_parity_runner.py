@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import parity_cases
 import pytest
+
+from tests.support import parity_cases
 
 ROOT = Path(__file__).parent.parent.parent
 

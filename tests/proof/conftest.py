@@ -3,11 +3,11 @@
 import contextlib
 
 import pytest
-from proof.callers import Caller
 
 from hub.settings import ModelSettings, Settings
 from hub.testing import tone
 from hub.testing.fixtures import serve_hub
+from tests.support.callers import Caller
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import string
 
 import numpy as np
 import pytest
-from hearing import hear, word_errors, words
-from proof.callers import AsyncCaller
 
 from hub.settings import Settings
 from hub.testing import tone
 from hub.testing.fixtures import serve_hub
+from tests.support.callers import AsyncCaller
+from tests.support.hearing import hear, word_errors, words
 
 pytestmark = pytest.mark.anyio
 

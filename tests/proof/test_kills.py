@@ -7,11 +7,11 @@ import signal
 
 import psutil
 import pytest
-from proof.callers import ENDLESS, PACED, AsyncCaller, metric, spoken, stream_of
 
 from hub.settings import ModelSettings
 from hub.testing import tone
 from hub.testing.fixtures import hub_process
+from tests.support.callers import ENDLESS, PACED, AsyncCaller, metric, spoken, stream_of
 
 TONE = {"tone": "hub.testing.tone"}
 TEXT = "model {} is to say this to the very end, whoever dies"

@@ -7,10 +7,10 @@ import random
 
 import psutil
 import pytest
-from proof import stepper
-from proof.callers import AsyncCaller, spoken, stream_of, until
 
 from hub.settings import WorkerSettings
+from tests.support import stepper
+from tests.support.callers import AsyncCaller, spoken, stream_of, until
 
 pytestmark = pytest.mark.anyio
 

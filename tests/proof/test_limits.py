@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from proof.callers import ENDLESS, AsyncCaller, metric, spoken, stream_of, until
 
 from hub.settings import ApiKey, AuthSettings, ModelSettings
+from tests.support.callers import ENDLESS, AsyncCaller, metric, spoken, stream_of, until
 
 pytestmark = pytest.mark.anyio
 

@@ -7,13 +7,13 @@ import pytest
 
 from hub.audio.join import Loudness
 from hub.contract import AudioChunk, Done, Fault, Mark, ResolvedRequest, SpeechRequest, Turn
-from hub.contract.backend import Capabilities
+from hub.contract.backend import Capabilities, Loaded
 from hub.contract.errors import BackendUnavailable, Cancelled
 from hub.contract.speech import CastVoice
 from hub.engine.stream import EventStream
-from hub.service.chain import Chain
-from hub.service.part import HEAD
-from hub.service.script import Silence, pieces, read_script
+from hub.service.speech.chain import Chain
+from hub.service.speech.part import HEAD
+from hub.service.speech.script import Silence, pieces, read
 from hub.text.pronunciations import Pronunciations
 
 pytestmark = pytest.mark.anyio
@@ -57,8 +57,14 @@ def chain(desk, *turns, **fields):
     turns = tuple(Turn(speaker=line[0], text=line[3:]) for line in turns)
     cast = {turn.speaker: CastVoice(voice=turn.speaker) for turn in turns}
     request = ResolvedRequest(turns=turns, cast=cast, gap=fields.pop("gap", 0.0))
-    script = read_script(request, [], Pronunciations({}), 1000)
-    return Chain(script, pieces(script, request, "m", Capabilities(), ""), desk.begin, model="m", **fields)
+    script = read(request, [], Pronunciations({}), 1000)
+    return Chain(
+        script,
+        pieces(script, request, "m", Loaded(contract=1, capabilities=Capabilities())),
+        desk.begin,
+        model="m",
+        **fields,
+    )
 
 
 async def ready(stream):
@@ -168,7 +174,7 @@ async def test_closing_stops_every_piece_and_the_engine_is_free_when_it_says_so(
     desk = Desk()
     ends = []
     stream = chain(desk, "A: one", "A: two", "A: three")
-    stream.on_end = lambda: ends.append("end")
+    stream.when_ended(lambda: ends.append("end"))
     desk.say(sound(1.0))
     desk.end()
     desk.say(sound(1.0))
@@ -249,7 +255,7 @@ async def test_marks_of_the_model_are_kept_and_moved_and_sentences_are_not_made_
 
 def test_a_script_counts_places_in_the_cleaned_text_of_all_turns():
     request = SpeechRequest(turns=(Turn(text="a\u200bb [pause:1s] c"), Turn(text="\ufeffd")))
-    script = read_script(request, [], Pronunciations({}), 1000)
+    script = read(request, [], Pronunciations({}), 1000)
     assert script.source == "ab [pause:1s] c\nd"
     spoken = [line if isinstance(line, Silence) else (line.text, line.start, line.end) for line in script.lines]
     assert spoken == [("ab", 0, 2), Silence(1.0), ("c", 14, 15), ("d", 16, 17)]

@@ -19,8 +19,8 @@ from hub.contract.errors import (
     UnsupportedCapability,
 )
 from hub.plugin.spec import hookimpl
-from hub.service.codec import MOST_FRAMES
-from hub.service.voice_folder import Facts
+from hub.service.library.voice_folder import Facts
+from hub.service.speech.codec import MOST_FRAMES
 from hub.settings import LimitSettings, ModelSettings
 from hub.testing import tone
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from hub import hookimpl
 from hub.contract import AudioChunk, Done, Mark, Scene, SpeechRequest, Turn
 from hub.contract.errors import BackendCrashed, BackendFailed, InvalidRequest, UnsupportedCapability
-from hub.service.dictionaries import Dictionary
-from hub.service.script import GAP
+from hub.service.library.dictionaries import Dictionary
+from hub.service.speech.script import GAP
 from hub.testing import tone
 
 pytestmark = pytest.mark.anyio

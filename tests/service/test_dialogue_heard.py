@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from hearing import hear, word_error_rate
 
 from hub.contract import AudioChunk, Mark, SpeechRequest, Turn
+from tests.support.hearing import hear, word_error_rate
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from hub.contract.errors import Forbidden, InvalidRequest, TooLarge
-from hub.service.fetch import fetch, is_public, read_path
+from hub.service.library.fetch import fetch, is_public, read_path
 from hub.settings import ReferenceSettings
 
 LOCAL = ReferenceSettings(urls=True, private_addresses=True, url_timeout=5)
@@ -128,7 +128,7 @@ async def test_a_redirect_into_the_house_is_refused(site, names, monkeypatch):
     names["outside.example"] = ["127.0.0.1"]
     url = f"http://outside.example:{site.server_port}/to/http://127.0.0.1:PORT/take.wav"
     calls = iter([True, False])
-    monkeypatch.setattr("hub.service.fetch.is_public", lambda address: next(calls))
+    monkeypatch.setattr("hub.service.library.fetch.is_public", lambda address: next(calls))
     with pytest.raises(Forbidden, match="private address"):
         await fetch(url, PUBLIC, 1000)
     assert [path for path, _ in site.seen] == ["/to/http://127.0.0.1:PORT/take.wav"]

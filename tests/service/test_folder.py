@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hub.contract.errors import StorageFailed
-from hub.service import folder
+from hub.service.disk import folder
 from hub.settings import Settings
 from hub.settings_load import load_settings
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from hub.contract.errors import Busy, DeadlineExceeded
-from hub.service.lanes import Lane
+from hub.service.models.lane import Lane
 
 pytestmark = pytest.mark.anyio
 

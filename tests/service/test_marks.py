@@ -5,7 +5,7 @@ import pytest
 
 from hub.contract import AudioChunk, Done, Mark
 from hub.contract.speech import SpeechRequest, Turn
-from hub.service.marks import MarkedSpeech, spoken_text
+from hub.service.speech.marks import MarkedSpeech, spoken_text
 
 RATE = 1000
 

@@ -21,8 +21,9 @@ from hub.contract.errors import (
 from hub.contract.event import AudioChunk
 from hub.contract.speech import SpeechRequest
 from hub.plugin.manager import Plugins
+from hub.service.disk.sizes import parse_size, show_size
 from hub.service.hub import Hub
-from hub.service.memory import parse_size, place, show_size, used
+from hub.service.models.memory import device_of, used
 from hub.settings import DeviceSettings, ModelSettings, Settings, SettingsError
 from hub.testing import tone
 
@@ -371,7 +372,8 @@ def test_sizes():
         2**44: "16 TiB",
     }
     assert {size: show_size(size) for size in shown} == shown
-    assert (place("cuda"), place("cuda:1"), place("cpu"), place("mps")) == ("cuda:0", "cuda:1", "cpu", "mps")
+    settings = {"cuda": "cuda:0", "cuda:1": "cuda:1", "cpu": "cpu", "mps": "mps"}
+    assert {setting: device_of(setting) for setting in settings} == settings
 
 
 def test_memory_counts_the_processes_that_a_worker_starts():

@@ -11,9 +11,11 @@ import soundfile
 from hub.contract import AudioChunk, Capabilities, Reference, Scene, SpeechRequest, Turn
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.speech import ResolvedRequest
-from hub.service.prepared import prepared_key
-from hub.service.resolve import resolve, with_scene
-from hub.service.voice_folder import Facts
+from hub.service.library.prepared import model_identity, prepared_key
+from hub.service.library.voice_folder import Facts
+from hub.service.speech.cast import cast
+from hub.service.speech.resolve import check_voices, resolve
+from hub.service.speech.settle import settle
 from hub.testing import tone
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +46,9 @@ async def resolved(hub, request, capabilities=None, scene=None):
     loaded = await model.start()
     if capabilities:
         loaded = msgspec.structs.replace(loaded, capabilities=capabilities)
-    return await resolve(hub, model, loaded, with_scene(request, scene))
+    found = cast(settle(request, scene), model.name, loaded)
+    await check_voices(hub.voices, found)
+    return await resolve(hub.preparing, model, found)
 
 
 async def test_a_stored_voice_speaks_as_its_recordings_do(hub):
@@ -117,7 +121,8 @@ async def test_speakers_of_a_dialogue_get_their_voices(hub):
         Turn(text="six", voice="low"),
     )
     scene = Scene(id="s", cast={"B": "ben", "unused": "nobody"}, text="a room")
-    got = await resolved(hub, SpeechRequest(turns=turns, voice="high"), scene=scene)
+    can = msgspec.structs.replace(hub.models.get("tone").capabilities, scene=True)
+    got = await resolved(hub, SpeechRequest(turns=turns, voice="high"), can, scene)
     assert [turn.speaker for turn in got.turns] == ["A", "2", "A", "B", "1", "2"]
     assert {tag: (cast.voice, len(cast.references), bool(cast.prepared)) for tag, cast in got.cast.items()} == {
         "A": (None, 1, True),
@@ -138,12 +143,12 @@ async def test_one_speaker_cannot_have_two_voices(hub):
 def test_a_scene_says_what_the_request_does_not():
     defaults = {"speed": 1.5, "language": "de", "options": {"a": 1, "b": 2}, "voice": "low", "text": "never this"}
     scene = Scene(id="s", text="a room", defaults=defaults)
-    got = with_scene(SpeechRequest(text="hi", language="en", options={"b": 3}), scene)
+    got = settle(SpeechRequest(text="hi", language="en", options={"b": 3}), scene)
     assert isinstance(got, ResolvedRequest)
     assert (got.text, got.speed, got.language, got.options) == ("hi", 1.5, "en", {"a": 1, "b": 3})
     assert (got.voice, got.scene_text) == ("low", "a room")
     with pytest.raises(InvalidRequest, match="scene 'bad'"):
-        with_scene(SpeechRequest(text="hi"), Scene(id="bad", defaults={"speed": 100}))
+        settle(SpeechRequest(text="hi"), Scene(id="bad", defaults={"speed": 100}))
 
 
 async def test_many_at_once_prepare_a_voice_once(hub, monkeypatch):
@@ -156,13 +161,13 @@ async def test_many_at_once_prepare_a_voice_once(hub, monkeypatch):
         return await call(method, *args)
 
     monkeypatch.setattr(model.engine, "call", counted)
-    states = await asyncio.gather(*(hub.voices.prepared(model, "anna") for _ in range(5)))
+    states = await asyncio.gather(*(hub.preparing.prepared(model, "anna") for _ in range(5)))
     assert len(set(states)) == 1
     assert asked == ["make_voice"]
-    await hub.voices.prepared(model, "anna")
+    await hub.preparing.prepared(model, "anna")
     assert asked == ["make_voice"]
     hub.voices.update("anna", texts={"00.wav": "I am somebody else"})
-    await hub.voices.prepared(model, "anna")
+    await hub.preparing.prepared(model, "anna")
     assert asked == ["make_voice"] * 2
 
 
@@ -199,7 +204,7 @@ async def test_a_prepared_state_is_known_by_all_that_it_was_made_from(hubs, tmp_
 
     async def key(digest="a", **model):
         hub = await hubs(data=str(tmp_path), model={"preload": False, "path": str(weights), **model})
-        return prepared_key(hub.models.get("tone"), hub.plugins, digest)
+        return prepared_key(model_identity(hub.models.get("tone"), hub.plugins), digest)
 
     keys = [await key(), await key("b"), await key(dtype="float16"), await key(options={"mixing": True})]
     weights.write_bytes(b"other")

@@ -7,8 +7,8 @@ import pytest
 from hub import hookimpl
 from hub.contract import Scene, SpeechRequest
 from hub.contract.errors import Conflict, InvalidRequest, NotFound, StorageFailed, UnknownScene
-from hub.service.dictionaries import Dictionary, DictionaryStore
-from hub.service.scenes import SceneStore
+from hub.service.library.dictionaries import Dictionary, DictionaryStore
+from hub.service.library.scenes import SceneStore
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.contract import Capabilities, ResolvedRequest, Turn
+from hub.contract.backend import Loaded
 from hub.contract.errors import EmptyText, InvalidRequest, UnspeakableText
-from hub.service.script import Say, Silence, pieces, read_script
+from hub.service.speech.script import Say, Silence, pieces, read
 from hub.text.pronunciations import Pronunciations
 
 BITS = [
@@ -46,10 +47,10 @@ class Loud:
 def test_every_place_leads_back_into_its_own_line_in_order(turns, dialogue, filtered):
     request = ResolvedRequest(turns=tuple(Turn(speaker=speaker, text=text) for speaker, text in turns), seed=3)
     try:
-        script = read_script(request, [Loud()] if filtered else [], WORDS, 10_000)
+        script = read(request, [Loud()] if filtered else [], WORDS, 10_000)
     except (EmptyText, UnspeakableText):
         return
-    found = pieces(script, request, "m", Capabilities(dialogue=dialogue), "")
+    found = pieces(script, request, "m", Loaded(contract=1, capabilities=Capabilities(dialogue=dialogue)))
     says = [piece for piece in found if isinstance(piece, Say)]
     pauses = sum(text.count("[pause:1s]") + 0.01 * text.count("[pause:10ms]") for _, text in turns)
     gaps = 0 if dialogue else 0.3 * (len(turns) - 1)
@@ -72,9 +73,9 @@ def test_every_place_leads_back_into_its_own_line_in_order(turns, dialogue, filt
 
 
 def test_what_is_written_is_told_apart_from_what_is_a_mistake():
-    def read(text):
-        return read_script(ResolvedRequest(text=text), [], WORDS, 10_000)
+    def reading(text):
+        return read(ResolvedRequest(text=text), [], WORDS, 10_000)
 
-    assert [line.text for line in read("[pause] and [break]").lines] == ["[pause] and [break]"]
+    assert [line.text for line in reading("[pause] and [break]").lines] == ["[pause] and [break]"]
     with pytest.raises(InvalidRequest, match="is no pause"):
-        read("[pause:1m]")
+        reading("[pause:1m]")

@@ -8,8 +8,9 @@ import pytest
 
 from hub.contract import AudioChunk, Done, Mark, SpeechRequest
 from hub.contract.errors import DeadlineExceeded, EmptyText, UnspeakableText
-from hub.service.live import AHEAD, LiveText
+from hub.service.speech.live import AHEAD
 from hub.testing import tone
+from hub.text.live_text import LiveText
 
 pytestmark = pytest.mark.anyio
 
@@ -155,5 +156,5 @@ async def test_who_gives_up_at_any_point_leaves_the_model_free(hubs, model):
             await anext(speech)
             await speech.aclose()
         await until(lambda: not lane.running and not lane.waiting)
-    left = [task for task in asyncio.all_tasks() if "hub.service.live" in repr(task) or "live.py" in repr(task)]
+    left = [task for task in asyncio.all_tasks() if "hub.service.speech.live" in repr(task) or "live.py" in repr(task)]
     await until(lambda: all(task.done() for task in left))

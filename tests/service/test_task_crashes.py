@@ -7,10 +7,10 @@ import numpy as np
 import soundfile
 
 from hub.plugin.manager import Plugins
-from hub.service.assemble import PAUSE
 from hub.service.hub import Hub
-from hub.service.speech_job import SpeechJob
-from hub.service.speech_task import SpeechTask, plan
+from hub.service.tasks.assemble import PAUSE
+from hub.service.tasks.speech_kind import SpeechJob
+from hub.service.tasks.speech_plan import SpeechTask, plan
 from hub.settings import ModelSettings, Settings, TaskSettings
 from hub.testing import tone
 from hub.testing.fixtures import hub_process

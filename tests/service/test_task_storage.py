@@ -14,9 +14,9 @@ import soundfile
 
 from hub.contract.errors import StorageFailed
 from hub.plugin.manager import Plugins
-from hub.service import tasks
+from hub.service.tasks import tasks
 from hub.service.hub import Hub
-from hub.service.speech_task import SpeechTask
+from hub.service.tasks.speech_plan import SpeechTask
 from hub.settings import ModelSettings, Settings
 from hub.testing import tone
 
@@ -76,7 +76,7 @@ async def main():
     await hub.tasks.submit("speech", SpeechTask(id="c", text="There is room."))
     async for task in hub.tasks.watch("c"):
         pass
-    samples, rate = soundfile.read(hub.tasks.place("c") / "0001.wav")
+    samples, rate = soundfile.read(hub.tasks.folder_of("c") / "0001.wav")
     assert tone.decode(samples, rate) == "There is room."
     await hub.stop()
 

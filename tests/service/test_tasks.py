@@ -14,11 +14,11 @@ import soundfile
 
 from hub import hookimpl
 from hub.contract import AudioFormat, SpeechRequest
+from hub.contract.caller import current_caller
 from hub.contract.errors import BackendCrashed, Conflict, InvalidRequest, NotFound, StorageFailed, TooLarge, Unavailable
 from hub.plugin.tasks import Job
-from hub.service.assemble import PAUSE
-from hub.service.caller import current_caller
-from hub.service.speech_task import Chapter, SpeechJob, SpeechTask, segment_spans
+from hub.service.tasks.assemble import PAUSE
+from hub.service.tasks.speech_plan import Chapter, SpeechJob, SpeechTask, segment_spans
 from hub.settings import ModelSettings, SettingsError, TaskSettings
 from hub.testing import tone
 from hub.testing.fixtures import Reports
@@ -63,7 +63,7 @@ async def submit(hub, **fields):
 
 
 def bytes_of(hub, task, item=0):
-    return (hub.tasks.place(task.id) / task.result["items"][item]["file"]).read_bytes()
+    return (hub.tasks.folder_of(task.id) / task.result["items"][item]["file"]).read_bytes()
 
 
 async def test_the_same_id_and_body_are_the_same_task_and_another_body_is_a_conflict(tasked):
@@ -107,7 +107,7 @@ async def test_chapters_become_files_with_subtitles_that_fit_them(tasked):
     chapters = (Chapter(text="It began. It went on.", title="One"), Chapter(text="It ended.", title="Two"))
     task = await ended(hub, (await submit(hub, chapters=chapters, subtitles=True, voice="high")).id)
     assert [item["title"] for item in task.result["items"]] == ["One", "Two"]
-    folder = hub.tasks.place(task.id)
+    folder = hub.tasks.folder_of(task.id)
     samples, rate = soundfile.read(folder / task.result["items"][1]["file"])
     assert tone.decode(samples, rate) == "It ended."
     assert tone.pitch_of(samples, rate) == tone.PITCHES["high"]
@@ -128,7 +128,7 @@ async def test_what_cannot_be_spoken_is_told_item_by_item(tasked):
     assert task.result["items"][1]["error"]["code"] == "backend_failed"
     task = await ended(hub, (await submit(hub, items=items[1:])).id)
     assert (task.state, task.error["code"]) == ("failed", "backend_failed")
-    assert not hub.tasks.place(task.id).exists()
+    assert not hub.tasks.folder_of(task.id).exists()
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_cancelling_stops_the_model_in_the_middle_of_a_segment(tasked):
     assert (await asyncio.to_thread(reports.ended.get, timeout=10)).outcome == "cancelled"
     while model.lane.running:
         await asyncio.sleep(0.01)
-    assert not hub.tasks.place("long").exists()
+    assert not hub.tasks.folder_of("long").exists()
     assert (await hub.tasks.cancel("long")).state == "cancelled"
     done = await ended(hub, (await submit(hub, text="Done.")).id)
     with pytest.raises(Conflict):
@@ -228,7 +228,7 @@ async def test_a_busy_model_makes_a_task_wait_and_one_place_is_left_to_requests(
 async def test_results_expire(tasked):
     hub = await tasked(tasks={"keep_hours": 0.5 / 3600})
     task = await ended(hub, (await submit(hub, text="Soon gone.")).id)
-    folder = hub.tasks.place(task.id)
+    folder = hub.tasks.folder_of(task.id)
     while folder.exists():
         await asyncio.sleep(0.02)
     assert time.time() >= task.finished + 0.5
@@ -386,7 +386,7 @@ async def test_segments_lose_no_word_and_keep_to_their_size(size):
 async def test_pauses_lie_between_segments(tasked):
     hub = await tasked()
     task = await ended(hub, (await submit(hub, text=LONG[:70], seed=1)).id)
-    samples, rate = soundfile.read(hub.tasks.place(task.id) / "0001.wav")
+    samples, rate = soundfile.read(hub.tasks.folder_of(task.id) / "0001.wav")
     silent = np.flatnonzero(np.convolve(samples != 0, np.ones(round(PAUSE * rate)), "valid") == 0)
     assert len(silent) == task.progress.total - 1
 
@@ -395,7 +395,7 @@ async def test_postgresql_is_a_url_away(hubs, tmp_path):
     from sqlalchemy.dialects import postgresql
     from sqlalchemy.schema import CreateTable
 
-    from hub.service import tables
+    from hub.service.tasks import tables
 
     for table in tables.metadata.sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +12,12 @@ import soundfile
 
 from hub.contract import Capabilities, Reference
 from hub.contract.errors import Conflict, InvalidAudio, InvalidRequest, StorageFailed, UnknownVoice
-from hub.plugin.manager import Plugins
-from hub.service.prepared import PreparedCache
-from hub.service.voice_folder import Facts
-from hub.service.voice_ids import check_id
-from hub.service.voices import VoiceLibrary
+from hub.service.disk.ids import check_id
+from hub.service.library.prepared import PreparedCache
+from hub.service.library.voice_folder import Facts
+from hub.service.library.voices import VoiceLibrary
 from hub.settings import LimitSettings, Settings
+from tests.support import ROOT
 
 
 def sound(seconds=0.5, rate=16_000):
@@ -37,7 +36,7 @@ def drop(folder, name="take.wav", seconds=0.5, rate=16_000, **texts):
 @pytest.fixture
 def voices(tmp_path):
     return VoiceLibrary.build(
-        Settings(data=str(tmp_path), limits=LimitSettings(reference_seconds=5, body_bytes=1 << 20)), Plugins()
+        Settings(data=str(tmp_path), limits=LimitSettings(reference_seconds=5, body_bytes=1 << 20))
     )
 
 
@@ -133,7 +132,7 @@ def test_folders_of_other_programs_are_read_and_left_alone(tmp_path, reference):
     settings = Settings(
         data=str(tmp_path / "data"), voice_folders=(str(tmp_path / "references"), str(tmp_path / "none"))
     )
-    voices = VoiceLibrary.build(settings, Plugins())
+    voices = VoiceLibrary.build(settings)
     voices.create("eva", Facts(), (reference,))
     drop(voices.folder / "anna", txt="this Anna")
     assert [voice.id for voice in voices.list()] == ["anna", "bob", "eva"]
@@ -196,7 +195,7 @@ def test_a_transcript_of_a_hand_made_voice_is_changed_where_it_is(voices):
 
 def test_a_data_folder_that_cannot_be_used_is_a_clear_error(tmp_path, reference):
     (tmp_path / "file").write_text("in the way")
-    voices = VoiceLibrary.build(Settings(data=str(tmp_path / "file")), Plugins())
+    voices = VoiceLibrary.build(Settings(data=str(tmp_path / "file")))
     with pytest.raises(StorageFailed, match="file is in the place of a folder") as failure:
         voices.create("anna", Facts(), (reference,))
     assert str(tmp_path) not in failure.value.message
@@ -244,9 +243,9 @@ def test_prepared_states_are_bounded_checked_and_survive_nothing_they_should_not
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("how", "least"), [(("points",), 60), (("times", "100"), 100)])
+@pytest.mark.parametrize(("how", "least"), [(("points",), 50), (("times", "100"), 100)])
 def test_a_death_at_any_moment_leaves_whole_voices(tmp_path, how, least):
-    script = Path(__file__).with_name("killed_voices.py")
+    script = ROOT / "tests/support/killed_voices.py"
     done = subprocess.run(
         [sys.executable, script, tmp_path, *how], capture_output=True, text=True, timeout=110, check=False
     )

@@ -4,17 +4,16 @@ import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-import broken
 import pytest
 from msgspec.structs import replace
 
 from hub.contract import BackendSpec, Checkpoint
 from hub.contract.errors import WorkerStartFailed
 from hub.testing.conformance import BackendConformance
+from tests.support import ROOT, broken
 
-HERE = str(Path(__file__).parent)
+HERE = str(ROOT)
 
 
 class TestSound(BackendConformance):
@@ -95,7 +94,7 @@ def test_a_backend_that_does_not_load():
 
 def test_a_backend_that_does_not_load_is_told_once_with_its_workers_words(tmp_path):
     (tmp_path / "test_it.py").write_text(
-        "import broken\nfrom hub.testing.conformance import BackendConformance\n"
+        "from tests.support import broken\nfrom hub.testing.conformance import BackendConformance\n"
         "class TestIt(BackendConformance):\n"
         "    backend = broken.spec(broken.DoesNotLoad)\n"
         f"    model = {{'env': {{'PYTHONPATH': {HERE!r}}}}}\n"

@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from hub.text import epub
-from hub.text.book import BookError, markdown_chapters, read_book, text_chapters
+from hub.text.book import BookError
+from hub.text.read_book import markdown_chapters, read_book, text_chapters
 
 CONTAINER = (
     '<?xml version="1.0"?><container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>'

@@ -1,10 +1,10 @@
 """One hub with a tiny model of each generation, for all tests of the routes."""
 
 import pytest
-from cosyvoice_cases import checkpoint
 
 from hub.settings import ModelSettings, Settings
 from hub.testing.fixtures import serve_hub
+from plugins.cosyvoice.tests.support.cases import checkpoint
 
 LONGEST = 1.0
 """Seconds of a segment: a model with random weights hardly ever ends of itself."""

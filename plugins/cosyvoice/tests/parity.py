@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from cosyvoice_wave_stages import STAGES as WAVE_STAGES
-from cosyvoice_wave_stages import draws_of
 from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
 from hub_cosyvoice.config import Config, read_config
 from hub_cosyvoice.draws import Draws
@@ -37,6 +35,8 @@ from hub_cosyvoice.vocoder import Generator, load_vocoder
 from torch import Tensor
 
 from hub.contract.backend import ModelConfig
+from plugins.cosyvoice.tests.support.wave_stages import STAGES as WAVE_STAGES
+from plugins.cosyvoice.tests.support.wave_stages import draws_of
 
 Arrays = dict[str, npt.NDArray[Any]]
 Scalars = dict[str, Any]

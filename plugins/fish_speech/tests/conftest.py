@@ -2,13 +2,13 @@
 
 import io
 
-import fish_served
 import numpy as np
 import pytest
 import soundfile
 
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
+from plugins.fish_speech.tests.support import served as fish_served
 
 OTHERS = ("cosyvoice", "gpt_sovits", "hibari", "higgs_audio")
 

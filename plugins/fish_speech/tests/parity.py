@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from fish_parity_codec import CODEC_STAGES
 from hub_fish_speech.checkpoint import LanguageModel, load_language_model
 from hub_fish_speech.codec import Codec, load_codec
 from hub_fish_speech.model.transformer import Cache
@@ -20,6 +19,8 @@ from hub_fish_speech.sampling import Draws, pick, pick_aware, probabilities
 from hub_fish_speech.session import Noise, RequestNoise, Session
 from hub_fish_speech.text import clean_text, pack_turns, split_text, split_turns
 from torch import Tensor
+
+from plugins.fish_speech.tests.support.codec_stages import CODEC_STAGES
 
 Arrays = dict[str, npt.NDArray[Any]]
 Stage = Callable[["Model", dict[str, Any], Arrays], Arrays]

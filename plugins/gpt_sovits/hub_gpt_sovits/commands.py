@@ -13,6 +13,7 @@ from hub.cli.session import Session, session_options
 from hub_gpt_sovits.settings import BACKEND
 
 if TYPE_CHECKING:
+    from hub.contract.backend import Dtype
     from hub.settings import ModelSettings
 
 EVERYWHERE = "0.0.0.0"
@@ -82,7 +83,7 @@ def model_of(config: Path, root: Path) -> ModelSettings:
     custom = _custom(config)
     device = str(custom.get("device") or "auto")
     half = custom.get("is_half")
-    dtype = "auto" if half is None or device in ("cpu", "auto") else "float16" if half else "float32"
+    dtype: Dtype = "auto" if half is None or device in ("cpu", "auto") else "float16" if half else "float32"
     names = {
         "version": "version", "t2s_weights_path": "gpt", "vits_weights_path": "sovits", "bert_base_path": "bert",
         "cnhuhbert_base_path": "hubert",

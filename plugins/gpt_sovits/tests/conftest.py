@@ -1,10 +1,10 @@
 """One hub with a tiny v2 for all tests of routes."""
 
-import gpt_sovits_tiny
 import pytest
 
 from hub.settings import CompatSettings, ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
+from plugins.gpt_sovits.tests.support import tiny as gpt_sovits_tiny
 
 OTHERS = ("cosyvoice", "fish_speech", "hibari", "higgs_audio")
 

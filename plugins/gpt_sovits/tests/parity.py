@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
-from gpt_sovits_text_stages import TEXT_STAGES
 from hub_gpt_sovits.engine import Engine, EngineSettings
 from hub_gpt_sovits.model.decoding import LIMIT, STOP_RATE, Choice, Row, decode, probabilities
 from hub_gpt_sovits.model.dit import sample_mel
@@ -28,6 +27,7 @@ from hub_gpt_sovits.voicing import Sound, Spoken, Voice
 from torch import Tensor
 
 from hub.nn.sampling import draw
+from plugins.gpt_sovits.tests.support.text_stages import TEXT_STAGES
 
 FAMILY = "gpt_sovits"
 TRAINING = frozenset({"s1_loss", "s1_loss_uneven", "s2_step"})

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from litestar.types import ControllerRouterHandler
 
-from hub.api.compat import shaped
 from hub.api.family import options_of
+from hub.api.mount import shaped
 from hub_cosyvoice.options import CompatOptions
 from hub_cosyvoice.routes import inference
 from hub_cosyvoice.routes.answers import Answers

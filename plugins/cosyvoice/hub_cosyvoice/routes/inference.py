@@ -14,7 +14,7 @@ from litestar.types import Method
 from msgspec import Meta, Struct
 
 from hub.api.family import model_of
-from hub.api.fields import Upload, as_struct, query_fields, read_fields
+from hub.api.http.fields import Upload, as_struct, query_fields, read_fields
 from hub.api.respond import audio_response, open_speech
 from hub.contract.errors import UnknownVoice, UnsupportedCapability
 from hub.contract.speech import AudioFormat, Reference, SpeechRequest

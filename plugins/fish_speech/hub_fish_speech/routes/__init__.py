@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from litestar.types import ControllerRouterHandler
 
-from hub.api.compat import shaped
 from hub.api.family import options_of
+from hub.api.mount import shaped
 from hub_fish_speech.routes import codec, health, live, models, references, speech, tasks
 from hub_fish_speech.routes.answers import error_response
 from hub_fish_speech.settings import BACKEND, CompatOptions, RouteSettings

@@ -10,9 +10,9 @@ import msgspec
 from litestar import Request, Response
 from msgspec import Struct
 
-from hub.api.errors import error_headers, to_hub_error
-from hub.api.negotiate import JSON, MSGPACK
-from hub.api.request_id import HEADER, request_id
+from hub.api.http.errors import error_headers, to_hub_error
+from hub.api.http.negotiate import JSON, MSGPACK
+from hub.api.http.request_id import HEADER, request_id
 from hub.contract.errors import HubError
 
 _FORMATS = {"json": JSON, JSON: JSON, "msgpack": MSGPACK, MSGPACK: MSGPACK}

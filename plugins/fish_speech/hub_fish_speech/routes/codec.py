@@ -8,9 +8,9 @@ import numpy as np
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 
-from hub.api.departure import until_departure
 from hub.api.family import model_of
-from hub.api.request_id import request_id
+from hub.api.http.departure import until_departure
+from hub.api.http.request_id import request_id
 from hub.contract.errors import HubError, InvalidRequest
 from hub.contract.event import AudioChunk
 from hub.contract.tokens import Tokens

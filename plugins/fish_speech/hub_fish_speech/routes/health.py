@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import HttpMethod, Request, Response, route
 from litestar.handlers import HTTPRouteHandler
 
-from hub.api.compat import YIELDS
+from hub.api.mount import YIELDS
 from hub_fish_speech.routes.answers import answer
 
 

@@ -17,14 +17,14 @@ from litestar import WebSocket, websocket
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import WebsocketRouteHandler
 
-from hub.api.auth import KeyHolder
-from hub.api.request_id import HEADER, request_id
+from hub.api.http.auth import KeyHolder
+from hub.api.http.request_id import HEADER, request_id
+from hub.api.http.websockets import FORBIDDEN, FRAME, IDLE, ORDERLY, same_origin
 from hub.api.respond import pack
-from hub.api.socket import FORBIDDEN, FRAME, IDLE, ORDERLY, same_origin
+from hub.contract.caller import current_caller
 from hub.contract.errors import EmptyText, HubError, InternalError, InvalidRequest
 from hub.contract.speech import SpeechRequest
-from hub.service.caller import current_caller
-from hub.service.live import LiveText
+from hub.text.live_text import LiveText
 from hub_fish_speech.routes.shapes import TTSBody, as_body
 from hub_fish_speech.routes.speech import tts_request
 

@@ -13,10 +13,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
-from hub.api.fields import as_struct, query_fields, read_fields
+from hub.api.http.fields import as_struct, query_fields, read_fields
 from hub.contract.errors import InvalidRequest, NotFound, UnknownVoice
-from hub.contract.voice import StoredVoice
-from hub.service.upload import Note, RecordingUpload, Tags, Title, VoiceUpload, keep_voice
+from hub.contract.voice import Note, RecordingUpload, StoredVoice, Tags, Title, VoiceUpload
 from hub_fish_speech.routes.answers import answer
 from hub_fish_speech.routes.references import usable_voices
 
@@ -86,7 +85,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
             tags=wanted.tags,
             recordings=tuple(RecordingUpload(audio=audio, text=text) for audio, text in pairs),
         )
-        return answer(request, model_entity(await keep_voice(hub, upload)), 201)
+        return answer(request, model_entity(await hub.keep_voice(upload)), 201)
 
     @patch("/model/{model_id:str}", status_code=200, summary="Change a voice's title, description or tags")
     async def update_model(model_id: FromPath[str], request: Request) -> Response:

@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from hub.api.family import model_of
 from hub.contract.errors import Conflict, HubError, InvalidRequest, UnknownVoice
-from hub.contract.voice import StoredVoice
-from hub.service.upload import RecordingUpload, VoiceUpload, keep_voice
+from hub.contract.voice import RecordingUpload, StoredVoice, VoiceUpload
 from hub_fish_speech.routes.answers import answer, failed
 from hub_fish_speech.routes.shapes import (
     AddBody,
@@ -99,7 +98,7 @@ async def _add(hub: Hub, body: AddBody) -> None:
         raise InvalidRequest("Audio file is empty or could not be read", field="audio")
     upload = VoiceUpload(id=body.id, recordings=(RecordingUpload(audio=body.audio, text=body.text),))
     try:
-        await keep_voice(hub, upload)
+        await hub.keep_voice(upload)
     except Conflict as error:
         raise _named(error, body.id) from error
 

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request
 from msgspec import Meta, Struct
 
-from hub.api.fields import as_struct, read_fields
+from hub.api.http.fields import as_struct, read_fields
 from hub.contract.errors import InvalidRequest, UnsupportedMediaType
 
 Container = Literal["wav", "pcm", "mp3", "opus", "flac", "aac"]

@@ -8,15 +8,15 @@ from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 
 from hub.api.family import model_of
-from hub.api.fields import FALSE, TRUE
+from hub.api.http.fields import FALSE, TRUE
 from hub.api.respond import audio_response, open_speech
 from hub.contract.errors import InvalidRequest, UnsupportedCapability
 from hub.contract.speech import AudioFormat, Reference, Sampling, SpeechRequest
 from hub_fish_speech.routes.shapes import Generate, TTSBody, read_body
 
 if TYPE_CHECKING:
+    from hub.plugin.host import HostModel
     from hub.service.hub import Hub
-    from hub.service.models import Model
     from hub_fish_speech.settings import RouteSettings
 
 MEDIA_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg", "flac": "audio/flac", "aac": "audio/aac"}
@@ -93,7 +93,7 @@ def generate_request(hub: Hub, settings: RouteSettings, body: Generate, model: s
     )
 
 
-def find_model(hub: Hub, backend: str, name: str | None) -> Model:
+def find_model(hub: Hub, backend: str, name: str | None) -> HostModel:
     """The model of this name, and for names that only the vendor's cloud knows (`s1`, `s2-pro`) the family's first."""
     own = {model.name for model in hub.models if model.spec.name == backend}
     return model_of(hub, backend, name if name in own and name else "")

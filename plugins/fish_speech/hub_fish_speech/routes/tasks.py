@@ -66,7 +66,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
         if task.state != "completed":
             raise InvalidRequest(f"Task {step_id} is not completed: it is {task.state}", status=task.state)
         (item,) = (task.result or {}).get("items", [{}])
-        path = hub.tasks.place(task.id) / item.get("file", "-")
+        path = hub.tasks.folder_of(task.id) / item.get("file", "-")
         if not await asyncio.to_thread(path.is_file):
             raise NotFound(f"the result of task {step_id} is not there any more")
         return File(path, filename=f"{task.id}{path.suffix}", media_type=media_type(item["container"]))

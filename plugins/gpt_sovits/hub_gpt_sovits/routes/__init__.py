@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from litestar.types import ControllerRouterHandler
 
-from hub.api.compat import shaped
 from hub.api.family import options_of
+from hub.api.mount import shaped
 from hub_gpt_sovits.routes import speakers, speech, subtitles, weights
 from hub_gpt_sovits.routes.answers import error_response
 from hub_gpt_sovits.routes.state import State

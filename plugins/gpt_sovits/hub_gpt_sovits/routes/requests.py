@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from hub.api.fields import Upload
+from hub.api.http.fields import Upload
 from hub.contract.speech import AudioFormat, Reference, Sampling, SpeechRequest
 from hub_gpt_sovits.routes.answers import Refused
 from hub_gpt_sovits.routes.state import Prompt, State

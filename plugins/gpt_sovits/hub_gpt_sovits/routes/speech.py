@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 from msgspec import Struct
 
-from hub.api.fields import as_struct, query_fields, read_fields
+from hub.api.http.fields import as_struct, query_fields, read_fields
 from hub.api.respond import speech_response
 from hub.contract.speech import SpeechRequest
 from hub_gpt_sovits.routes.answers import error_response, v1_error_response

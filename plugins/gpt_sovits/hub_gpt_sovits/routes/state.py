@@ -14,8 +14,8 @@ from hub_gpt_sovits.routes.recordings import Recordings
 from hub_gpt_sovits.settings import BACKEND, CompatOptions
 
 if TYPE_CHECKING:
+    from hub.plugin.host import HostModel
     from hub.service.hub import Hub
-    from hub.service.models import Model
 
 WEIGHTS = (".ckpt", ".pth")
 
@@ -39,7 +39,7 @@ class State:
         self.gpt = ""
         self.sovits = ""
 
-    def model(self) -> Model:
+    def model(self) -> HostModel:
         """The model that answers. Raises BackendUnavailable, UnknownModel."""
         return model_of(self.hub, BACKEND, self.options.model)
 

@@ -16,15 +16,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from msgspec import Struct
 
-from hub.api.departure import until_departure
-from hub.api.fields import as_struct
-from hub.api.request_id import HEADER, request_id
+from hub.api.http.departure import until_departure
+from hub.api.http.fields import as_struct
+from hub.api.http.request_id import HEADER, request_id
 from hub.api.respond import open_speech, pack, speech_headers
 from hub.audio.subtitles import Cue, to_srt
 from hub.contract.errors import NotFound
 from hub.contract.event import Mark
 from hub.contract.speech import AudioFormat
-from hub.service.folder import data_folder
+from hub.service.disk.folder import data_folder
 from hub_gpt_sovits.routes.answers import answer, error_response
 from hub_gpt_sovits.routes.requests import Spoken, speech_request
 from hub_gpt_sovits.routes.speech import fields_of

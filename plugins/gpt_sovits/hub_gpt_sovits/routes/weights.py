@@ -12,7 +12,7 @@ from litestar import Request, Response, get, route
 from litestar.background_tasks import BackgroundTask
 from litestar.handlers import HTTPRouteHandler
 
-from hub.api.auth import is_loopback
+from hub.api.http.auth import is_loopback
 from hub.contract.errors import Forbidden
 from hub_gpt_sovits.routes.answers import Refused, answer, v1_error_response
 from hub_gpt_sovits.routes.speech import fields_of

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 
-from hub.api.errors import error_headers, to_hub_error
-from hub.api.fields import fastapi_body
-from hub.api.negotiate import JSON
-from hub.api.request_id import HEADER, request_id
+from hub.api.http.errors import error_headers, to_hub_error
+from hub.api.http.fields import fastapi_body
+from hub.api.http.negotiate import JSON
+from hub.api.http.request_id import HEADER, request_id
 from hub.contract.errors import HubError
 
 NOTHING = {"audio_base64": None, "sampling_rate": None, "duration": None, "generated_text": None}

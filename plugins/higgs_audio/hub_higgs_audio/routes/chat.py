@@ -20,12 +20,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from hub.api.compat import YIELDS, shaped
-from hub.api.departure import until_departure
 from hub.api.family import model_of
-from hub.api.negotiate import JSON
-from hub.api.openai import VOICE_ALIASES, ModelList, error_response, model_object, openai_error
+from hub.api.http.departure import until_departure
+from hub.api.http.negotiate import JSON
+from hub.api.mount import YIELDS, shaped
 from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers
+from hub.api.routes.models import model_object
+from hub.builtin.openai.models import ModelList
+from hub.builtin.openai.names import VOICE_ALIASES
+from hub.builtin.openai.shapes import error_response, openai_error
 from hub.contract.errors import Cancelled, HubError, InvalidRequest, UnsupportedCapability
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, Sampling, SpeechRequest
@@ -34,8 +37,8 @@ from hub_higgs_audio.routes.messages import ChatMessage, chat_of
 from hub_higgs_audio.settings import BACKEND, CompatOptions
 
 if TYPE_CHECKING:
+    from hub.plugin.host import HostModel
     from hub.service.hub import Hub
-    from hub.service.models import Model
 
 log = logging.getLogger("hub.higgs_audio")
 
@@ -123,7 +126,7 @@ def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
     return shaped([create_chat_completion, list_chat_models], error_response)
 
 
-def find_model(hub: Hub, name: str, options: CompatOptions) -> Model:
+def find_model(hub: Hub, name: str, options: CompatOptions) -> HostModel:
     """The model, which must be one of this family. Raises UnknownModel, UnsupportedCapability."""
     if MODEL_ALIAS(name) and name not in {model.name for model in hub.models}:
         return model_of(hub, BACKEND, options.model)

@@ -13,11 +13,11 @@ from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta, Struct
 
-from hub.api.departure import until_departure
-from hub.api.errors import to_hub_error
-from hub.api.events import PING_PERIOD, with_pings
 from hub.api.family import model_of
-from hub.api.fields import Upload, as_struct, read_fields
+from hub.api.http.departure import until_departure
+from hub.api.http.errors import to_hub_error
+from hub.api.http.fields import Upload, as_struct, read_fields
+from hub.api.http.sse import PING_PERIOD, with_pings
 from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers, speech_response
 from hub.audio.pcm import to_s16
 from hub.contract.errors import Cancelled, HubError

@@ -1,0 +1,256 @@
+"""The worker side of the hibari backend."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from hibari import SAMPLE_RATE, Hibari
+from hibari.voices import DEFAULT, VOICES, voice_path
+from msgspec import Meta, Struct
+
+from hub.builtin.hibari import HibariOptions
+from hub.builtin.hibari.text import check_readable, pieces, spelled
+from hub.contract.backend import ModelConfig, Stop
+from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract.event import AudioChunk, Mark, Span
+from hub.contract.speech import ResolvedRequest
+from hub.contract.voice import Voice, VoiceDraft
+from hub.text.sentences import split_sentences
+
+log = logging.getLogger("hub.builtin.hibari")
+
+SPEEDS = (0.5, 2.0)
+"""The range that the model was trained for."""
+
+FIRST_PIECE, PIECE = 120, 240
+"""Characters spoken in one step: fewer at first, for a quick start; then enough for a whole sentence mostly."""
+
+MAX_PHONEMES = 300
+"""What the model gets in one step, about 18 s of audio; it could take more, at the cost of memory."""
+
+CHUNK = SAMPLE_RATE
+"""Samples of one AudioChunk at most: 1 s."""
+
+SILENCE, PAUSE = 0.002, round(0.07 * SAMPLE_RATE)
+"""Where a sentence is cut, the quiet around the cut (below SILENCE) is shortened to PAUSE samples on each side."""
+
+_NO_SOUND = frozenset(';:,.!?—…"()“” ˈˌːʰʲ↓→↗↘\u0303')
+"""Phoneme characters that make no sound of their own."""
+
+_INLINE = re.compile(r"\[([^\]]+)\]\(/([^)]*)/\)")
+"""`[word](/phonemes/)`, as hibari's reader has it."""
+
+Wave = npt.NDArray[np.float32]
+
+
+class HibariLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[models.NAME.options]`."""
+
+    threads: Annotated[int, Meta(ge=1, le=64, description="threads inside one step; more speak calls gain more")] = 1
+
+
+class HibariSynthesizer:
+    """Speaks sentence by sentence. The models are stateless, so calls run side by side."""
+
+    def __init__(self) -> None:
+        self.concurrency = max(2, min(4, os.cpu_count() or 1))
+        self._speakers: dict[str, Any] = {}  # voice -> Hibari
+        self._threads = 1
+        self._lock = threading.Lock()
+        self._alphabet: frozenset[str] = frozenset()
+
+    def load(self, model: ModelConfig) -> None:
+        """Load the default voice and speak a word, so that the first request finds everything warm."""
+        _refuse_what_hibari_has_not(model)
+        try:
+            self._threads = msgspec.convert(model.options, HibariLoadOptions).threads
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"load options of the hibari backend: {error}") from error
+        speaker = self._speaker(DEFAULT)
+        self._alphabet = frozenset(speaker.g2p.oov.cin)
+        speaker("Zyxwv.", seed=0)  # in no dictionary: loads the reader of unknown words too
+
+    def voices(self) -> list[Voice]:
+        """The voices whose weights are on this machine; hibari would download the others."""
+        return [
+            Voice(
+                id=name,
+                name=name.title(),
+                languages=(facts["language"],),
+                tags=(facts["gender"], facts["accent"].lower()),
+                default=name == DEFAULT,
+            )
+            for name, facts in VOICES.items()
+            if _is_here(name)
+        ]
+
+    def make_voice(self, draft: VoiceDraft) -> bytes:
+        """hibari cannot clone."""
+        raise UnsupportedCapability("the hibari backend cannot clone voices", capability="cloning")
+
+    def close(self) -> None:
+        """Drop the models."""
+        self._speakers.clear()
+
+    def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark]:
+        """Yield each sentence in chunks of up to a second, then its mark."""
+        options = _checked_options(request)
+        text = request.text or ""
+        if not text.strip():
+            raise EmptyText("there is no text to speak")
+        speaker = self._speaker(request.voice or DEFAULT)
+        self._check(speaker, text, options.inline_phonemes)
+        spoken, step = 0, 0
+        for sentence, start, end in split_sentences(text):
+            begin = spoken
+            first_piece = PIECE if spoken else FIRST_PIECE
+            for phonemes, span, is_first, is_last in self._steps(speaker, text, start, end, first_piece, options):
+                if stop.is_set():
+                    return
+                noise = np.random.default_rng(None if request.seed is None else [request.seed, step])
+                wave: Wave = speaker.from_ids(speaker.ids(phonemes), request.speed, noise)
+                wave = _shorten_pauses(wave, before=not is_first, after=not is_last)
+                for part in np.array_split(wave, math.ceil(len(wave) / CHUNK)):
+                    if stop.is_set():
+                        return
+                    yield AudioChunk.of(part, SAMPLE_RATE, span)
+                step += 1
+                spoken += len(wave)
+            if spoken > begin:
+                times = begin / SAMPLE_RATE, spoken / SAMPLE_RATE
+                yield Mark(kind="sentence", start=times[0], end=times[1], text=sentence, span=(start, end))
+        if not spoken:
+            raise UnspeakableText("the text has no word to speak, only punctuation or symbols; add some words")
+
+    def _steps(
+        self, speaker: Any, text: str, start: int, end: int, first_piece: int, options: HibariOptions
+    ) -> Iterator[tuple[str, Span, bool, bool]]:
+        """What the model gets of one sentence: phonemes, their span, whether they begin it, whether they end it."""
+        is_first = True
+        for span in pieces(text, start, end, first_piece, PIECE):
+            parts = self._phonemes(speaker, text[slice(*span)], options.inline_phonemes)
+            for number, phonemes in enumerate(parts, 1):
+                yield phonemes, span, is_first, span[1] == end and number == len(parts)
+                is_first = False
+
+    def _speaker(self, voice: str) -> Any:
+        with self._lock:
+            if voice not in self._speakers:
+                if voice not in VOICES or not _is_here(voice):
+                    here = ", ".join(voice.id for voice in self.voices())
+                    raise UnknownVoice(f"the hibari backend has no voice {voice!r} here; it has {here}", voice=voice)
+                speaker = Hibari(voice=voice, threads=self._threads)
+                self._speakers[voice] = speaker
+                speaker.g2p  # noqa: B018  its dictionaries load on first use, which must not happen in two threads
+            return self._speakers[voice]
+
+    def _check(self, speaker: Any, text: str, inline: bool) -> None:
+        """Raise for what cannot be read anywhere in `text`, before any of it is spoken."""
+        if inline:
+            for link in _INLINE.finditer(text):
+                if strange := set(link.group(2)) - set(speaker.vocab):
+                    raise InvalidRequest(f"the model has no phoneme {min(strange)!r}, as in {link.group()[:40]!r}")
+            text = _INLINE.sub(lambda link: " " * len(link.group()), text)
+        check_readable(text, self._alphabet)
+
+    def _phonemes(self, speaker: Any, text: str, inline: bool) -> list[str]:
+        """Phonemes of `text`, in parts that the model takes; none if there is nothing to say in it.
+
+        Raises UnspeakableText where letters or digits would go unsaid.
+        """
+        written = self._written(speaker, text, inline)
+        phonemes = _read(speaker, written)
+        if not _sounds(phonemes):  # its letters are better than nothing
+            phonemes = " ".join(filter(_sounds, (_read(speaker, char) for char in written if char.isalnum())))
+        if not _sounds(phonemes):
+            if any(char.isalnum() for char in written):
+                raise UnspeakableText(f"the model has no reading for {text.strip()[:40]!r}; write it in other words")
+            return []
+        return _split_phonemes(phonemes)
+
+    def _written(self, speaker: Any, text: str, inline: bool) -> str:
+        lexicon = speaker.g2p.lexicon
+
+        def known(word: str) -> bool:
+            return word in lexicon.golds or word in lexicon.silvers
+
+        if not inline:
+            return spelled(text, known, self._alphabet)
+        parts, end = [], 0
+        for link in _INLINE.finditer(text):
+            parts += [spelled(text[end : link.start()], known, self._alphabet), link.group()]
+            end = link.end()
+        return "".join([*parts, spelled(text[end:], known, self._alphabet)])
+
+
+def _refuse_what_hibari_has_not(model: ModelConfig) -> None:
+    if model.device not in ("auto", "cpu"):
+        raise InvalidRequest(f'hibari runs on the CPU only: set device = "cpu", not {model.device!r}')
+    if model.dtype not in ("auto", "float32"):
+        raise InvalidRequest(f'hibari has one precision only: leave dtype at "auto", not {model.dtype!r}')
+    if model.path:
+        raise InvalidRequest("hibari's weights are in its wheel: leave path empty")
+
+
+def _checked_options(request: ResolvedRequest) -> HibariOptions:
+    slowest, fastest = SPEEDS
+    if not slowest <= request.speed <= fastest:
+        raise InvalidRequest(
+            f"the hibari backend speaks at speeds from {slowest} to {fastest}, not {request.speed}",
+            field="speed",
+            minimum=slowest,
+            maximum=fastest,
+        )
+    try:
+        return msgspec.convert(request.options, HibariOptions)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"options of the hibari backend: {error}") from error
+
+
+def _is_here(voice: str) -> bool:
+    try:
+        return os.path.exists(voice_path(voice, download_missing=False))
+    except FileNotFoundError:
+        return False
+
+
+def _read(speaker: Any, text: str) -> str:
+    """The phonemes of `text`; "" where hibari's reader fails, as its number reading can."""
+    try:
+        return str(speaker.g2p(text))
+    except Exception:
+        log.warning("hibari's reader failed on a piece of text; it is spelled out", exc_info=True)
+        return ""
+
+
+def _sounds(phonemes: str) -> bool:
+    return any(phoneme not in _NO_SOUND for phoneme in phonemes)
+
+
+def _split_phonemes(phonemes: str) -> list[str]:
+    """Parts of at most MAX_PHONEMES, cut at spaces."""
+    parts = []
+    while len(phonemes) > MAX_PHONEMES:
+        cut = phonemes.rfind(" ", 1, MAX_PHONEMES) + 1 or MAX_PHONEMES
+        parts.append(phonemes[:cut])
+        phonemes = phonemes[cut:]
+    return [part for part in (*parts, phonemes) if _sounds(part)]
+
+
+def _shorten_pauses(wave: Wave, *, before: bool, after: bool) -> Wave:
+    """Cut the quiet at the start and the end of `wave` to PAUSE, where it stands inside of a sentence."""
+    loud = np.flatnonzero(np.abs(wave) > SILENCE)
+    if not len(loud):
+        return wave
+    start = max(0, int(loud[0]) - PAUSE) if before else 0
+    end = min(len(wave), int(loud[-1]) + PAUSE) if after else len(wave)
+    return wave[start:end]

@@ -1,0 +1,34 @@
+"""GET /v1/models, as OpenAI's API. One model is in `hub.api.routes.models`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from hub.api.routes.models import ModelObject, model_object
+
+if TYPE_CHECKING:
+    from hub.plugin.host import Host
+
+
+class ModelList(Struct, kw_only=True):
+    """All models."""
+
+    data: list[ModelObject]
+    object: Literal["list"] = "list"
+
+
+def routes(hub: Host) -> list[HTTPRouteHandler]:
+    """The handlers."""
+    created = int(time.time())
+
+    @get("/v1/models", operation_id="listModels", summary="All models, as OpenAI's API", sync_to_thread=False)
+    def list_models() -> ModelList:
+        """The configured models."""
+        return ModelList(data=[model_object(model, created) for model in hub.models])
+
+    return [list_models]

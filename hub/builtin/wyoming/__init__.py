@@ -1,0 +1,18 @@
+"""`ttshub wyoming`, as a plugin of the hub's own. The server itself is `hub.wyoming`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.plugin.spec import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """`ttshub wyoming`."""
+    from hub.builtin.wyoming.commands import wyoming
+
+    cli.add_command(wyoming)

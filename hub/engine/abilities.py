@@ -1,0 +1,53 @@
+"""What a synthesizer can do besides speaking: checked once, when it is loaded, against what it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hub.contract.backend import Capabilities, Codec, Converter, Live, Mixer, Synthesizer
+from hub.contract.conversion import ResolvedConversion
+from hub.contract.errors import UnsupportedCapability, WorkerStartFailed
+from hub.contract.event import AudioChunk, Done, Mark
+from hub.contract.speech import ResolvedRequest
+from hub.engine.pump import Running
+
+PROTOCOLS = {"live_text": Live, "conversion": Converter, "codec": Codec, "mixing": Mixer}
+"""Capability -> what a synthesizer that declares it must be."""
+
+
+class Abilities(NamedTuple):
+    """A synthesizer, and itself again in each further role that it has."""
+
+    synthesizer: Synthesizer
+    live: Live | None
+    converter: Converter | None
+
+    def begin(
+        self, request: ResolvedRequest | ResolvedConversion, running: Running
+    ) -> Iterator[AudioChunk | Mark | Done]:
+        """The events of one request. Raises UnsupportedCapability for a role that the synthesizer does not have."""
+        if isinstance(request, ResolvedConversion):
+            if self.converter is None:
+                raise UnsupportedCapability("this model converts no recordings", capability="conversion")
+            return self.converter.convert(request, running)
+        if not running.live:
+            return self.synthesizer.speak(request, running)
+        if self.live is None:
+            raise UnsupportedCapability("this model takes no text in pieces", capability="live_text")
+        return self.live.speak_live(request, running.pieces(), running)
+
+
+def abilities_of(synthesizer: Synthesizer, can: Capabilities) -> Abilities:
+    """The roles of a loaded synthesizer. Raises WorkerStartFailed if it declares one that it does not have."""
+    for capability, protocol in PROTOCOLS.items():
+        if getattr(can, capability) and not isinstance(synthesizer, protocol):
+            raise WorkerStartFailed(
+                f"the backend declares {capability}, and its synthesizer {type(synthesizer).__name__} is not a "
+                f"{protocol.__name__}; its author must add the methods or withdraw the capability"
+            )
+    return Abilities(
+        synthesizer=synthesizer,
+        live=synthesizer if isinstance(synthesizer, Live) else None,
+        converter=synthesizer if isinstance(synthesizer, Converter) else None,
+    )

@@ -1,0 +1,81 @@
+"""Loans: things that one request uses at a time and that take long to make, such as a cache with its CUDA graphs.
+
+On a GPU capturing a graph costs more than many steps, so what comes back is kept and lent again. Elsewhere there is no
+graph to keep: each request gets a thing of its own, exactly as large as it needs, and it goes when the request ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+class Loans(Generic[T]):
+    """Lends things by their size. `keep` of them stay when they come back; the smallest go first.
+
+    `make(size)` makes one, `size_of` tells how large one is, `rounded` rounds a size up where things are kept, so that
+    there are few sizes. `made_ready` is called before each loan: it clears what the loan before has left.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], T],
+        *,
+        size_of: Callable[[T], int],
+        device: torch.device,
+        keep: int,
+        rounded: Callable[[int], int] = lambda size: size,
+        made_ready: Callable[[T], None] = lambda thing: None,
+    ) -> None:
+        self.keeps = device.type == "cuda" and keep > 0
+        self._make = make
+        self._size_of = size_of
+        self._keep = keep
+        self._rounded = rounded
+        self._made_ready = made_ready
+        self._idle: list[T] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lend(self, size: int) -> Iterator[T]:
+        """A thing of `size` or larger, for the duration of the block."""
+        thing = self.take(size)
+        try:
+            yield thing
+        finally:
+            self.give_back(thing)
+
+    def take(self, size: int) -> T:
+        """A thing of `size` or larger, until `give_back`: the smallest idle one that fits, else a new one."""
+        thing = self._fitting(size) if self.keeps else None
+        if thing is None:
+            thing = self._make(self._rounded(size) if self.keeps else size)
+        self._made_ready(thing)
+        return thing
+
+    def give_back(self, thing: T) -> None:
+        """The request is over."""
+        if self.keeps:
+            with self._lock:
+                self._idle.append(thing)
+                if len(self._idle) > self._keep:
+                    del self._idle[self._smallest(range(len(self._idle)))]
+
+    def clear(self) -> None:
+        """Drop what is idle."""
+        with self._lock:
+            self._idle.clear()
+
+    def _fitting(self, size: int) -> T | None:
+        with self._lock:
+            fitting = [place for place, thing in enumerate(self._idle) if self._size_of(thing) >= size]
+            return self._idle.pop(self._smallest(fitting)) if fitting else None
+
+    def _smallest(self, places: Iterable[int]) -> int:
+        return min(places, key=lambda place: self._size_of(self._idle[place]))

@@ -1,0 +1,200 @@
+"""Repositories: where checkpoints are published. Hugging Face by its own client, ModelScope and GitHub over HTTP.
+
+All answer with the same: the exact revision, and its files with sizes, checksums and addresses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NamedTuple, NoReturn, cast
+from urllib.parse import quote, urlencode
+
+import httpx
+from msgspec import Struct
+
+from hub.service.checkpoints.transfer import PullFailed, RemoteFile, refuse
+
+IGNORED = (".gitattributes", ".gitignore")
+
+
+class Listing(Struct, kw_only=True, frozen=True):
+    """The files of a repository at a revision, and the headers with which they are fetched."""
+
+    repository: str
+    revision: str
+    files: tuple[RemoteFile, ...]
+    headers: dict[str, str] = {}
+
+
+class Site(NamedTuple):
+    """A publisher that is asked over HTTP. `variable` names another server in the environment."""
+
+    name: str
+    usual: str
+    variable: str
+
+    @property
+    def endpoint(self) -> str:
+        """Its address, without a slash at the end."""
+        return os.environ.get(self.variable, self.usual).rstrip("/")
+
+    def ask(
+        self, client: httpx.Client, url: str, headers: dict[str, str], repository: str, revision: str
+    ) -> httpx.Response:
+        """Its answer about a repository. Raises PullFailed if there is none, or no such repository."""
+        try:
+            answer = client.get(url, headers=headers)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.name, error, f"{self.variable} names another server") from None
+        if answer.status_code == 404:
+            _no_repository(repository, self.name, revision)
+        return answer
+
+    def files(self, answer: httpx.Response, repository: str, *keys: str) -> list[dict[str, Any]]:
+        """The list of files that an answer holds under `keys`. Raises PullFailed if it is none."""
+        try:
+            found = answer.raise_for_status().json()
+            for key in keys:
+                found = found[key]
+        except (httpx.HTTPStatusError, ValueError, TypeError, KeyError):
+            raise PullFailed(
+                "source_failed", f"{repository}: {self.name} answered {answer.status_code}, and no list of files"
+            ) from None
+        return cast(list[dict[str, Any]], found)
+
+
+MODELSCOPE = Site("ModelScope", "https://www.modelscope.cn", "MODELSCOPE_ENDPOINT")
+GITHUB = Site("GitHub", "https://api.github.com", "GITHUB_API_URL")
+
+
+def huggingface(repository: str, revision: str = "") -> Listing:
+    """List a repository of the Hugging Face hub, or of the mirror that `HF_ENDPOINT` names, with the user's token.
+
+    Raises PullFailed.
+    """
+    from huggingface_hub import HfApi, errors, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    try:
+        info = HfApi(endpoint).model_info(repository, revision=revision or None, files_metadata=True, timeout=30)
+    except errors.GatedRepoError:
+        refuse(403, repository)
+    except errors.RevisionNotFoundError:
+        _no_revision(repository, revision)
+    except errors.RepositoryNotFoundError as error:
+        if error.response.status_code == 404:
+            _no_repository(repository, "Hugging Face")
+        raise PullFailed(
+            "access_denied",
+            f"{repository}: there is no such repository, or it is private",
+            "give a token that may read it: HF_TOKEN, or `hf auth login`",
+        ) from None
+    except errors.OfflineModeIsEnabled:
+        raise PullFailed(
+            "offline", f"{repository}: HF_HUB_OFFLINE is set, so nothing is asked of the network"
+        ) from None
+    except errors.HfHubHTTPError as error:
+        raise PullFailed(
+            "source_failed", f"{repository}: Hugging Face answered {error.response.status_code}", "try again later"
+        ) from None
+    except errors.HFValidationError as error:
+        raise PullFailed("not_found", f"{repository!r} is no id of a repository: {error}") from None
+    except _transport_errors() as error:
+        raise _unreachable("Hugging Face", error, "HF_ENDPOINT names a mirror") from None
+    commit = info.sha or revision or "main"
+    files = [
+        RemoteFile(
+            path=one.rfilename,
+            size=one.size or 0,
+            url=hf_hub_url(repository, one.rfilename, revision=commit, endpoint=endpoint),
+            sha256=one.lfs.sha256 if one.lfs is not None else "",
+            blob=(one.blob_id or "") if one.lfs is None else "",
+        )
+        for one in info.siblings or ()
+        if one.rfilename not in IGNORED
+    ]
+    headers: dict[str, str] = build_hf_headers(library_name="tts-hub")
+    return Listing(repository=repository, revision=commit, files=tuple(files), headers=headers)
+
+
+def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Listing:
+    """List a repository of ModelScope (`MODELSCOPE_ENDPOINT` names another server). Raises PullFailed."""
+    token = os.environ.get("MODELSCOPE_API_TOKEN", "")
+    # Its newer routes read the header, the older ones the cookie. httpx sends neither on to where it is redirected.
+    headers = {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
+    place = f"{MODELSCOPE.endpoint}/api/v1/models/{quote(repository)}/repo"
+    revision = revision or "master"
+    query = urlencode({"Revision": revision, "Recursive": "true"})
+    answer = MODELSCOPE.ask(client, f"{place}/files?{query}", headers, repository, revision)
+    if answer.status_code in (401, 403):
+        refuse(answer.status_code, repository)
+    entries = MODELSCOPE.files(answer, repository, "Data", "Files")
+    files = [
+        RemoteFile(
+            path=one["Path"],
+            size=int(one.get("Size") or 0),
+            url=f"{place}?{urlencode({'Revision': revision, 'FilePath': one['Path']})}",
+            sha256=one.get("Sha256") or "",
+        )
+        for one in entries
+        if one.get("Type") != "tree" and one["Path"] not in IGNORED
+    ]
+    return Listing(repository=repository, revision=revision, files=tuple(files), headers=headers)
+
+
+def github(client: httpx.Client, repository: str, revision: str = "") -> Listing:
+    """List a repository of GitHub (`GITHUB_API_URL` names another server), with the `GITHUB_TOKEN` if there is one.
+
+    Raises PullFailed.
+    """
+    token = os.environ.get("GITHUB_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    place = f"{GITHUB.endpoint}/repos/{quote(repository)}"
+    revision = revision or "HEAD"
+    answer = GITHUB.ask(client, f"{place}/git/trees/{quote(revision)}?recursive=1", headers, repository, revision)
+    if answer.status_code in (403, 429):
+        raise PullFailed(
+            "source_failed",
+            f"{repository}: GitHub answers no more for now",
+            "try again in an hour, or set GITHUB_TOKEN",
+        )
+    tree = GITHUB.files(answer, repository, "tree")
+    files = [
+        RemoteFile(
+            path=one["path"],
+            size=int(one.get("size") or 0),
+            url=f"{place}/contents/{quote(one['path'])}?{urlencode({'ref': revision})}",
+            blob=one.get("sha") or "",
+        )
+        for one in tree
+        if one.get("type") == "blob"
+    ]
+    headers["Accept"] = "application/vnd.github.raw"
+    return Listing(repository=repository, revision=revision, files=tuple(files), headers=headers)
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises when nobody answers: that of its HTTP client, another one in each major version."""
+    clients = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return (OSError, *(client.HTTPError for client in clients))
+
+
+def _no_repository(repository: str, source: str, revision: str = "") -> NoReturn:
+    at = f" with revision {revision!r}" if revision else ""
+    raise PullFailed(
+        "not_found", f"there is no repository {repository!r}{at} at {source}", "check --source, --revision"
+    )
+
+
+def _no_revision(repository: str, revision: str) -> NoReturn:
+    raise PullFailed("not_found", f"{repository} has no revision {revision!r}", "check --revision")
+
+
+def _unreachable(source: str, error: Exception, hint: str) -> PullFailed:
+    return PullFailed(
+        "source_unreachable",
+        f"{source} cannot be reached: {str(error) or type(error).__name__}",
+        f"--source chooses another source, --offline uses what is there, {hint}",
+    )

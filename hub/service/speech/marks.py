@@ -1,0 +1,165 @@
+"""Marks of sentences and words, for models that give none: from the spans of their chunks, else in proportion."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from typing import Self
+
+from msgspec import Struct
+
+from hub.audio.subtitles import spoken_length, word_marks
+from hub.contract.event import AudioChunk, Done, Mark, Span
+from hub.contract.speaking import Speaking
+from hub.contract.speech import SpeechRequest
+from hub.text.arriving import ArrivingSentences
+from hub.text.sentences import Sentence
+from hub.text.speakable import clean
+
+
+class _Stretch(Struct):
+    """Audio from `start` to `end` seconds speaks `span` of the text, as far as is known."""
+
+    span: Span
+    start: float
+    end: float
+
+
+class Marker:
+    """Derives a `sentence` mark for each sentence from a stream's chunks, unless the model gives such marks itself.
+
+    `text` adds to the text, before its audio. A time is exact where a chunk begins or ends with the sentence, else it
+    is `estimated`: spread over the chunk by the length of what it speaks. A sentence is told when the chunk after its
+    last one has come; without spans, all are told at the end.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._arriving = ArrivingSentences()
+        self._sentences: deque[Sentence] = deque()
+        self._stretches: list[_Stretch] = []
+        self._seconds = 0.0
+        self._lead = 0.0  # of silence, before the first stretch
+        self._needless = False
+
+    def text(self, piece: str) -> None:
+        """More of the text."""
+        self._text += piece
+        self._sentences += self._arriving.feed(piece)
+
+    def see(self, event: AudioChunk | Mark | Done) -> list[Mark]:
+        """The marks to tell before `event`: of sentences whose audio is complete."""
+        if isinstance(event, Mark):
+            self._needless = self._needless or event.kind == "sentence"
+            return []
+        if ended := isinstance(event, Done):
+            self._sentences += self._arriving.flush()
+            if not self._stretches:
+                self._stretches = [_Stretch((0, len(self._text)), 0.0, self._seconds)]
+        else:
+            self._hear(event)
+        marks = list(self._complete(ended))
+        return [] if self._needless else marks
+
+    def _hear(self, chunk: AudioChunk) -> None:
+        start, self._seconds = self._seconds, self._seconds + chunk.seconds
+        last = self._stretches[-1] if self._stretches else None
+        if chunk.span is None and not any(chunk.pcm):
+            if last is None:
+                self._lead = self._seconds
+            return  # a pause belongs to nobody
+        if last is not None and chunk.span in (None, last.span):
+            last.end = self._seconds
+        elif chunk.span is not None:
+            self._stretches.append(_Stretch(chunk.span, start if last else self._lead, self._seconds))
+
+    def _complete(self, ended: bool) -> Iterator[Mark]:
+        begun = self._stretches[-1].span[0] if self._stretches else 0
+        while self._sentences and (ended or self._sentences[0].end <= begun):
+            sentence = self._sentences.popleft()
+            start, exact_start = self._time(sentence.start, after=True)
+            end, exact_end = self._time(sentence.end, after=False)
+            estimated = not (exact_start and exact_end)
+            span = (sentence.start, sentence.end)
+            yield Mark("sentence", start, max(start, end), sentence.text, span, estimated)
+
+    def _time(self, place: int, *, after: bool) -> tuple[float, bool]:
+        """When the character `after` the place begins, or the one before it ends; and whether that is exact."""
+        character = place if after else place - 1
+        at = bisect_right(self._stretches, character, key=lambda stretch: stretch.span[0]) - 1
+        stretch = self._stretches[max(at, 0)]
+        begin, stop = stretch.span
+        if character < begin or not self._text[begin:place].strip():
+            return stretch.start, after
+        if character >= stop or not self._text[place:stop].strip():
+            return stretch.end, not after
+        whole = spoken_length(self._text[begin:stop]) or 1.0
+        share = spoken_length(self._text[begin:place]) / whole
+        return stretch.start + share * (stretch.end - stretch.start), False
+
+
+class MarkedSpeech:
+    """A Speech with sentence marks, the model's own or derived; with `words` also a mark for each word.
+
+    Word times of models that give none are `estimated`: in proportion, within the sentence.
+    """
+
+    def __init__(self, speech: Speaking, text: str = "", *, words: bool = False) -> None:
+        self._speech = speech
+        self._marker = Marker()
+        self._marker.text(text)
+        self._words = words
+        self._ready: deque[AudioChunk | Mark | Done] = deque()
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self._speech.sample_rate
+
+    @property
+    def request_id(self) -> str:
+        """The id under which the logs know this request."""
+        return self._speech.request_id
+
+    @property
+    def model(self) -> str:
+        """The model that speaks."""
+        return self._speech.model
+
+    @property
+    def voice(self) -> str:
+        """The voice that speaks; "" where it has no name."""
+        return self._speech.voice
+
+    def text(self, piece: str) -> None:
+        """More of the text, before its audio."""
+        self._marker.text(piece)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AudioChunk | Mark | Done:
+        while not self._ready:
+            event = await anext(self._speech)
+            marks = self._marker.see(event)
+            if isinstance(event, Mark):
+                marks = [event]
+                self._words = self._words and event.kind != "word"
+            for mark in marks:
+                self._ready.append(mark)
+                if self._words and mark.kind == "sentence":
+                    self._ready.extend(word_marks(mark))
+            if not isinstance(event, Mark):
+                self._ready.append(event)
+        return self._ready.popleft()
+
+    async def aclose(self) -> None:
+        """The caller leaves."""
+        await self._speech.aclose()
+
+
+def spoken_text(request: SpeechRequest) -> str:
+    """What spans and marks count in: the cleaned text, or the cleaned texts of the turns, a line each."""
+    texts = [turn.text for turn in request.turns] if request.turns else [request.text or ""]
+    return "\n".join(map(clean, texts))

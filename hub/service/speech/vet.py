@@ -1,0 +1,153 @@
+"""vet(): everything that is checked of a request before it waits for its turn. For requests, live text and tasks.
+
+The order: the scene, the model, the request itself, its dictionary, its text, its recordings, and where the model is
+loaded the cast and its voices. What only a loaded model knows is checked once more if another checkpoint is loaded by
+the time of its turn, and not otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from hub.audio.decode import DecodeLimits, decode, to_wav_f32
+from hub.contract.backend import Loaded
+from hub.contract.speech import Reference, ResolvedRequest, SpeechRequest
+from hub.plugin.filters import TextFilter
+from hub.service.models.ledger import Ledger
+from hub.service.models.model import Model
+from hub.service.speech.cast import Cast, cast
+from hub.service.speech.checks import check_capabilities, check_request, check_text
+from hub.service.speech.desk import Desk
+from hub.service.speech.resolve import check_voices
+from hub.service.speech.script import Script, read
+from hub.service.speech.settle import settle
+from hub.settings import LimitSettings
+from hub.text.pronunciations import NONE, Pronunciations
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A request with what its scene says, the model that it is for, and the words of its dictionary."""
+
+    request: ResolvedRequest
+    model: Model
+    words: Pronunciations
+
+
+@dataclass(frozen=True)
+class Vetted:
+    """A request that may wait for its turn. Its references are decoded; `cast` is None until the model is loaded."""
+
+    request: ResolvedRequest
+    model: Model
+    words: Pronunciations
+    script: Script
+    cast: Cast | None
+
+    async def cast_for(self, desk: Desk, loaded: Loaded) -> Cast:
+        """The cast with the model as it is loaded now. Raises UnsupportedCapability, InvalidRequest, UnknownVoice."""
+        if self.cast is not None and self.cast.loaded is loaded:
+            return self.cast
+        return await checked_cast(desk, self.request, self.model.name, loaded, self.words)
+
+
+async def vet(
+    desk: Desk, request: SpeechRequest, ledger: Ledger | None = None, *, filters: Sequence[TextFilter] | None = None
+) -> Vetted:
+    """Check a request, and decode its recordings; `ledger` learns its model. Raises HubError.
+
+    `filters` are other text filters than the desk's.
+    """
+    settled = await settled_for(desk, request, ledger)
+    request, model, words = settled.request, settled.model, settled.words
+    filters = desk.text_filters if filters is None else filters
+    script = await read_script(request, filters, words, desk.limits.text_chars)
+    references = await decode_references(request.references, desk.limits.reference_seconds)
+    request = structs.replace(request, references=references)
+    loaded = model.loaded
+    known = await checked_cast(desk, request, model.name, loaded, words) if loaded is not None else None
+    return Vetted(request, model, words, script, known)
+
+
+async def vet_early(desk: Desk, request: SpeechRequest, *, filters: Sequence[TextFilter] | None = None) -> Vetted:
+    """`vet` for what is spoken later: a model that is not loaded is held to what its backend declares."""
+    vetted = await vet(desk, request, filters=filters)
+    if vetted.cast is None:
+        check_capabilities(vetted.request, vetted.model.name, vetted.model.capabilities)
+    return vetted
+
+
+async def with_text(desk: Desk, vetted: Vetted, text: str) -> Vetted:
+    """The same request with a text of its own: a sentence of a live text. Raises HubError if it cannot be spoken."""
+    request = structs.replace(vetted.request, text=text)
+    check_text(request, desk.limits)
+    script = await read_script(request, desk.text_filters, vetted.words, desk.limits.text_chars)
+    known = None if vetted.cast is None else dataclasses.replace(vetted.cast, request=request)
+    return dataclasses.replace(vetted, request=request, script=script, cast=known)
+
+
+async def settled_for(desk: Desk, request: SpeechRequest, ledger: Ledger | None = None) -> Settled:
+    """The request with its scene, checked as far as that needs neither its text read nor its model loaded."""
+    if request.scene is None and request.dictionary is None:
+        return look_over(desk, request, ledger=ledger)
+    return await asyncio.to_thread(look_over, desk, request, ledger=ledger)
+
+
+def look_over(
+    desk: Desk, request: SpeechRequest, *, limits: LimitSettings | None = None, ledger: Ledger | None = None
+) -> Settled:
+    """The same; `limits` are other than the desk's. May read files: call it in a thread. Raises HubError."""
+    settled, model = settled_now(desk, request)
+    if ledger is not None:
+        ledger.about(model.name, model.spec.name)
+    check_request(settled, model.spec, limits or desk.limits, desk.encoders)
+    return Settled(settled, model, words_of(desk, settled))
+
+
+def settled_now(desk: Desk, request: SpeechRequest) -> tuple[ResolvedRequest, Model]:
+    """The request with what its scene says and its model by name, and the model. Raises UnknownScene, UnknownModel."""
+    settled = settle(request, desk.scenes.get(request.scene) if request.scene is not None else None)
+    model = desk.models.get(settled.model)
+    return structs.replace(settled, model=model.name), model
+
+
+def words_of(desk: Desk, request: SpeechRequest) -> Pronunciations:
+    """The request's pronunciations, those of its dictionary included. Raises NotFound, InvalidRequest."""
+    if not request.pronunciations and request.dictionary is None:
+        return NONE
+    return desk.dictionaries.pronunciations(request)
+
+
+async def checked_cast(
+    desk: Desk, request: ResolvedRequest, model: str, loaded: Loaded, words: Pronunciations = NONE
+) -> Cast:
+    """Who speaks, if the loaded model can do all that is asked for and the voices are there."""
+    found = cast(request, model, loaded, words)
+    await check_voices(desk.voices, found)
+    return found
+
+
+async def read_script(
+    request: ResolvedRequest, filters: Sequence[TextFilter], words: Pronunciations, longest: int
+) -> Script:
+    """What is to be said. Text filters are plugins' code and may take their time: they run in a thread."""
+    if not filters and words is NONE:
+        return read(request, filters, words, longest)
+    return await asyncio.to_thread(read, request, filters, words, longest)
+
+
+async def decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:
+    """The references as a synthesizer gets them. Raises InvalidAudio, TooLarge."""
+    return tuple(
+        [structs.replace(reference, audio=await decode_recording(reference.audio, seconds)) for reference in references]
+    )
+
+
+async def decode_recording(audio: bytes, seconds: float) -> bytes:
+    """An uploaded recording of at most so many seconds, as mono 32-bit float WAV. Raises InvalidAudio, TooLarge."""
+    return await asyncio.to_thread(lambda: to_wav_f32(decode(audio, limits=DecodeLimits(seconds=seconds))))

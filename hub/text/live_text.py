@@ -1,0 +1,87 @@
+"""LiveText: the text of one utterance that arrives in pieces while it is spoken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Literal, Self
+
+from hub.contract.errors import EmptyText, TooLarge, UnspeakableText
+from hub.text.speakable import is_speakable
+
+UNREAD = 4096
+"""Characters that unread pieces are joined to: a text that arrives letter by letter takes no more room than another."""
+
+FLUSH: Literal[0] = 0
+Word = str | Literal[0]
+"""A piece of text, or FLUSH."""
+
+
+class LiveText:
+    """The text of one utterance: pieces go in, one reader takes them out. `limit` is in characters."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._words: deque[Word] = deque()
+        self._news = asyncio.Event()
+        self._speakable = False
+        self._ended = False
+        self.length = 0
+        self.wanted = False  # its reader waits for more
+
+    def write(self, piece: str) -> None:
+        """More text. Raises TooLarge over the limit."""
+        self.length += len(piece)
+        if self.length > self._limit:
+            raise TooLarge(
+                f"the utterance has over {self._limit} characters; end it and begin another, or raise "
+                "limits.text_chars",
+                limit=self._limit,
+            )
+        self._speakable = self._speakable or is_speakable(piece)
+        if not piece:
+            return
+        last = self._words[-1] if self._words else FLUSH
+        if last != FLUSH and len(last) < UNREAD:
+            self._words[-1] = last + piece
+        else:
+            self._words.append(piece)
+        self._news.set()
+
+    def flush(self) -> None:
+        """Let what is there be spoken, complete or not. A model that reads the pieces itself decides that itself."""
+        if not self._words or self._words[-1] != FLUSH:
+            self._words.append(FLUSH)
+            self._news.set()
+
+    def end(self) -> None:
+        """There is no more text."""
+        self._ended = True
+        self._news.set()
+
+    async def speakable(self) -> None:
+        """Wait until there is something to say. Raises EmptyText or UnspeakableText if there never will be."""
+        while not self._speakable:
+            if self._ended and self.length:
+                raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+            if self._ended:
+                raise EmptyText("there is no text to speak")
+            await self._more()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Word:
+        while not self._words:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._more()
+        return self._words.popleft()
+
+    async def _more(self) -> None:
+        self._news.clear()
+        self.wanted = True
+        try:
+            await self._news.wait()
+        finally:
+            self.wanted = False

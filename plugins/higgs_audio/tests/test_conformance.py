@@ -1,0 +1,31 @@
+"""Higgs Audio does what the hub asks of every backend, on random weights."""
+
+from __future__ import annotations
+
+import pytest
+
+from hub.testing.conformance import BackendConformance
+from plugins.higgs_audio.tests.support.tiny import write_checkpoint
+
+
+class TestHiggs(BackendConformance):
+    backend = "higgs_audio"
+    plugin = "hub_higgs_audio"
+    options = {"retry": False}  # random weights deserve it often, and it would double the time
+    bad_options = (
+        {"chunk_method": "paragraph"},
+        {"ras_win_len": -1},
+        {"ras_win_max_num_repeat": 0},
+        {"generation_chunk_buffer_size": 0},
+        {"max_silence": 0},
+    )
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def weights(cls, tmp_path_factory):
+        cls.model = {
+            "path": str(write_checkpoint(tmp_path_factory.mktemp("higgs") / "v2")),
+            "device": "cpu",
+            "env": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            "options": {"max_new_tokens": 28, "streams": 3},
+        }

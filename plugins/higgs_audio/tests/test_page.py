@@ -1,0 +1,73 @@
+"""docs/compat/higgs_audio.md: what it lists is what there is, and the examples run."""
+
+import re
+import tomllib
+
+import msgspec
+from hub_higgs_audio.routes import make_routes
+from hub_higgs_audio.routes.chat import CreateChatCompletion
+from hub_higgs_audio.routes.generate import Asked
+from hub_higgs_audio.settings import CompatOptions
+
+from hub.api.mount import places
+from hub.service.hub import Hub
+from hub.settings import Settings
+from plugins.higgs_audio.tests.support import tiny as higgs_tiny
+from plugins.higgs_audio.tests.support.served import recording
+from tests.support.pages import Shell, blocks, read, sections, tables
+
+PAGE = read("docs/compat/higgs_audio.md")
+SECTIONS = sections(PAGE)
+
+
+def names(table):
+    """What stands in backticks in the first column."""
+    return [name for row in table[1:] for name in re.findall(r"`([^`]+)`", row[0])]
+
+
+def test_every_route_is_listed():
+    there = {(method, path) for method, path in places(make_routes(Hub.build(Settings()))) if method != "OPTIONS"}
+    assert {tuple(name.split(" ", 1)) for name in names(tables(SECTIONS["Routes"])[0])} == there
+
+
+def test_every_field_is_listed_with_its_default():
+    rows = tables(SECTIONS["Speech"])[0][1:]
+    told = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Asked)}
+    assert told == {
+        name: "" if default is msgspec.NODEFAULT else msgspec.json.encode(default).decode()
+        for name, default in defaults.items()
+    }
+
+
+def test_every_field_of_a_chat_is_listed():
+    listed = [name for row in tables(SECTIONS["Chat"])[0][1:] for name in re.findall(r"`([^`]+)`", row[0])]
+    assert listed == ordered(listed, CreateChatCompletion.__struct_fields__)
+
+
+def ordered(listed, fields):
+    """All of `fields`, those first that `listed` has, in its order."""
+    return [name for name in listed if name in fields] + [name for name in fields if name not in listed]
+
+
+def test_the_settings_are_those_that_there_are():
+    assert names(tables(SECTIONS["Serving it"])[0]) == list(CompatOptions.__struct_fields__)
+    (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
+    settings = msgspec.convert(tomllib.loads(toml), Settings)
+    msgspec.convert(settings.compat["higgs_audio"].options, CompatOptions)
+
+
+def test_the_examples_run(tmp_path):
+    higgs_tiny.write_checkpoint(tmp_path / "checkpoints" / "higgs-audio-v2-generation-3B-base", boson=True)
+    voices, scenes = tmp_path / "examples/voice_prompts", tmp_path / "examples/scene_prompts"
+    voices.mkdir(parents=True)
+    scenes.mkdir(parents=True)
+    for name, pitch in (("belinda", 200), ("broom", 110)):
+        (voices / f"{name}.wav").write_bytes(recording(pitch))
+        (voices / f"{name}.txt").write_text(f"I am {name}.")
+    (scenes / "quiet_indoor.txt").write_text("Audio is recorded from a quiet room.")
+    shell = Shell(tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"})
+    try:
+        assert shell.follow("docs/compat/higgs_audio.md") >= 10
+    finally:
+        shell.close()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hub.text.cuts import cut_long
+from hub.text.cuts import cut_long, is_boundary
 from hub.text.speakable import is_speakable
 
 
@@ -77,9 +77,16 @@ def _ends(text: str) -> Iterator[int]:
         else:
             ends = _mark_ends_sentence(text, found, sentence_start)
         if ends:
-            yield found.end()
-            sentence_start = found.end()
+            sentence_start = _whole_character(text, found.end())
+            yield sentence_start
     yield len(text)
+
+
+def _whole_character(text: str, at: int) -> int:
+    """`at`, or behind what belongs to the character before it: ‼ may be written as an emoji, with a selector."""
+    while not is_boundary(text, at):
+        at += 1
+    return at
 
 
 def _trimmed(text: str, ends: Iterator[int]) -> Iterator[tuple[int, int]]:

@@ -79,6 +79,13 @@ def test_every_operation_is_tried(schema):
     assert found == set(OPERATIONS)
 
 
+def test_the_events_of_a_task_that_is_there_are_as_documented(schema, live):
+    live.client.post("/v1/tasks/speech", json={"id": "watched", "text": "hello there"}).raise_for_status()
+    case = schema["/v1/tasks/{task_id}/events"]["GET"].Case(path_parameters={"task_id": "watched"})
+    case.call_and_validate(checks=CHECKS)
+    live.client.delete("/v1/tasks/watched").raise_for_status()
+
+
 WRITING = ("POST", "PUT")
 PATHS = (
     "/v1/speech",

@@ -274,7 +274,7 @@ def test_nothing_is_a_server_error_or_touches_other_files(live):
     fuzz(live, 500)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_nothing_is_a_server_error_or_touches_other_files_for_long(live):
     fuzz(live, 10_000)

@@ -113,6 +113,7 @@ texts = st.lists(pieces, max_size=60).map("".join) | st.text(max_size=80)
 @given(text=texts, limit=st.none() | st.integers(1, 30))
 @example(text="a" * 50, limit=7)
 @example(text="a \u0301b", limit=1)
+@example(text="Mr.。\ufe0fMr.", limit=1)
 def test_nothing_is_lost_or_added(text, limit):
     at = 0
     for sentence in split_sentences(text, limit):

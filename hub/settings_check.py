@@ -19,7 +19,7 @@ _PATTERNS = {SIZE: "a size such as 8 GiB or 500 MB", DEVICE: "auto, cpu, cuda, c
 
 
 class Tree:
-    """The values read so far, as nested dicts, with the place that each was read from."""
+    """The values read so far, as nested dicts, with where each was read."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -71,8 +71,8 @@ class Tree:
         for depth, part in enumerate(path, 1):
             child = node.setdefault(part, {})
             if not isinstance(child, dict):
-                place = f"{self.origin(path[:depth])}: {dotted(path[:depth])}"
-                raise SettingsError(f"{place}: expected a table, got {_shown(child, path)}")
+                where = f"{self.origin(path[:depth])}: {dotted(path[:depth])}"
+                raise SettingsError(f"{where}: expected a table, got {_shown(child, path)}")
             node = child
         return node
 
@@ -132,8 +132,8 @@ def _check_table(
         if field.name in value:
             _check_value(field.type, types[field.name], value[field.name], (*path, field.name), tree, problems)
         elif field.required:
-            origin, place = tree.origin(path), dotted(path)
-            problems.append(f"{origin}: {place}: the key {field.name!r} is missing; it is {describe(field.type)}")
+            origin, table = tree.origin(path), dotted(path)
+            problems.append(f"{origin}: {table}: the key {field.name!r} is missing; it is {describe(field.type)}")
     for key in value:
         if key not in types:
             where = (*path, key)
@@ -144,11 +144,11 @@ def _check_keys_differ(settings: Settings, tree: Tree, problems: list[str]) -> N
     names: set[str] = set()
     secrets: dict[str, str] = {}
     for key in settings.auth.keys:
-        place = f"{tree.origin(('auth', 'keys'))}: auth.keys"
+        where = f"{tree.origin(('auth', 'keys'))}: auth.keys"
         if key.name in names:
-            problems.append(f"{place}: two keys are named {key.name!r}; names tell callers apart, give each its own")
+            problems.append(f"{where}: two keys are named {key.name!r}; names tell callers apart, give each its own")
         elif key.key in secrets:
-            problems.append(f"{place}: {secrets[key.key]!r} and {key.name!r} have the same key; give each its own")
+            problems.append(f"{where}: {secrets[key.key]!r} and {key.name!r} have the same key; give each its own")
         names.add(key.name)
         secrets.setdefault(key.key, key.name)
 

@@ -91,8 +91,8 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
     for key in ("scene_folders", "voice_folders"):
         if isinstance(values.get(key), list):
             values[key] = [
-                os.path.abspath(folder / Path(place).expanduser()) if isinstance(place, str) else place
-                for place in values[key]
+                os.path.abspath(folder / Path(path).expanduser()) if isinstance(path, str) else path
+                for path in values[key]
             ]
     references = values.get("references")
     if isinstance(references, dict) and isinstance(references.get("roots"), list):
@@ -116,7 +116,7 @@ def _resolve(text: str, folder: Path) -> str:
     meant = text.startswith(("./", "../", ".\\", "..\\", "~"))
     if not meant and not (folder / path).exists():
         return text
-    # abspath, not resolve(): a virtual environment's python is a link, and its own place is what makes it that python.
+    # abspath, not resolve(): a virtual environment's python is a link, and its own path is what makes it that python.
     return os.path.abspath(folder / path)
 
 
@@ -184,19 +184,19 @@ def _dotted(key: str) -> KeyPath:
 
 
 def _read_secrets(tree: Tree, environ: Mapping[str, str]) -> None:
-    """Put what `env:NAME` and `file:PATH` stand for in the place of API keys."""
+    """Replace `env:NAME` and `file:PATH` in API keys by what they stand for."""
     for number, entry in enumerate(_api_keys(tree.values)):
         source, _, where = entry["key"].partition(":")
-        place = f"{tree.origin(('auth', 'keys'))}: auth.keys[{number}].key"
+        where = f"{tree.origin(('auth', 'keys'))}: auth.keys[{number}].key"
         if source == "env":
             if not environ.get(where):
-                raise SettingsError(f"{place}: the environment variable {where} is not set")
+                raise SettingsError(f"{where}: the environment variable {where} is not set")
             entry["key"] = environ[where]
         elif source == "file":
             try:
                 entry["key"] = Path(where).expanduser().read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                raise SettingsError(f"{place}: cannot read the file {where!r}") from None
+                raise SettingsError(f"{where}: cannot read the file {where!r}") from None
 
 
 def _api_keys(values: dict[str, Any]) -> list[dict[str, Any]]:

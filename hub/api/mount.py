@@ -35,7 +35,7 @@ ROOT = {"mount": "root"}
 PREFIX = {"mount": "prefix"}
 """`opt` of a handler that is only below /compat/<plugin>/, unless the plugin is served alone."""
 
-Place = tuple[str, str]
+Endpoint = tuple[str, str]
 """(method, path with its parameters' names left out): what only one handler can answer."""
 
 Handler = TypeVar("Handler", bound=BaseRouteHandler)
@@ -70,10 +70,10 @@ def shaped(
     return list(handlers)
 
 
-def mounted_at(handlers: Sequence[Handler], place: Mapping[str, str]) -> list[Handler]:
-    """`handlers`, which are at one `place` only: ROOT or PREFIX."""
+def mounted_at(handlers: Sequence[Handler], only: Mapping[str, str]) -> list[Handler]:
+    """`handlers`, mounted at one of their two paths only: ROOT or PREFIX."""
     for handler in handlers:
-        handler.opt = {**handler.opt, **place}
+        handler.opt = {**handler.opt, **only}
     return list(handlers)
 
 
@@ -88,37 +88,37 @@ def sound_routes(hub: Any, plugins: Plugins) -> Routes:
 def mount(
     routes: Routes, plugins: Plugins, own: Sequence[ControllerRouterHandler], rootless: Collection[str] = ()
 ) -> list[ControllerRouterHandler]:
-    """The `routes` of plugins, beside the hub's `own`. A route in two places is documented below /compat only.
+    """The `routes` of plugins, beside the hub's `own`. A route at two paths is documented below /compat only.
 
     Plugins in `rootless` are only below /compat. A route whose original path is taken is noted in `plugins.notes`; the
     others stand.
     """
-    taken = places(own)
+    taken = endpoints(own)
     mounted: list[ControllerRouterHandler] = []
     for plugin, handlers in routes.items():
-        if below := [handler for handler in handlers if _place(handler) != "root"]:
+        if below := [handler for handler in handlers if _mount_of(handler) != "root"]:
             mounted.append(Router(f"/compat/{plugin}", route_handlers=below, tags=[plugin]))
         for handler in handlers if plugin not in rootless else ():
-            if _place(handler) == "prefix":
+            if _mount_of(handler) == "prefix":
                 continue
-            wanted = places([handler])
+            wanted = endpoints([handler])
             if not isinstance(handler, Router):  # a handler joins others at its path; a router brings its own OPTIONS
-                wanted = {place for place in wanted if place[0] != "OPTIONS"}
+                wanted = {one for one in wanted if one[0] != "OPTIONS"}
             if clashes := sorted(wanted & taken):
                 if not _opt(handler).get("yields"):
                     _note(plugins, plugin, f"{_words(clashes)} is taken already; see /compat/{plugin}")
                 continue
             taken |= wanted
-            mounted.append(_tagged(handler, plugin) if _place(handler) == "root" else _undocumented(handler))
+            mounted.append(_tagged(handler, plugin) if _mount_of(handler) == "root" else _undocumented(handler))
     return mounted
 
 
 def alone(handlers: Iterable[ControllerRouterHandler]) -> list[ControllerRouterHandler]:
-    """A plugin's handlers at their original paths, each place once."""
-    taken: set[Place] = set()
+    """A plugin's handlers at their original paths, each endpoint once."""
+    taken: set[Endpoint] = set()
     kept = []
     for handler in handlers:
-        wanted = {place for place in places([handler]) if place[0] != "OPTIONS"}
+        wanted = {one for one in endpoints([handler]) if one[0] != "OPTIONS"}
         if not wanted & taken:
             taken |= wanted
             kept.append(handler)
@@ -161,9 +161,9 @@ def shape_of(handlers: Iterable[ControllerRouterHandler]) -> Shape:
     return found[0] if found else Shape(error_response)
 
 
-def places(handlers: Iterable[ControllerRouterHandler]) -> set[Place]:
-    """Which places `handlers` answer at, the OPTIONS that Litestar adds included."""
-    found: set[Place] = set()
+def endpoints(handlers: Iterable[ControllerRouterHandler]) -> set[Endpoint]:
+    """The endpoints that `handlers` answer at, the OPTIONS that Litestar adds included."""
+    found: set[Endpoint] = set()
     for route in Router("/", route_handlers=list(handlers)).routes:
         path = re.sub(r"\{[^}]*\}", "{}", route.path)
         if isinstance(route, HTTPRoute):
@@ -181,7 +181,7 @@ def _opt(handler: Any) -> Mapping[str, Any]:
     return getattr(handler, "opt", None) or {}
 
 
-def _place(handler: Any) -> str:
+def _mount_of(handler: Any) -> str:
     return str(_opt(handler).get("mount", "both"))
 
 
@@ -230,5 +230,5 @@ def _report(plugins: Plugins, plugin: str, problem: str) -> None:
     plugins.fail(plugin, problem)
 
 
-def _words(clashes: Iterable[Place]) -> str:
+def _words(clashes: Iterable[Endpoint]) -> str:
     return ", ".join(f"{method} {path}" for method, path in clashes)

@@ -156,7 +156,7 @@ def _phrases(words: Sequence[Mark]) -> list[Mark]:
 
 
 def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Piece]:
-    """The words with their places in the text of the whole; nothing if the text is not made of them."""
+    """The words with their positions in the text of the whole; nothing if the text is not made of them."""
     pieces: list[_Piece] = []
     at = 0
     for word in words:

@@ -118,8 +118,8 @@ def _task(book: Book, number: int, chosen: dict[str, Any], subtitles: str | None
     try:
         task = msgspec.convert(body, SpeechTask)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).replace("`", "").partition(" - at $.")
-        raise click.UsageError(f"--{place}: {message[:1].lower()}{message[1:]}" if place else message) from None
+        message, _, field = str(error).replace("`", "").partition(" - at $.")
+        raise click.UsageError(f"--{field}: {message[:1].lower()}{message[1:]}" if field else message) from None
     digest = hashlib.sha256(str(number).encode() + msgspec.json.encode(task, order="deterministic")).hexdigest()
     task.id = f"book-{digest[:32]}"
     return task

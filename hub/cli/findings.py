@@ -169,7 +169,7 @@ def _device_problem(device: str, gpus: int) -> str | None:
 
 
 def _path_problem(path: str) -> str | None:
-    """What looks like a place on this machine must exist; anything else may be a hub id."""
+    """What looks like a path on this machine must exist; anything else may be a hub id."""
     if (Path(path).is_absolute() or path.startswith((".", "~"))) and not Path(path).expanduser().exists():
         return f"path: there is no {path}"
     return None
@@ -206,20 +206,20 @@ def of_server(settings: Settings) -> Iterator[Finding]:
     """Whether the server may and can listen where it should."""
     from hub.api.http.auth import check_bind
 
-    place = f"{settings.server.host}:{settings.server.port}"
+    address = f"{settings.server.host}:{settings.server.port}"
     try:
         check_bind(settings)
     except SettingsError as error:
-        yield Finding("server", place, "problem", str(error))
+        yield Finding("server", address, "problem", str(error))
         return
     try:
         sockets = bind(settings.server)
     except Failed as error:
-        yield Finding("server", place, "problem", f"{error.message}; {error.hint}")
+        yield Finding("server", address, "problem", f"{error.message}; {error.hint}")
         return
     for one in sockets:
         one.close()
-    yield Finding("server", place, "ok", "free")
+    yield Finding("server", address, "ok", "free")
 
 
 async def of_speech(settings: Settings, plugins: Plugins) -> list[Finding]:

@@ -134,9 +134,9 @@ def request_of(kind: Literal["speech", "conversion"], /, **fields: Any) -> Any:
     try:
         return msgspec.convert(fields, wanted)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).replace("`", "").partition(" - at $.")
-        name = place.removeprefix("format.").replace("_", "-")
-        raise click.UsageError(f"--{name}: {message[:1].lower()}{message[1:]}" if place else message) from None
+        message, _, field = str(error).replace("`", "").partition(" - at $.")
+        name = field.removeprefix("format.").replace("_", "-")
+        raise click.UsageError(f"--{name}: {message[:1].lower()}{message[1:]}" if field else message) from None
 
 
 def sink_for(out: str | None, container: str | None) -> Sink:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Place(Protocol):
+class Shelf(Protocol):
     """Where scenes are kept. All methods raise HubError."""
 
     async def all(self) -> list[Scene]:
@@ -38,33 +38,33 @@ class Place(Protocol):
         ...
 
 
-class LocalPlace:
+class LocalShelf:
     """This machine's data folder."""
 
     def __init__(self, store: SceneStore) -> None:
         self._store = store
 
     async def all(self) -> list[Scene]:
-        """See `Place`."""
+        """See `Shelf`."""
         return [*await asyncio.to_thread(self._store.list)]
 
     async def put(self, scene: Scene) -> None:
-        """See `Place`."""
+        """See `Shelf`."""
         await asyncio.to_thread(self._store.put, scene)
 
     async def remove(self, id: str) -> None:
-        """See `Place`."""
+        """See `Shelf`."""
         await asyncio.to_thread(self._store.delete, id)
 
 
-class RemotePlace:
+class RemoteShelf:
     """A running hub."""
 
     def __init__(self, hub: RemoteHub) -> None:
         self._hub = hub
 
     async def all(self) -> list[Scene]:
-        """See `Place`."""
+        """See `Shelf`."""
         import msgspec
 
         from hub.contract.scene import Scene
@@ -72,28 +72,28 @@ class RemotePlace:
         return msgspec.convert((await self._hub.get("/v1/scenes"))["scenes"], list[Scene])
 
     async def put(self, scene: Scene) -> None:
-        """See `Place`."""
+        """See `Shelf`."""
         body = {"text": scene.text, "cast": scene.cast, "defaults": scene.defaults}
         await self._hub.call("PUT", f"/v1/scenes/{quote(scene.id, safe='')}", body)
 
     async def remove(self, id: str) -> None:
-        """See `Place`."""
+        """See `Shelf`."""
         await self._hub.call("DELETE", f"/v1/scenes/{quote(id, safe='')}")
 
 
 @asynccontextmanager
-async def open_place(session: Session, url: str | None, api_key: str | None) -> AsyncIterator[Place]:
+async def open_shelf(session: Session, url: str | None, api_key: str | None) -> AsyncIterator[Shelf]:
     """The scenes of the hub at `url`, else of this machine."""
     if url:
         from hub.cli.remote import RemoteHub
 
         async with RemoteHub(url, api_key) as remote:
-            yield RemotePlace(remote)
+            yield RemoteShelf(remote)
     else:
         from hub.service.hub import Hub
 
         settings = session.settings()
-        yield LocalPlace(Hub.build(settings, session.plugins(settings)).scenes)
+        yield LocalShelf(Hub.build(settings, session.plugins(settings)).scenes)
 
 
 @click.group()
@@ -115,10 +115,10 @@ def _command(name: str) -> Callable[[Function], Any]:
     return decorate
 
 
-def _run(session: Session, url: str | None, api_key: str | None, work: Callable[[Place], Any]) -> Any:
+def _run(session: Session, url: str | None, api_key: str | None, work: Callable[[Shelf], Any]) -> Any:
     async def run() -> Any:
-        async with open_place(session, url, api_key) as place:
-            return await work(place)
+        async with open_shelf(session, url, api_key) as shelf:
+            return await work(shelf)
 
     return session.run(run())
 
@@ -126,7 +126,7 @@ def _run(session: Session, url: str | None, api_key: str | None, work: Callable[
 @_command("list")
 def list_scenes(session: Session, url: str | None, api_key: str | None, as_json: bool) -> None:
     """List all scenes: stored, from configured folders, and from plugins."""
-    found = _run(session, url, api_key, lambda place: place.all())
+    found = _run(session, url, api_key, lambda shelf: shelf.all())
     if as_json:
         echo_json({"scenes": found})
         return
@@ -143,13 +143,13 @@ def import_scenes(
     """Keep the scenes in FOLDER: *.txt, as Higgs Audio's scene_prompts, and *.json."""
     from hub.service.library.scenes import TAKEN, scenes_in
 
-    async def work(place: Place) -> list[dict[str, str]]:
-        taken = {scene.id for scene in await place.all()}
+    async def work(shelf: Shelf) -> list[dict[str, str]]:
+        taken = {scene.id for scene in await shelf.all()}
         rows = []
         for name, found in scenes_in(folder):
             problem = found if isinstance(found, str) else TAKEN if found.id in taken and not replace else ""
             if not isinstance(found, str) and not problem:
-                await place.put(found)
+                await shelf.put(found)
             outcome = "kept" if not problem else "skipped" if problem == TAKEN else "failed"
             rows.append({"file": name, "outcome": outcome, "why": problem})
         return rows
@@ -168,9 +168,9 @@ def import_scenes(
 def remove(session: Session, url: str | None, api_key: str | None, as_json: bool, ids: tuple[str, ...]) -> None:
     """Remove stored scenes."""
 
-    async def work(place: Place) -> None:
+    async def work(shelf: Shelf) -> None:
         for id in ids:
-            await place.remove(id)
+            await shelf.remove(id)
 
     _run(session, url, api_key, work)
     if as_json:

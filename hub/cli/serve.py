@@ -118,9 +118,9 @@ def bind(server: ServerSettings) -> list[socket.socket]:
 
 
 def _bind_failure(server: ServerSettings, error: OSError) -> Failed:
-    place = f"{server.host}:{server.port}"
+    address = f"{server.host}:{server.port}"
     if error.errno == errno.EADDRINUSE:
-        return Failed("port_taken", f"something listens at {place} already", "choose another --port, or end the other")
+        return Failed("port_taken", f"another program listens at {address}", "choose another --port, or end the other")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Failed("port_forbidden", f"this user may not listen at {place}", "use a --port over 1023")
-    return Failed("bad_address", f"cannot listen at {place}: {error.strerror}", "use --host 127.0.0.1")
+        return Failed("port_forbidden", f"this user may not listen at {address}", "use a --port over 1023")
+    return Failed("bad_address", f"cannot listen at {address}: {error.strerror}", "use --host 127.0.0.1")

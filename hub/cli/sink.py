@@ -40,7 +40,7 @@ class Sink(Protocol):
 
 
 class FileSink:
-    """A file that is there only once it is complete: written beside its place, then moved. Devices are written to."""
+    """A file that is there only once it is complete: written beside its path, then moved. Devices are written to."""
 
     whole = True
 
@@ -90,8 +90,8 @@ class FileSink:
         self._file.seek(0)
         head = self._file.read(44)
         if head[:8] == b"RIFF\xff\xff\xff\xff" and head[36:44] == b"data\xff\xff\xff\xff":
-            for place, value in ((4, size - 8), (40, size - 44)):
-                self._file.seek(place)
+            for offset, value in ((4, size - 8), (40, size - 44)):
+                self._file.seek(offset)
                 self._file.write(min(value, 0xFFFFFFFF).to_bytes(4, "little"))
 
 

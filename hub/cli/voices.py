@@ -144,9 +144,9 @@ def remove(session: Session, url: str | None, api_key: str | None, as_json: bool
 
 
 @_command("import")
-@click.argument("place", type=click.Path(exists=True, path_type=Path))
-def import_voices(session: Session, url: str | None, api_key: str | None, as_json: bool, place: Path) -> None:
-    """Keep the voices of another program's folder PLACE.
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+def import_voices(session: Session, url: str | None, api_key: str | None, as_json: bool, source: Path) -> None:
+    """Keep the voices of another program's folder SOURCE.
 
     fish-speech's references, Higgs Audio's voice_prompts, GPT-SoVITS' .list files, or
     voices that were exported. What is there already is left as it is.
@@ -156,7 +156,7 @@ def import_voices(session: Session, url: str | None, api_key: str | None, as_jso
 
     async def work(shelf: Shelf) -> Any:
         rows = []
-        for found in find_voices(place):
+        for found in find_voices(source):
             more = f"; {found.left_out} further recordings left out" if found.left_out else ""
             try:
                 voice = await shelf.add(found.read())

@@ -99,7 +99,7 @@ class Stepper:
     """A step function, replayed as a CUDA graph on a GPU and called as it is elsewhere.
 
     `step(key, *tensors)` returns a tensor or a tuple of tensors. It computes with the tensors given, with what it has
-    itself (weights, a cache, both written in place at places that the inputs name), and never reads a value back to
+    itself (weights, a cache, both written in place at positions that the inputs name), and never reads a value back to
     the host. On a GPU it is run `WARM_UP_RUNS` times before each capture with the same inputs, so running it twice must
     do the same as once. Random numbers are inputs: draw them outside.
 
@@ -159,11 +159,11 @@ class _Graph:
         """Copy the inputs in, run, and give the outputs."""
         if len(inputs) != len(self._inputs):
             raise ValueError(f"{len(inputs)} inputs for a graph of {len(self._inputs)}")
-        for place, value in zip(self._inputs, inputs, strict=True):
-            if value.shape != place.shape or value.dtype != place.dtype:
+        for held, value in zip(self._inputs, inputs, strict=True):
+            if value.shape != held.shape or value.dtype != held.dtype:
                 raise ValueError(
-                    f"input {tuple(value.shape)} {value.dtype} for a graph of {tuple(place.shape)} {place.dtype}"
+                    f"input {tuple(value.shape)} {value.dtype} for a graph of {tuple(held.shape)} {held.dtype}"
                 )
-            place.copy_(value, non_blocking=True)
+            held.copy_(value, non_blocking=True)
         self._graph.replay()
         return self._outputs

@@ -74,8 +74,8 @@ class Loans(Generic[T]):
 
     def _fitting(self, size: int) -> T | None:
         with self._lock:
-            fitting = [place for place, thing in enumerate(self._idle) if self._size_of(thing) >= size]
+            fitting = [index for index, thing in enumerate(self._idle) if self._size_of(thing) >= size]
             return self._idle.pop(self._smallest(fitting)) if fitting else None
 
-    def _smallest(self, places: Iterable[int]) -> int:
-        return min(places, key=lambda place: self._size_of(self._idle[place]))
+    def _smallest(self, indices: Iterable[int]) -> int:
+        return min(indices, key=lambda index: self._size_of(self._idle[index]))

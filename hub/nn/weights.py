@@ -230,7 +230,7 @@ def _normed(magnitude: Tensor, direction: Tensor, kept: int | None) -> Tensor:
 
 
 def _along(axis: int, count: int) -> list[int]:
-    return [-1 if place == axis else 1 for place in range(count)]
+    return [-1 if index == axis else 1 for index in range(count)]
 
 
 def _some(keys: list[str]) -> str:

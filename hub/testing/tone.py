@@ -27,12 +27,13 @@ from msgspec import Meta, Struct
 
 from hub.contract.backend import BackendSpec, Capabilities, ModelConfig, Stop
 from hub.contract.conversion import ResolvedConversion
-from hub.contract.errors import EmptyText, InvalidAudio, InvalidRequest, UnknownVoice
+from hub.contract.errors import InvalidAudio, InvalidRequest, UnknownVoice
 from hub.contract.event import AudioChunk, Mark, Span
 from hub.contract.speech import CastVoice, Reference, ResolvedRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
 from hub.plugin.spec import hookimpl
+from hub.text.speakable import nothing_to_speak
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -149,7 +150,7 @@ class Tone:
         options = _convert(request.options, ToneOptions)
         text = request.text or ""
         if not text:
-            raise EmptyText("there is no text to play")
+            raise nothing_to_speak(blank=True)
         if options.seconds is not None:
             score = _hum(options.seconds, options.chunk_ms)
         else:
@@ -176,8 +177,8 @@ class Tone:
         time.sleep(self._codec_seconds)
         samples, rate = _wav(audio)
         if rate != SAMPLE_RATE:
-            places = np.arange(round(len(samples) * SAMPLE_RATE / rate)) * rate / SAMPLE_RATE
-            samples = np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+            times = np.arange(round(len(samples) * SAMPLE_RATE / rate)) * rate / SAMPLE_RATE
+            samples = np.interp(times, np.arange(len(samples)), samples).astype(np.float32)
         words = np.round(samples.clip(-1, 1) * 32767).astype(np.int32) + 32768
         return Tokens.of(np.stack([words >> 8, words & 255]))
 
@@ -301,12 +302,12 @@ def _pitch_of(voice: ResolvedRequest | ResolvedConversion | CastVoice) -> int:
 
 def _cloned_pitch(references: tuple[Reference, ...]) -> int:
     """A pitch that follows from how long (in tenths of a second) and how loud (in dB) the references are together."""
-    place = 0
+    index = 0
     for reference in references:
         samples, rate = _wav(reference.audio)
         loudness = float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
-        place += round(10 * len(samples) / rate) + round(20 * math.log10(max(loudness, 1e-5)))
-    return CLONED_PITCHES[place % len(CLONED_PITCHES)]
+        index += round(10 * len(samples) / rate) + round(20 * math.log10(max(loudness, 1e-5)))
+    return CLONED_PITCHES[index % len(CLONED_PITCHES)]
 
 
 def _wav(audio: bytes) -> tuple[Wave, int]:

@@ -13,7 +13,7 @@ class ArrivingSentences:
     """Finds the sentences of `split_sentences`, whatever the pieces.
 
     A sentence is complete when the next one has begun to say something: the full stop of "Dr." or of "3." is then told
-    from an end. `flush` is for whoever knows better. Places count characters of all pieces joined.
+    from an end. `flush` is for whoever knows better. Positions count characters of all pieces joined.
     """
 
     def __init__(self, longest: int = LONGEST) -> None:

@@ -31,7 +31,7 @@ def cut_long(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[
 
 
 def _cut_before(text: str, start: int, limit: int) -> int:
-    """The best place to cut in (start, limit]; past it only where one character is longer than that."""
+    """The best position to cut in (start, limit]; past it only where one character is longer than that."""
     clause = _last_end(_CLAUSE_END, text, start + (limit - start) // 4, limit)  # sooner would leave a scrap
     if clause is not None and is_boundary(text, clause):
         return clause

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from typing import Literal, Self
 
-from hub.contract.errors import EmptyText, TooLarge, UnspeakableText
-from hub.text.speakable import is_speakable
+from hub.contract.errors import TooLarge
+from hub.text.speakable import is_speakable, nothing_to_speak
 
 UNREAD = 4096
 """Characters that unread pieces are joined to: a text that arrives letter by letter takes no more room than another."""
@@ -25,6 +25,7 @@ class LiveText:
         self._words: deque[Word] = deque()
         self._news = asyncio.Event()
         self._speakable = False
+        self._blank = True
         self._ended = False
         self.length = 0
         self.wanted = False  # its reader waits for more
@@ -39,6 +40,7 @@ class LiveText:
                 limit=self._limit,
             )
         self._speakable = self._speakable or is_speakable(piece)
+        self._blank = self._blank and not piece.strip()
         if not piece:
             return
         last = self._words[-1] if self._words else FLUSH
@@ -62,10 +64,8 @@ class LiveText:
     async def speakable(self) -> None:
         """Wait until there is something to say. Raises EmptyText or UnspeakableText if there never will be."""
         while not self._speakable:
-            if self._ended and self.length:
-                raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
             if self._ended:
-                raise EmptyText("there is no text to speak")
+                raise nothing_to_speak(blank=self._blank)
             await self._more()
 
     def __aiter__(self) -> Self:

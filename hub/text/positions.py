@@ -1,4 +1,4 @@
-"""Rewritten texts, and where each place of one was in the text before."""
+"""Rewritten texts, and where each position of one was in the text before."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Positions:
     def back(self, span: Span) -> Span:
         """What `span` of the new text stands for; of a changed part always the whole."""
         start, end = span
-        start = self._place(start, bisect_right(self._starts, start) - 1, end=False)
-        return start, max(start, self._place(end, bisect_left(self._starts, end) - 1, end=True))
+        start = self._position(start, bisect_right(self._starts, start) - 1, end=False)
+        return start, max(start, self._position(end, bisect_left(self._starts, end) - 1, end=True))
 
-    def _place(self, place: int, index: int, *, end: bool) -> int:
+    def _position(self, position: int, index: int, *, end: bool) -> int:
         if index < 0:
-            return place
+            return position
         change = self._changes[index]
-        if place > change.end or (place == change.end and not end):
-            return change.old_end + place - change.end
+        if position > change.end or (position == change.end and not end):
+            return change.old_end + position - change.end
         return change.old_end if end else change.old_start
 
 
@@ -54,7 +54,7 @@ class Rewritten(NamedTuple):
 
 
 def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> Rewritten:
-    """`text` with other words in the place of `text[start:end]`, for each (start, end, words), in ascending order."""
+    """`text` with `text[start:end]` replaced by words, for each (start, end, words), in ascending order."""
     parts: list[str] = []
     changes: list[Change] = []
     at = length = 0
@@ -82,8 +82,8 @@ def compared(before: str, after: str) -> Rewritten:
         return Rewritten(after, Positions())
     old, new = list(_TOKEN.finditer(before)), list(_TOKEN.finditer(after))
     old_words, new_words = [token[0] for token in old], [token[0] for token in new]
-    old_places = [*(token.start() for token in old), len(before)]
-    new_places = [*(token.start() for token in new), len(after)]
+    old_starts = [*(token.start() for token in old), len(before)]
+    new_starts = [*(token.start() for token in new), len(after)]
     changes: list[Change] = []
     i = j = 0
     while i < len(old) or j < len(new):
@@ -92,7 +92,7 @@ def compared(before: str, after: str) -> Rewritten:
             continue
         left, right = _next_agreement(old_words, new_words, i, j)
         for a, b, c, d in _differences(old_words[i:left], new_words[j:right]):
-            changes.append(Change(old_places[i + a], old_places[i + b], new_places[j + c], new_places[j + d]))
+            changes.append(Change(old_starts[i + a], old_starts[i + b], new_starts[j + c], new_starts[j + d]))
         i, j = left, right
     return Rewritten(after, Positions(changes))
 
@@ -108,7 +108,7 @@ def _differences(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int
 
 
 def _next_agreement(old: list[str], new: list[str], i: int, j: int) -> tuple[int, int]:
-    """The nearest places from where both go on the same; else where their common ends begin."""
+    """The nearest positions from where both go on the same; else where their common ends begin."""
     for skipped in range(1, 2 * _WINDOW):
         for left in range(max(0, skipped - _WINDOW), min(skipped, _WINDOW) + 1):
             a, b = i + left, j + skipped - left

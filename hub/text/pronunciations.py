@@ -90,7 +90,7 @@ def is_phonemes(spelling: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    """`text` without case, character by character, so that places stay."""
+    """`text` without case, character by character, so that positions stay."""
     if text.isascii():
         return text.lower()
     return "".join(small if len(small := char.casefold()) == 1 else char for char in text)

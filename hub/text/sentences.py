@@ -1,4 +1,4 @@
-"""Sentences of English, Chinese, Japanese, Korean and mixed text, with their places in it."""
+"""Sentences of English, Chinese, Japanese, Korean and mixed text, with their positions in it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Is there anything to say, and text without what nobody can see."""
+"""Whether a text has anything to say, the errors for one that has not, and text without invisible characters."""
 
 from __future__ import annotations
 
 import re
+
+from hub.contract.errors import EmptyText, UnspeakableText
 
 # \w less the underscore is Unicode's letters and numbers. Not counted: the invisible Hangul fillers, which are
 # letters by category, and what U+FE0F or U+20E3 turns into a picture: keycaps such as 1️⃣, or ℹ️ and ㊗️.
@@ -28,6 +30,19 @@ _IDLE_JOINERS = re.compile(
 def is_speakable(text: str) -> bool:
     """True if `text` has a letter or a number of any script; False for only punctuation, symbols and emoji."""
     return _SPEAKABLE.search(text) is not None
+
+
+def check_speakable(text: str) -> None:
+    """Raise EmptyText or UnspeakableText if there is nothing to say in `text`."""
+    if not is_speakable(text):
+        raise nothing_to_speak(blank=not text.strip())
+
+
+def nothing_to_speak(*, blank: bool) -> EmptyText | UnspeakableText:
+    """The error for a text without a word: `blank` if it has nothing but white space."""
+    if blank:
+        return EmptyText("there is no text to speak: give `text`, or `turns` with a text each")
+    return UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
 
 
 def clean(text: str) -> str:

@@ -12,7 +12,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.contract import AudioChunk, ModelConfig, Reference, SpeechRequest, VoiceDraft
+from hub.contract import AudioChunk, ModelConfig, Reference, ResolvedRequest, VoiceDraft
 from hub.contract.errors import InvalidRequest
 from hub.engine.process import ProcessEngine
 from hub.testing import tone
@@ -56,7 +56,7 @@ def synthesizer():
 
 
 def play(synthesizer, text, stop=None, **fields):
-    events = synthesizer.speak(SpeechRequest(text=text, **fields), stop or Never())
+    events = synthesizer.speak(ResolvedRequest(text=text, **fields), stop or Never())
     return [event for event in events if isinstance(event, AudioChunk)]
 
 
@@ -104,7 +104,7 @@ def test_spans_cover_the_text_character_by_character(synthesizer):
 
 def test_marks_tell_where_each_word_is(synthesizer):
     text = "one zwölf three"
-    request = SpeechRequest(text=text, options={"marks": True, "chunk_ms": 80})
+    request = ResolvedRequest(text=text, options={"marks": True, "chunk_ms": 80})
     events = list(synthesizer.speak(request, Never()))
     samples = samples_of([event for event in events if isinstance(event, AudioChunk)])
     marks = [event for event in events if not isinstance(event, AudioChunk)]
@@ -123,7 +123,7 @@ def test_the_seed_is_in_the_samples_and_not_in_the_text(synthesizer):
 
 
 def test_a_long_hum_costs_no_memory(synthesizer):
-    chunks = synthesizer.speak(SpeechRequest(text="x", options={"seconds": 3600, "chunk_ms": 500}), Never())
+    chunks = synthesizer.speak(ResolvedRequest(text="x", options={"seconds": 3600, "chunk_ms": 500}), Never())
     assert sum(chunk.seconds for chunk in chunks) == pytest.approx(3600)
 
 
@@ -206,10 +206,10 @@ def driver(**options):
 def test_it_fails_at_a_chunk_and_lives_on():
     tones = driver()
     try:
-        answer = tones.speak(SpeechRequest(text="x" * 20, options={"fail_at": 2, "chunk_ms": 80}))
+        answer = tones.speak(ResolvedRequest(text="x" * 20, options={"fail_at": 2, "chunk_ms": 80}))
         assert answer.fault.code == "backend_failed"
         assert len(answer.chunks) == 2
-        assert tones.speak(SpeechRequest(text="fine")).fault is None
+        assert tones.speak(ResolvedRequest(text="fine")).fault is None
     finally:
         tones.close()
 
@@ -218,7 +218,7 @@ def test_it_crashes_at_a_chunk():
     tones = driver()
     try:
         pid = tones.start() and tones.engine.status.pid
-        answer = tones.speak(SpeechRequest(text="x" * 20, options={"crash_at": 1}))
+        answer = tones.speak(ResolvedRequest(text="x" * 20, options={"crash_at": 1}))
         assert answer.fault.code == "backend_crashed"
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -263,7 +263,7 @@ async def test_a_hang_is_deaf_to_stop_until_the_worker_is_killed(anyio_backend):
     )
     try:
         await engine.start()
-        stream = engine.speak(SpeechRequest(text="x" * 20, options={"hang_at": 1}))
+        stream = engine.speak(ResolvedRequest(text="x" * 20, options={"hang_at": 1}))
         assert isinstance(await anext(stream), AudioChunk)
         stream.close()
         await stream.ended.wait()

@@ -20,11 +20,12 @@ from msgspec import Meta, Struct
 from hub.builtin.hibari import HibariOptions
 from hub.builtin.hibari.text import check_readable, pieces, spelled
 from hub.contract.backend import ModelConfig, Stop
-from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
 from hub.contract.event import AudioChunk, Mark, Span
 from hub.contract.speech import ResolvedRequest
 from hub.contract.voice import Voice, VoiceDraft
 from hub.text.sentences import split_sentences
+from hub.text.speakable import nothing_to_speak
 
 log = logging.getLogger("hub.builtin.hibari")
 
@@ -106,7 +107,7 @@ class HibariSynthesizer:
         options = _checked_options(request)
         text = request.text or ""
         if not text.strip():
-            raise EmptyText("there is no text to speak")
+            raise nothing_to_speak(blank=True)
         speaker = self._speaker(request.voice or DEFAULT)
         self._check(speaker, text, options.inline_phonemes)
         spoken, step = 0, 0
@@ -129,7 +130,7 @@ class HibariSynthesizer:
                 times = begin / SAMPLE_RATE, spoken / SAMPLE_RATE
                 yield Mark(kind="sentence", start=times[0], end=times[1], text=sentence, span=(start, end))
         if not spoken:
-            raise UnspeakableText("the text has no word to speak, only punctuation or symbols; add some words")
+            raise nothing_to_speak(blank=False)
 
     def _steps(
         self, speaker: Any, text: str, start: int, end: int, first_piece: int, options: HibariOptions

@@ -67,8 +67,8 @@ async def _serve(
     async with open_source(session, url, api_key) as source:
         speaker = RemoteSpeaker(source) if url else LocalSpeaker(source)
         await speaker.begin()
-        place = f"[{host}]" if ":" in host else host
-        click.echo(f"tts-hub {__version__} speaks Wyoming at tcp://{place}:{sockets[0].getsockname()[1]}")
+        address = f"[{host}]" if ":" in host else host
+        click.echo(f"tts-hub {__version__} speaks Wyoming at tcp://{address}:{sockets[0].getsockname()[1]}")
         await serve(speaker, sockets)
 
 

@@ -44,11 +44,11 @@ def unpack(archive: Path) -> dict[str, int]:
         try:
             for path, size, open_member in _members(archive):
                 _check(archive, path, sum(found.values()) + size)
-                place = Path(scratch, path)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with open_member() as source, place.open("wb") as target:  # type: ignore[union-attr]
+                unpacked = Path(scratch, path)
+                unpacked.parent.mkdir(parents=True, exist_ok=True)
+                with open_member() as source, unpacked.open("wb") as target:  # type: ignore[union-attr]
                     shutil.copyfileobj(source, target)
-                found[path] = place.stat().st_size
+                found[path] = unpacked.stat().st_size
         except DAMAGE as error:
             raise PullFailed("source_failed", f"{archive.name} is a damaged archive: {error}") from error
         for path in found:

@@ -124,10 +124,10 @@ def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Lis
     token = os.environ.get("MODELSCOPE_API_TOKEN", "")
     # Its newer routes read the header, the older ones the cookie. httpx sends neither on to where it is redirected.
     headers = {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
-    place = f"{MODELSCOPE.endpoint}/api/v1/models/{quote(repository)}/repo"
+    base = f"{MODELSCOPE.endpoint}/api/v1/models/{quote(repository)}/repo"
     revision = revision or "master"
     query = urlencode({"Revision": revision, "Recursive": "true"})
-    answer = MODELSCOPE.ask(client, f"{place}/files?{query}", headers, repository, revision)
+    answer = MODELSCOPE.ask(client, f"{base}/files?{query}", headers, repository, revision)
     if answer.status_code in (401, 403):
         refuse(answer.status_code, repository)
     entries = MODELSCOPE.files(answer, repository, "Data", "Files")
@@ -135,7 +135,7 @@ def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Lis
         RemoteFile(
             path=one["Path"],
             size=int(one.get("Size") or 0),
-            url=f"{place}?{urlencode({'Revision': revision, 'FilePath': one['Path']})}",
+            url=f"{base}?{urlencode({'Revision': revision, 'FilePath': one['Path']})}",
             sha256=one.get("Sha256") or "",
         )
         for one in entries
@@ -151,9 +151,9 @@ def github(client: httpx.Client, repository: str, revision: str = "") -> Listing
     """
     token = os.environ.get("GITHUB_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    place = f"{GITHUB.endpoint}/repos/{quote(repository)}"
+    base = f"{GITHUB.endpoint}/repos/{quote(repository)}"
     revision = revision or "HEAD"
-    answer = GITHUB.ask(client, f"{place}/git/trees/{quote(revision)}?recursive=1", headers, repository, revision)
+    answer = GITHUB.ask(client, f"{base}/git/trees/{quote(revision)}?recursive=1", headers, repository, revision)
     if answer.status_code in (403, 429):
         raise PullFailed(
             "source_failed",
@@ -165,7 +165,7 @@ def github(client: httpx.Client, repository: str, revision: str = "") -> Listing
         RemoteFile(
             path=one["path"],
             size=int(one.get("size") or 0),
-            url=f"{place}/contents/{quote(one['path'])}?{urlencode({'ref': revision})}",
+            url=f"{base}/contents/{quote(one['path'])}?{urlencode({'ref': revision})}",
             blob=one.get("sha") or "",
         )
         for one in tree

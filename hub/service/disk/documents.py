@@ -27,7 +27,7 @@ class Documents:
         self._what = what
         self._suffixes = suffixes
 
-    def places(self) -> dict[str, Path]:
+    def paths(self) -> dict[str, Path]:
         """Id -> file, by id. A folder that is not there is empty."""
         found: dict[str, Path] = {}
         with storing(f"the {self._what}s"):
@@ -68,8 +68,8 @@ class Documents:
     def delete(self, id: str) -> None:
         """Remove every file of this id. Raises NotFound, StorageFailed."""
         id = unicodedata.normalize("NFC", id)
-        if id not in self.places():
+        if id not in self.paths():
             raise NotFound(f"there is no {self._what} {id[:100]!r}")
         with storing(f"the {self._what} {id!r}"), exclusive(self.folder):
-            while (path := self.places().get(id)) is not None:
+            while (path := self.paths().get(id)) is not None:
                 remove(path)

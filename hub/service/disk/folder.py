@@ -1,6 +1,6 @@
 """The data folder: everything that the hub keeps, as plain files, written whole or not at all.
 
-A write goes to a hidden file or folder beside its place (`.new-...`), is forced to the disk, and is renamed into place
+A write goes to a hidden file or folder beside its path (`.new-...`), is forced to the disk, and is renamed into place
 in one step; what is deleted is renamed away (`.old-...`) before it is taken apart. Whenever the process or the machine
 dies, a reader finds the old state or the new one. `sweep` clears what such a death left behind.
 
@@ -149,7 +149,7 @@ def _discard(path: Path) -> None:
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
-    errno.EROFS: "the data folder is on a read-only file system; set `data` to another place",
+    errno.EROFS: "the data folder is on a read-only file system; set `data` to another folder",
     errno.EACCES: "the hub may not write or read in its data folder; check its permissions",
     errno.EPERM: "the hub may not write or read in its data folder; check its permissions",
     errno.ENAMETOOLONG: "the name is too long for this file system",

@@ -47,7 +47,7 @@ class DictionaryStore:
     def list(self) -> Sequence[Dictionary]:
         """All dictionaries that can be used, by id; a damaged one is logged."""
         found = []
-        for id, path in self._documents.places().items():
+        for id, path in self._documents.paths().items():
             try:
                 found.append(self._load(id, path)[0])
             except Damaged as damage:
@@ -83,17 +83,15 @@ class DictionaryStore:
 
     def _find(self, id: str) -> tuple[Dictionary, Pronunciations]:
         id = unicodedata.normalize("NFC", id)
-        places = self._documents.places()
+        paths = self._documents.paths()
         try:
-            if id in places:
-                return self._load(id, places[id])
+            if id in paths:
+                return self._load(id, paths[id])
         except Damaged as damage:
             raise NotFound(f"dictionary {id[:100]!r} cannot be used: {damage}") from None
         except FileNotFoundError:
             pass
-        raise NotFound(
-            f"there is no dictionary {id[:100]!r}; there are: {few(places)}", dictionaries=list(places)[:100]
-        )
+        raise NotFound(f"there is no dictionary {id[:100]!r}; there are: {few(paths)}", dictionaries=list(paths)[:100])
 
     def _load(self, id: str, path: Path) -> tuple[Dictionary, Pronunciations]:
         """Read again only if the file has changed. Raises Damaged, FileNotFoundError."""

@@ -104,10 +104,10 @@ def prepared_key(identity: tuple[Any, ...], digest: str) -> str:
 
 
 def _weights(path: str) -> list[tuple[str, int, int]]:
-    """(name, time of change in ns, size) of the files of the weights, if `path` is a place on this machine."""
-    place = Path(path)
+    """(name, time of change in ns, size) of the files of the weights, if `path` is on this machine."""
+    where = Path(path)
     try:
-        files = sorted(place.iterdir()) if path and place.is_dir() else [place] if path else []
+        files = sorted(where.iterdir()) if path and where.is_dir() else [where] if path else []
         return [(file.name, state.st_mtime_ns, state.st_size) for file in files for state in (file.stat(),)]
     except OSError:
         return []

@@ -51,7 +51,7 @@ class SceneStore:
         """All scenes that can be used, by id; a damaged one is logged."""
         found = dict(self._registered)
         for documents in self._documents_last_first():
-            for id, path in documents.places().items():
+            for id, path in documents.paths().items():
                 try:
                     found[id] = _scene(id, path, documents)
                 except Damaged as damage:
@@ -65,7 +65,7 @@ class SceneStore:
         """The scene of this id. Raises UnknownScene, also for a damaged one, with what is wrong with it."""
         id = unicodedata.normalize("NFC", id)
         for documents in (self._own, *self._others):
-            if (path := documents.places().get(id)) is not None:
+            if (path := documents.paths().get(id)) is not None:
                 try:
                     return _scene(id, path, documents)
                 except Damaged as damage:
@@ -88,7 +88,7 @@ class SceneStore:
     def delete(self, id: str) -> None:
         """Remove a stored scene. Raises UnknownScene; Conflict for one that is in no folder of the hub's own."""
         id = unicodedata.normalize("NFC", id)
-        if id not in self._own.places():
+        if id not in self._own.paths():
             self.get(id)
             raise Conflict(
                 f"scene {id[:100]!r} is not the hub's own: it is from a plugin, or a folder of `scene_folders`"
@@ -104,7 +104,7 @@ class SceneStore:
         for name, found in scenes_in(folder):
             if isinstance(found, str):
                 outcome[name] = found
-            elif not replace and found.id in self._own.places():
+            elif not replace and found.id in self._own.paths():
                 outcome[name] = TAKEN
             else:
                 self.put(found)
@@ -124,14 +124,14 @@ def scenes_in(folder: Path) -> Iterator[tuple[str, Scene | str]]:
     if not folder.is_dir():
         raise InvalidRequest("there is no such folder")
     documents = Documents(folder, "scene", _SUFFIXES)
-    places = documents.places()
+    paths = documents.paths()
     with storing("the folder"):
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
     for path in files:
         id = unicodedata.normalize("NFC", path.stem)
         try:
             check_id(id, "scene")
-            yield path.name, _scene(id, path, documents) if places.get(id) == path else TAKEN
+            yield path.name, _scene(id, path, documents) if paths.get(id) == path else TAKEN
         except InvalidRequest as error:
             yield path.name, error.message
         except Damaged as damage:

@@ -49,21 +49,21 @@ class Foreign(Struct, kw_only=True):
             raise InvalidRequest(str(error)) from None
 
 
-def find_voices(place: Path) -> list[Foreign]:
-    """The voices at `place`: a folder of one of the layouts, or one level above it, or a `.list` file.
+def find_voices(source: Path) -> list[Foreign]:
+    """The voices at `source`: a folder of one of the layouts, or one level above it, or a `.list` file.
 
     Raises InvalidRequest if there are none.
     """
     found: list[Foreign] = []
-    if place.is_file():
-        found = list(_of_list(place))
-    elif place.is_dir():
-        inner = [folder for name in INNER if (folder := place / name).is_dir()]
-        for folder in [place, *inner]:
+    if source.is_file():
+        found = list(_of_list(source))
+    elif source.is_dir():
+        inner = [folder for name in INNER if (folder := source / name).is_dir()]
+        for folder in [source, *inner]:
             found += _of_folder(folder)
     if not found:
         raise InvalidRequest(
-            f"there are no voices at {str(place)!r}: give a folder with a folder for each voice, "
+            f"there are no voices at {str(source)!r}: give a folder with a folder for each voice, "
             "a folder with a .txt or .lab beside each recording, or a .list file"
         )
     return found
@@ -123,9 +123,9 @@ def _of_list(file: Path) -> Iterator[Foreign]:
 def _beside(file: Path, name: str) -> Path:
     """A path of the list: as it is, from the list's folder, or only its name there; lists travel with their takes."""
     path = Path(name.replace("\\", "/"))
-    for place in (path, file.parent / path, file.parent / path.name):
-        if place.is_file():
-            return place
+    for found in (path, file.parent / path, file.parent / path.name):
+        if found.is_file():
+            return found
     return file.parent / path.name
 
 

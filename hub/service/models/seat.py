@@ -1,4 +1,4 @@
-"""Seat: one model's place among the loaded ones, and what is known of the memory that it takes."""
+"""Seat: whether one model is loaded, and the memory that it takes or will need."""
 
 from __future__ import annotations
 

@@ -10,10 +10,8 @@ import msgspec
 from hub.audio.encode import EncoderSpec, check_format
 from hub.contract.backend import BackendSpec, Capabilities
 from hub.contract.errors import (
-    EmptyText,
     InvalidRequest,
     TooLarge,
-    UnspeakableText,
     UnsupportedCapability,
 )
 from hub.contract.speech import Reference, ResolvedRequest, Sampling, SpeechRequest
@@ -21,7 +19,7 @@ from hub.service.library.voice_fit import speaks
 from hub.settings import LimitSettings
 from hub.text.pauses import without_pauses
 from hub.text.pronunciations import Pronunciations
-from hub.text.speakable import is_speakable
+from hub.text.speakable import is_speakable, nothing_to_speak
 
 
 def check_text(request: SpeechRequest, limits: LimitSettings) -> None:
@@ -37,10 +35,8 @@ def check_text(request: SpeechRequest, limits: LimitSettings) -> None:
             limit=limits.text_chars,
         )
     for text in texts:
-        if not text.strip():
-            raise EmptyText("there is no text to speak: give `text`, or `turns` with a text each")
         if not is_speakable(without_pauses(text)):
-            raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+            raise nothing_to_speak(blank=not text.strip())
 
 
 def check_options(options: dict[str, Any], spec: BackendSpec) -> None:

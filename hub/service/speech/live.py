@@ -218,7 +218,7 @@ class _Sentences:
             if speech.sample_rate != self.sample_rate:
                 raise BackendFailed(f"model {self.model!r} changed its sample rate within one utterance")
             count, seconds = count + 1, 0.0
-            exact = clean(sentence.text) == sentence.text  # else the places inside of it have moved
+            exact = clean(sentence.text) == sentence.text  # else the positions inside it have moved
             async for event in speech:
                 if isinstance(event, AudioChunk):
                     seconds += event.seconds

@@ -84,18 +84,18 @@ class Marker:
             span = (sentence.start, sentence.end)
             yield Mark("sentence", start, max(start, end), sentence.text, span, estimated)
 
-    def _time(self, place: int, *, after: bool) -> tuple[float, bool]:
-        """When the character `after` the place begins, or the one before it ends; and whether that is exact."""
-        character = place if after else place - 1
+    def _time(self, position: int, *, after: bool) -> tuple[float, bool]:
+        """When the character `after` the position begins, or the one before it ends; and whether that is exact."""
+        character = position if after else position - 1
         at = bisect_right(self._stretches, character, key=lambda stretch: stretch.span[0]) - 1
         stretch = self._stretches[max(at, 0)]
         begin, stop = stretch.span
-        if character < begin or not self._text[begin:place].strip():
+        if character < begin or not self._text[begin:position].strip():
             return stretch.start, after
-        if character >= stop or not self._text[place:stop].strip():
+        if character >= stop or not self._text[position:stop].strip():
             return stretch.end, not after
         whole = spoken_length(self._text[begin:stop]) or 1.0
-        share = spoken_length(self._text[begin:place]) / whole
+        share = spoken_length(self._text[begin:position]) / whole
         return stretch.start + share * (stretch.end - stretch.start), False
 
 

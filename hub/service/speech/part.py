@@ -54,8 +54,8 @@ class Levels:
 class Part:
     """The events of one piece on their way into the answer, where it begins `start` seconds in.
 
-    Audio is matched in loudness and faded at joins; places in the text, and the text of marks, become the caller's own;
-    marks get their time in the answer and their speaker. A model that marks no sentences has them derived.
+    Audio is matched in loudness and faded at joins. Positions in the text, and the text of marks, become the caller's
+    own; marks get their time in the answer and their speaker. A model that marks no sentences has them derived.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from hub.contract.backend import Loaded
-from hub.contract.errors import EmptyText, InvalidRequest, TooLarge, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import InvalidRequest, TooLarge, UnsupportedCapability
 from hub.contract.event import Span
 from hub.contract.speech import CastVoice, ResolvedRequest, SpeechRequest
 from hub.plugin.filters import TextFilter
@@ -25,7 +25,7 @@ from hub.service.speech.seeds import derive_seed
 from hub.text.pauses import Pause, Stretch, split_pauses
 from hub.text.positions import Positions, compared, substitute
 from hub.text.pronunciations import Pronunciations
-from hub.text.speakable import clean, is_speakable
+from hub.text.speakable import clean, is_speakable, nothing_to_speak
 
 GAP = 0.3
 """Seconds of silence between two turns, unless the request says otherwise."""
@@ -35,7 +35,7 @@ LONGEST_SILENCE = 3600.0
 
 
 class Line(NamedTuple):
-    """What is said in one go, as a model will read it; `start` and `end` are its place in the source."""
+    """What is said in one go, as a model will read it; `start` and `end` are its position in the source."""
 
     text: str
     turn: int
@@ -51,7 +51,7 @@ class Silence(NamedTuple):
 
 
 class Script(NamedTuple):
-    """`lines` in order, with the pauses between them. Places count in `source`, the cleaned text of the request."""
+    """`lines` in order, with the pauses between them. Positions count in `source`, the cleaned text of the request."""
 
     source: str
     lines: tuple[Line | Silence, ...]
@@ -61,24 +61,24 @@ class Origin:
     """The way from a text that a model reads, which is these lines joined by newlines, back to the source."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        self._lines: list[tuple[int, Line]] = []  # with the place of each in the text
-        place = 0
+        self._lines: list[tuple[int, Line]] = []  # with the position of each in the text
+        position = 0
         for line in lines:
-            self._lines.append((place, line))
-            place += len(line.text) + 1
+            self._lines.append((position, line))
+            position += len(line.text) + 1
         self.span = lines[0].start, lines[-1].end
-        self.same = all(place == line.start and not line.ways for place, line in self._lines)
+        self.same = all(position == line.start and not line.ways for position, line in self._lines)
 
     def back(self, span: Span) -> Span:
         """What `span` of the model's text stands for."""
         return self._back(span, span[0])[0], self._back(span, max(span[0], span[1] - 1))[1]
 
-    def line_at(self, place: int) -> int:
-        """Which line, from 0, the model's text has at `place`."""
-        return max(0, bisect_right(self._lines, place, key=itemgetter(0)) - 1)
+    def line_at(self, position: int) -> int:
+        """Which line, from 0, the model's text has at `position`."""
+        return max(0, bisect_right(self._lines, position, key=itemgetter(0)) - 1)
 
-    def _back(self, span: Span, place: int) -> Span:
-        begin, line = self._lines[self.line_at(place)]
+    def _back(self, span: Span, position: int) -> Span:
+        begin, line = self._lines[self.line_at(position)]
         found = max(0, span[0] - begin), min(len(line.text), span[1] - begin)
         for way in reversed(line.ways):
             found = way.back(found)
@@ -146,9 +146,7 @@ def _speakable(lines: list[Line | Silence]) -> list[Line | Silence]:
     """Without the lines that have nothing to say: an ellipsis between two pauses."""
     kept = [line for line in lines if isinstance(line, Silence) or is_speakable(line.text)]
     if not any(isinstance(line, Line) for line in kept):
-        if len(lines) > 1 or any(isinstance(line, Silence) or line.text.strip() for line in lines):
-            raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
-        raise EmptyText("there is no text to speak: give `text`, or `turns` with a text each")
+        raise nothing_to_speak(blank=not any(isinstance(line, Silence) or line.text.strip() for line in lines))
     return kept
 
 

@@ -45,7 +45,7 @@ class Spoken(Struct, kw_only=True, omit_defaults=True):
         return self.samples / self.sample_rate if self.sample_rate else 0.0
 
 
-class Placed(Struct, frozen=True):
+class SpokenSegment(Struct, frozen=True):
     """A segment in its item: what was spoken, where its samples are, and which span of the item's text it is."""
 
     spoken: Spoken
@@ -64,7 +64,7 @@ class Assembled(Struct, frozen=True):
 
 
 def assemble(
-    segments: Sequence[Placed],
+    segments: Sequence[SpokenSegment],
     format: AudioFormat,
     target: Path,
     encoders: Mapping[str, EncoderSpec],
@@ -108,8 +108,8 @@ def finish_file(file: BinaryIO, encoder: Encoder, format: AudioFormat) -> int:
     return size
 
 
-def marks_of(segments: Sequence[Placed]) -> Iterator[Mark]:
-    """The marks of an item, those of its segments in their places; a segment without any is one itself."""
+def marks_of(segments: Sequence[SpokenSegment]) -> Iterator[Mark]:
+    """The marks of an item: those of its segments, moved in time. A segment without any is a mark itself."""
     at = 0.0
     for segment in segments:
         spoken, start = segment.spoken, segment.span[0] if segment.span else 0

@@ -24,7 +24,7 @@ from hub.service.models.model import Model
 from hub.service.speech.desk import Desk
 from hub.service.speech.marks import MarkedSpeech, spoken_text
 from hub.service.speech.speak import speak
-from hub.service.tasks.assemble import Placed, Spoken, assemble, marks_of
+from hub.service.tasks.assemble import Spoken, SpokenSegment, assemble, marks_of
 from hub.service.tasks.speech_plan import JobItem, Segment, SpeechJob, SpeechTask, check_loaded, plan
 from hub.service.tasks.threads import in_thread
 from hub.settings import TaskSettings
@@ -111,8 +111,8 @@ class _Run:
         error = next((record.error for one in own if (record := self.spoken.get(one.number)) and record.error), None)
         if error is not None:
             return {**shown, "error": error}
-        placed = [
-            Placed(self.spoken[one.number], _file(self.work, one.number), one.span, spoken_text(one.request))
+        heard = [
+            SpokenSegment(self.spoken[one.number], _file(self.work, one.number), one.span, spoken_text(one.request))
             for one in own
         ]
         request = item.request or job.request
@@ -121,11 +121,11 @@ class _Run:
             raise InternalError(f"the container {request.format.container!r} is not available any more")
         target = self.work.folder / f"{index + 1:04}.{spec.extension}"
         done = await in_thread(
-            lambda stopped: _storing(lambda: assemble(placed, request.format, target, self.desk.encoders, stopped))
+            lambda stopped: _storing(lambda: assemble(heard, request.format, target, self.desk.encoders, stopped))
         )
-        voice = placed[0].spoken.voice
+        voice = heard[0].spoken.voice
         if job.subtitles:
-            marks = list(marks_of(placed))
+            marks = list(marks_of(heard))
             shown["subtitles"] = await in_thread(lambda _: _storing(lambda: _write_subtitles(target, marks)))
         shown |= {"file": target.name, "voice": voice, **msgspec.to_builtins(done)}
         return shown

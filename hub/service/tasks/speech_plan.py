@@ -77,9 +77,9 @@ class SpeechJob(Struct, kw_only=True, frozen=True, omit_defaults=True):
         number = 0
         for index, item in enumerate(self.items):
             request = item.request or self.request
-            for place, span in enumerate(item.spans or (None,)):
+            for part, span in enumerate(item.spans or (None,)):
                 text = item.text[span[0] : span[1]] if item.text is not None and span is not None else None
-                seed = item.seed if place == 0 else derive_seed(item.seed, place)
+                seed = item.seed if part == 0 else derive_seed(item.seed, part)
                 yield Segment(number, index, span, replace(request, text=text, seed=seed), item.drawn)
                 number += 1
 

@@ -187,16 +187,16 @@ def _read_secrets(tree: Tree, environ: Mapping[str, str]) -> None:
     """Replace `env:NAME` and `file:PATH` in API keys by what they stand for."""
     for number, entry in enumerate(_api_keys(tree.values)):
         source, _, where = entry["key"].partition(":")
-        where = f"{tree.origin(('auth', 'keys'))}: auth.keys[{number}].key"
+        key = f"{tree.origin(('auth', 'keys'))}: auth.keys[{number}].key"
         if source == "env":
             if not environ.get(where):
-                raise SettingsError(f"{where}: the environment variable {where} is not set")
+                raise SettingsError(f"{key}: the environment variable {where} is not set")
             entry["key"] = environ[where]
         elif source == "file":
             try:
                 entry["key"] = Path(where).expanduser().read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                raise SettingsError(f"{where}: cannot read the file {where!r}") from None
+                raise SettingsError(f"{key}: cannot read the file {where!r}") from None
 
 
 def _api_keys(values: dict[str, Any]) -> list[dict[str, Any]]:

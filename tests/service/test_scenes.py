@@ -8,7 +8,7 @@ from hub import hookimpl
 from hub.contract import Scene, SpeechRequest
 from hub.contract.errors import Conflict, InvalidRequest, NotFound, StorageFailed, UnknownScene
 from hub.service.library.dictionaries import Dictionary, DictionaryStore
-from hub.service.library.scenes import SceneStore
+from hub.service.library.scenes import SceneStore, scenes_in
 
 
 @pytest.fixture
@@ -120,25 +120,21 @@ def test_other_folders_and_plugins_are_read_only_and_come_last(tmp_path):
     assert store.get("a").text == "from first"
 
 
-def test_a_folder_of_texts_is_imported(store, tmp_path):
+def test_the_scenes_of_a_folder_are_found_and_the_others_reported(tmp_path):
     folder = tmp_path / "scene_prompts"
     folder.mkdir()
     (folder / "quiet_indoor.txt").write_text("A quiet room.")
-    (folder / "reading_blog.txt").write_text("A blog is read.")
     (folder / "chat.json").write_text('{"cast": {"A": "anna"}}')
     (folder / "broken.txt").write_bytes(b"\xff\xfe")
     (folder / "bad:name.txt").write_text("x")
     (folder / "README.md").write_text("x")
-    store.put(Scene(id="reading_blog", text="mine"))
-    done = store.import_folder(folder)
-    assert [name for name, problem in done.items() if not problem] == ["chat.json", "quiet_indoor.txt"]
-    assert set(done) == {"chat.json", "quiet_indoor.txt", "reading_blog.txt", "broken.txt", "bad:name.txt"}
-    assert store.get("reading_blog").text == "mine"
-    assert store.get("chat").cast == {"A": "anna"}
-    assert store.import_folder(folder, replace=True)["reading_blog.txt"] == ""
-    assert store.get("reading_blog").text == "A blog is read."
+    found = dict(scenes_in(folder))
+    assert found.pop("chat.json").cast == {"A": "anna"}
+    assert found.pop("quiet_indoor.txt").text == "A quiet room."
+    assert found.keys() == {"broken.txt", "bad:name.txt"}
+    assert all(isinstance(problem, str) and problem for problem in found.values())
     with pytest.raises(InvalidRequest, match="no such folder"):
-        store.import_folder(tmp_path / "absent")
+        list(scenes_in(tmp_path / "absent"))
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):

@@ -95,22 +95,6 @@ class SceneStore:
             )
         self._own.delete(id)
 
-    def import_folder(self, folder: Path, *, replace: bool = False) -> dict[str, str]:
-        """Keep a copy of each scene in `folder`. One whose id is taken is passed over, unless `replace`.
-
-        Returns file -> why it was not kept; "" for those that were. Raises StorageFailed, InvalidRequest.
-        """
-        outcome = {}
-        for name, found in scenes_in(folder):
-            if isinstance(found, str):
-                outcome[name] = found
-            elif not replace and found.id in self._own.paths():
-                outcome[name] = TAKEN
-            else:
-                self.put(found)
-                outcome[name] = ""
-        return outcome
-
     def _documents_last_first(self) -> Iterator[Documents]:
         yield from reversed(self._others)
         yield self._own

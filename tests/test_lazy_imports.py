@@ -66,3 +66,19 @@ def test_the_contract_needs_only_msgspec():
 def test_the_command_line_starts_light():
     loaded = modules_after("import hub.cli")
     assert not loaded & {"litestar", "uvicorn", "numpy", "av", "soundfile", *HEAVY}
+
+
+LIGHT_ROOMS = {"tests/text": {"litestar", "torch", "av"}, "tests/plugin": {"torch", "av"}}
+
+
+@pytest.mark.parametrize("room", LIGHT_ROOMS)
+def test_the_tests_of_a_light_room_start_light(room):
+    """The loop of a developer in that room: with every conftest, test file and pytest plugin that it loads."""
+    loaded = modules_after(
+        "import contextlib, io, pytest\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    code = pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider', {room!r}])\n"
+        "assert code == 0, code"
+    )
+    assert "pytest" in loaded
+    assert not loaded & LIGHT_ROOMS[room]

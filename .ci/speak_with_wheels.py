@@ -1,0 +1,59 @@
+"""Let the wheels of every family speak, each on a tiny checkpoint.
+
+    python .ci/speak_with_wheels.py TTSHUB FOLDER
+
+TTSHUB is the command in the environment of the wheels. This environment, which has what the tests need, writes the
+checkpoints, a recording to speak like, and hub.toml into FOLDER. Each model speaks in a process of its own.
+"""
+
+import importlib
+import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+SAID = "你好，世界真美好。"
+
+
+def main(ttshub: str, folder: Path) -> None:
+    """Write the models, then speak with each. Raises CalledProcessError, AssertionError."""
+    sys.path.insert(0, str(ROOT))
+    families = sorted(path.parents[2].name for path in ROOT.glob("plugins/*/tests/support/tiny.py"))
+    assert families, "no plugin has a tests/support/tiny.py"
+    models: dict[str, dict[str, Any]] = {"hibari": {"backend": "hibari"}}
+    recording = b""
+    for family in families:
+        tiny = importlib.import_module(f"plugins.{family}.tests.support.tiny")
+        (folder / family).mkdir(parents=True)
+        models[family] = tiny.tiny_model(folder / family)
+        recording = tiny.recording()
+    tables = [toml(f"models.{name}", keys) for name, keys in models.items()]
+    (folder / "hub.toml").write_text(f"data = {json.dumps(str(folder / 'data'))}\n" + "".join(tables))
+    (folder / "speaker.wav").write_bytes(recording)
+    config = ["--config", str(folder / "hub.toml")]
+    run(folder, ttshub, "plugins", *config)
+    run(folder, ttshub, "voices", "add", "speaker", "speaker.wav", "--text", SAID, "--language", "zh", *config)
+    for name in models:
+        text = ["Hello from the wheel."] if name == "hibari" else [SAID, "--voice", "speaker"]
+        run(folder, ttshub, "say", *text, "--model", name, "--out", f"{name}.wav", *config)
+        with wave.open(str(folder / f"{name}.wav")) as spoken:
+            assert spoken.getnframes() > spoken.getframerate() / 20, (name, spoken.getparams())
+
+
+def toml(name: str, keys: dict[str, Any]) -> str:
+    """A TOML table; values are written as JSON writes them, which TOML reads."""
+    inner = {key: value for key, value in keys.items() if isinstance(value, dict)}
+    own = [f"{key} = {json.dumps(value)}\n" for key, value in keys.items() if key not in inner]
+    return f"[{name}]\n{''.join(own)}" + "".join(toml(f"{name}.{key}", value) for key, value in inner.items())
+
+
+def run(folder: Path, *command: str) -> None:
+    """Run `command` in `folder`, away from the sources."""
+    subprocess.run(command, cwd=folder, check=True, timeout=600)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]).absolute())

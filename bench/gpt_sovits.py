@@ -22,20 +22,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from hub_gpt_sovits.engine import Engine, EngineSettings, Pair
-from hub_gpt_sovits.model.decoding import Choice, GeneratorDraws, Row, decode
+from hub_gpt_sovits.decoding import Choice, GeneratorDraws, Row, decode
+from hub_gpt_sovits.features import style_spectrogram
+from hub_gpt_sovits.layout import PRETRAINED, SPEAKER
+from hub_gpt_sovits.machinery import Machinery, Pair
 from hub_gpt_sovits.model.vits import Vits
-from hub_gpt_sovits.random_weights import FULL, write_release
-from hub_gpt_sovits.references import style_spectrogram
-from hub_gpt_sovits.release import PRETRAINED, SPEAKER
+from hub_gpt_sovits.options import GptSovitsLoadOptions
 from hub_gpt_sovits.rendering import Manner, Utterance, render
 from hub_gpt_sovits.streaming import ChunkDecoder, StreamRules, joined_chunks, token_chunks
-from hub_gpt_sovits.synthesizer import wav
-from hub_gpt_sovits.voicing import Phrase, Spoken, Voice
+from hub_gpt_sovits.voices import ClonedVoice, MainReference, Phrase
 from torch import Tensor
 
 from bench.gpt_sovits_official import Official
 from bench.table import show
+from plugins.gpt_sovits.tests.support.release import write_release
+from plugins.gpt_sovits.tests.support.tiny import wav_of
+from plugins.gpt_sovits.tests.support.weights import FULL
 
 TOKEN_SECONDS = 0.04
 CHUNK = 16
@@ -45,7 +47,7 @@ CHUNK = 16
 class Work:
     """One segment, and the reference that it is spoken with."""
 
-    voice: Voice
+    voice: ClonedVoice
     phones: Tensor
     joined: Row
     spec: Tensor
@@ -67,7 +69,7 @@ class Ours:
         """S1."""
         draws, last = GeneratorDraws(torch.Generator().manual_seed(1)), []
         model = self.pair.semantics.model
-        for last in decode(model, self.pair.semantics.pool, [work.joined], work.prompt, Choice(), draws):
+        for last in decode(model, self.pair.semantics.sessions, [work.joined], work.prompt, Choice(), draws):
             if len(last[0].new) > limit:
                 break
         return torch.tensor(last[0].new[:limit])
@@ -81,10 +83,10 @@ class Ours:
         rules, model = StreamRules(chunk=CHUNK), self.pair.acoustics.model
         assert isinstance(model, Vits)
         draws = GeneratorDraws(torch.Generator().manual_seed(1))
-        pool = self.pair.semantics.pool
-        states = decode(self.pair.semantics.model, pool, [work.joined], work.prompt, Choice(), draws)
+        semantics = self.pair.semantics
+        states = decode(semantics.model, semantics.sessions, [work.joined], work.prompt, Choice(), draws)
         decoder = ChunkDecoder(model, work.phones, work.voice.sound.style, 1.0, rules, torch.randn)
-        return next(joined_chunks(decoder, token_chunks(states, self.pair.semantics.mute_scores, rules)))
+        return next(joined_chunks(decoder, token_chunks(states, semantics.mute_scores, rules)))
 
 
 def main() -> None:
@@ -112,9 +114,9 @@ def main() -> None:
 def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[object]]:
     """The rows of one version."""
     write_release(folder, version, replace(FULL, max_sec=given.tokens / 50))
-    engine = Engine(EngineSettings(folder, version=version))
-    ours = Ours(engine.pair())
-    work, reference_time = prepared(engine, given)
+    machinery = Machinery(folder, GptSovitsLoadOptions(version=version))
+    ours = Ours(machinery.pair())
+    work, reference_time = prepared(machinery, given)
     runs: dict[str, list[Callable[[], Any]]] = {}
     made = ours.tokens(work, given.tokens)
     runs["tts-hub"] = [
@@ -135,11 +137,11 @@ def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[
     times: dict[str, list[list[float]]] = {name: [[], [], []] for name in runs}
     for number in range(given.rounds + 1):
         for name, calls in runs.items():
-            for place, call in enumerate(calls):
+            for what, call in enumerate(calls):
                 begin = clock()
                 call()
                 if number:  # the first round warms up
-                    times[name][place].append(clock() - begin)
+                    times[name][what].append(clock() - begin)
     return [
         row(version, name, [statistics.median(one) for one in found], given, reference_time)
         for name, found in times.items()
@@ -154,19 +156,17 @@ def row(version: str, name: str, medians: list[float], given: argparse.Namespace
     return [version, name, f"{given.tokens / s1:.1f}", f"{s2:.2f} s", f"{real_time:.2f}", f"{first:.2f} s", once]
 
 
-def prepared(engine: Engine, given: argparse.Namespace) -> tuple[Work, float]:
+def prepared(machinery: Machinery, given: argparse.Namespace) -> tuple[Work, float]:
     """A segment of phones behind a reference of 5 s with 40, and the seconds that the reference took."""
     count, clock = given.phones, time.process_time if given.cpu_time else time.perf_counter
-    acoustics, generator = engine.acoustics(), torch.Generator().manual_seed(2)
+    acoustics, generator = machinery.acoustics(), torch.Generator().manual_seed(2)
     rate = acoustics.spectrum[0]
     samples = (torch.randn(rate * 5, generator=generator) * 0.1).numpy().astype(np.float32)
-    _ = engine.networks.hubert
-    if isinstance(acoustics.model, Vits) and acoustics.model.with_speaker:
-        _ = engine.networks.speaker
+    machinery.load_default()
     begin = clock()
-    voice = engine.voicing.voice(Spoken(wav(samples, rate), "", "zh"), [], acoustics)
+    voice = machinery.voices.voice(MainReference(wav_of(samples, rate), "", "zh"), [], acoustics)
     seconds = clock() - begin
-    width = engine.semantics().model.bert_width
+    width = machinery.semantics().model.bert_width
     phones = torch.randint(0, acoustics.model.enc_p.text_embedding.num_embeddings, (40 + count,), generator=generator)
     bert = torch.randn(width, 40 + count, generator=generator)
     voice = replace(voice, phrase=Phrase(phones[:40], bert[:, :40], ""))

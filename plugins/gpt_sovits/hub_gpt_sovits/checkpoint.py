@@ -1,4 +1,4 @@
-"""GPT-SoVITS weight files -> tensors and settings, told apart by what is in them.
+"""GPT-SoVITS weight files -> tensors and configuration. A file's kind and version come from its contents.
 
 Layouts are those of RVC-Boss/GPT-SoVITS: S1 `.ckpt` and S2 `.pth` are `torch.save` dicts `weight`, `config`, `info`.
 Newer S2 files have a two-byte code in place of the zip's "PK"; fine-tuned ones pickle `config` as `utils.HParams`.
@@ -28,7 +28,7 @@ HEADS: dict[bytes, Version] = {
     b"05": "v2Pro",
     b"06": "v2ProPlus",
 }
-"""What the first two bytes say where they are not "PK"."""
+"""Version by the first two bytes of a file, where they are not "PK"."""
 
 PRETRAINED: dict[str, Version] = {
     "dc3c97e17592963677a4a1681f30c653": "v1",
@@ -50,12 +50,12 @@ LORA_PREFIX = "cfm.base_model.model."
 
 
 class HParams:
-    """Stands in for the class `utils.HParams` of fine-tuned files: a bag of attributes, nothing more."""
+    """Stands in for the class `utils.HParams` of fine-tuned files: an object with attributes, nothing more."""
 
 
 @dataclass(frozen=True)
 class S1File:
-    """A semantic model: float32 weights by name (without `model.`), its configuration."""
+    """A semantic model: float32 weights by name (without `model.`), and its configuration."""
 
     weights: dict[str, Tensor]
     config: dict[str, Any]
@@ -89,7 +89,7 @@ def load_s1(path: Path) -> S1File:
     weights = without_prefix(_weights(loaded, path), "model.")
     config = plain(loaded.get("config"))
     if "ar_predict_layer.weight" not in weights or not isinstance(config.get("model"), dict):
-        raise CheckpointError(f"{path.name} is no GPT-SoVITS semantic model (S1)", file=path.name)
+        raise CheckpointError(f"{path.name} is not a GPT-SoVITS semantic model (S1)", file=path.name)
     return S1File(weights, config, str(loaded.get("info", "")), path.name)
 
 
@@ -99,10 +99,10 @@ def load_s2(path: Path) -> S2File:
     weights = _weights(loaded, path)
     config = plain(loaded.get("config"))
     if not isinstance(config.get("model"), dict) or not isinstance(config.get("data"), dict):
-        raise CheckpointError(f"{path.name} is no GPT-SoVITS acoustic model (S2): it has no config", file=path.name)
+        raise CheckpointError(f"{path.name} is not a GPT-SoVITS acoustic model (S2): it has no config", file=path.name)
     is_lora = any(name.startswith(LORA_PREFIX) for name in weights)
     if not is_lora and "enc_p.text_embedding.weight" not in weights:
-        raise CheckpointError(f"{path.name} is no GPT-SoVITS acoustic model (S2)", file=path.name)
+        raise CheckpointError(f"{path.name} is not a GPT-SoVITS acoustic model (S2)", file=path.name)
     rank = int(loaded.get("lora_rank") or 0)
     if is_lora and not rank:
         rank = next(value.shape[0] for name, value in weights.items() if ".lora_A." in name)
@@ -113,9 +113,9 @@ def load_s2(path: Path) -> S2File:
 
 
 def detect(weights: Mapping[str, Tensor], config: Mapping[str, Any], start: bytes = b"") -> Version:
-    """The version of an S2 file, by its weights' names and shapes, then its config, its head, its known digest.
+    """The version of an S2 file: its weights' names and shapes give the line; digest, head and config the rest.
 
-    `start` are the first 8192 bytes of the file.
+    `start` is the first 8192 bytes of the file.
     """
     named = str(config["model"].get("version", ""))
     head = HEADS.get(start[:2])
@@ -136,7 +136,7 @@ def detect(weights: Mapping[str, Tensor], config: Mapping[str, Any], start: byte
 def merge_lora(base: S2File, lora: S2File) -> S2File:
     """`base` with `lora` on top: W + B @ A for each pair (alpha equals the rank), other tensors replaced.
 
-    Raises CheckpointError if a name of the LoRA file is not in its base, or their versions differ.
+    Raises CheckpointError if the base lacks a name of the LoRA file, or their versions differ.
     """
     if base.version != lora.version or base.rank:
         raise CheckpointError(
@@ -149,7 +149,7 @@ def merge_lora(base: S2File, lora: S2File) -> S2File:
         down = lora.weights.get(name.replace(".lora_B.", ".lora_A."))
         target = name.split(".lora_B.")[0].replace(LORA_PREFIX, "cfm.") + ".weight"
         if down is None or target not in merged:
-            raise CheckpointError(f"{lora.name}: {name} belongs to no weight of {base.name}", file=lora.name, key=name)
+            raise CheckpointError(f"{lora.name}: {base.name} has no weight for {name}", file=lora.name, key=name)
         merged[target] = merged[target] + up @ down
     for name, value in lora.weights.items():
         if ".lora_A." in name or ".lora_B." in name:
@@ -171,7 +171,7 @@ def load_tensors(path: Path, unwrap: tuple[str, ...] = ("generator", "weight", "
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A configuration as nested dicts, whether it was a dict or an `utils.HParams`."""
+    """A configuration as nested dicts; it may be a dict or a `utils.HParams`."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, HParams):
@@ -197,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
     else:
         loaded = load_torch(path, allow=allow)
     if not isinstance(loaded, dict) or "weight" not in loaded:
-        raise CheckpointError(f"{path.name} is no GPT-SoVITS weights file: it has no `weight`", file=path.name)
+        raise CheckpointError(f"{path.name} is not a GPT-SoVITS weights file: it has no `weight`", file=path.name)
     return loaded
 
 
@@ -206,5 +206,5 @@ def _weights(loaded: dict[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _floats(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Half precision is for the disk; folding and merging happen in float32."""
+    """As float32: files keep half precision to be small, but folding and merging need more."""
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""What `ttshub check` tells of a GPT-SoVITS model: which parts of its text front end are missing, and what is done."""
+"""Notes of `ttshub check` on a GPT-SoVITS model: missing parts of its text front end, and what replaces them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = {
     "Korean": ("ko", ("g2pk2", "jamo", "mecab")),
     "Cantonese": ("yue", ("ToJyutping",)),
 }
-"""Language -> the extra of this package, and the modules that it needs."""
+"""Language -> the extra of this distribution, and the modules that it needs."""
 
 
 def text_notes(model: ModelSettings) -> Iterator[str]:
@@ -31,12 +31,12 @@ def text_notes(model: ModelSettings) -> Iterator[str]:
     missing = [name for name in TABLES if folder is None or not any(folder.glob(f"**/{name}"))]
     if missing:
         what = "its own pronunciation tables" if len(missing) == len(TABLES) else ", ".join(missing)
-        yield f"without {what}: words are read by the packages' own dictionaries and rules"
-    places = (root, root / "text", inner / "text", root / "pretrained_models")
-    if not any((place / "G2PWModel").is_dir() for place in places):
-        yield "without G2PWModel: Chinese characters with several readings are read word by word, by pypinyin"
-    if not model.python:  # of another interpreter's packages only its worker knows
-        pulled = next((place / DICTIONARY for place in places if (place / DICTIONARY).is_dir()), None)
+        yield f"without {what}: the Python packages' own dictionaries and rules read the words"
+    pulls = (root, root / "text", inner / "text", root / "pretrained_models")
+    if not any((one / "G2PWModel").is_dir() for one in pulls):
+        yield "without G2PWModel: pypinyin reads Chinese characters with several readings, word by word"
+    if not model.python:  # the packages of another interpreter are visible to its worker only
+        pulled = next((one / DICTIONARY for one in pulls if (one / DICTIONARY).is_dir()), None)
         yield from _package_notes(folder, pulled)
 
 
@@ -46,6 +46,6 @@ def _package_notes(data: Path | None, pulled: Path | None) -> Iterator[str]:
             yield f"{language} cannot be read: pip install 'tts-hub-gpt-sovits[{extra}]'"
     if importlib.util.find_spec("pyopenjtalk") is not None and dictionary(data, pulled) is None:
         yield (
-            "Japanese cannot be read before Open JTalk's dictionary is there: let OPEN_JTALK_DICT_DIR name the "
-            f"folder {DICTIONARY}, or have it fetched once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
+            "Japanese cannot be read before Open JTalk's dictionary is there: set OPEN_JTALK_DICT_DIR to the folder "
+            f"{DICTIONARY}, or fetch it once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
         )

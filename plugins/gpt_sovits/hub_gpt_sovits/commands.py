@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from hub.cli.failure import Failed
 from hub.cli.session import Session, session_options
-from hub_gpt_sovits.settings import BACKEND
+from hub_gpt_sovits.capabilities import BACKEND
 
 if TYPE_CHECKING:
     from hub.contract.backend import Dtype
@@ -99,7 +99,7 @@ def _custom(config: Path) -> dict[str, Any]:
     try:
         read = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or "it is no YAML"
+        reason = getattr(error, "strerror", None) or "it is not YAML"
         raise Failed("bad_config", f"{config} cannot be read: {reason}", hint) from None
     custom = read.get("custom") if isinstance(read, dict) else None
     if not isinstance(custom, dict):

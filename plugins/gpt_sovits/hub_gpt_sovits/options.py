@@ -1,4 +1,4 @@
-"""What requests to GPT-SoVITS and models of it may say beyond the fields that every request has."""
+"""Options of requests, of models, and of the family's own routes, beyond the fields that all backends share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 TextLanguage = Literal["zh", "en", "ja", "ko", "yue", "all_zh", "all_ja", "all_ko", "all_yue", "auto", "auto_yue"]
-"""`zh` reads Chinese with English in it, `all_zh` takes all but English for Chinese, `auto` looks at each run."""
+"""`zh` reads Chinese with English in it, `all_zh` takes all but English for Chinese, `auto` decides run by run."""
 
 CutMethod = Literal["cut0", "cut1", "cut2", "cut3", "cut4", "cut5"]
 VersionName = Literal["", "v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4"]
@@ -35,7 +35,7 @@ class GptSovitsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         float, Meta(ge=0.0, le=1.0, description="how alike in length the segments of a batch must be")
     ] = 0.75
     split_bucket: Annotated[
-        bool, Meta(description="sort segments by length into batches; not while streaming, nor at another speed")
+        bool, Meta(description="sort segments by length into batches; not while streaming or at another speed")
     ] = True
     parallel_infer: Annotated[bool, Meta(description="speak the segments of a batch together")] = True
     fragment_interval: Annotated[float, Meta(ge=0.0, le=10.0, description="seconds of silence after each segment")] = (
@@ -45,7 +45,7 @@ class GptSovitsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         Annotated[
             Literal[0, 1, 2, 3],
             Meta(
-                description="0: batches as they are done; 1: segment by segment; 2: cut at pauses of the tokens; "
+                description="0: each batch when it is done; 1: segment by segment; 2: cut at pauses of the tokens; "
                 "3: every min_chunk_length tokens; default: tokens in growing chunks if `stream` is asked for, else 0"
             ),
         ]
@@ -65,7 +65,7 @@ class GptSovitsLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
     """`[models.NAME.options]`. Paths are relative to the model's `path`."""
 
     version: Annotated[
-        VersionName, Meta(description="which release of the folder; default: the best that is there")
+        VersionName, Meta(description="release to load from the folder; default: the best that is there")
     ] = ""
     gpt: Annotated[str, Meta(description="default S1 weights; default: those of the version")] = ""
     sovits: Annotated[str, Meta(description="default S2 weights; default: those of the version")] = ""
@@ -82,3 +82,20 @@ class GptSovitsLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
         int, Meta(ge=1, le=64, description="S1 and S2 files kept in memory, of each; the least recently used go first")
     ] = 4
     warm_up: Annotated[bool, Meta(description="speak a word while loading, so that the first request is quick")] = True
+
+
+class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[compat.gpt_sovits.options]`: options of the family's own routes."""
+
+    model: Annotated[str, Meta(description="model that answers; default: the first of this backend")] = ""
+    roots: Annotated[
+        tuple[str, ...], Meta(description="folders with recordings that requests may name, besides `references.roots`")
+    ] = ()
+    control: Annotated[bool, Meta(description="let /control restart the models and end the hub")] = False
+    page: Annotated[str, Meta(description="page that a visitor of / is sent to; default: the hub's documentation")] = (
+        "/docs"
+    )
+    refer_wav_path: Annotated[str, Meta(description="recording of requests that name none")] = ""
+    prompt_text: Annotated[str, Meta(description="transcript of that recording")] = ""
+    prompt_language: Annotated[str, Meta(description="its language, as either dialect writes it")] = ""
+    text_language: Annotated[str, Meta(description="language of texts that come without one")] = "auto"

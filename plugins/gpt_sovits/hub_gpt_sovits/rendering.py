@@ -1,4 +1,4 @@
-"""From the semantic tokens of a batch of segments to their audio."""
+"""Rendering: the semantic tokens of a batch of segments -> their audio."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hub_gpt_sovits.features import natural_mel
 from hub_gpt_sovits.model.cfm import Cfm
 from hub_gpt_sovits.model.dit import MEL, sample_mel
 from hub_gpt_sovits.model.join import overlap_add
 from hub_gpt_sovits.model.vits import Noise, Vits
 from hub_gpt_sovits.networks import Acoustics, Vocoder
-from hub_gpt_sovits.references import natural_mel
-from hub_gpt_sovits.voicing import Voice
+from hub_gpt_sovits.voices import ClonedVoice
 
 TOKEN_FRAMES = 2
 """Encoder frames, at 50 a second, of each token, at 25 a second."""
@@ -31,7 +31,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Manner:
-    """How to render: pace, steps of the flow, and whether segments of v3 and v4 go through it together."""
+    """How to render: pace, steps of the flow; with `together` segments of v3 and v4 go through it in one batch."""
 
     speed: float = 1.0
     steps: int = 32
@@ -40,7 +40,7 @@ class Manner:
 
 @torch.inference_mode()
 def render(
-    acoustics: Acoustics, voice: Voice, batch: Sequence[Utterance], manner: Manner, noise: Noise
+    acoustics: Acoustics, voice: ClonedVoice, batch: Sequence[Utterance], manner: Manner, noise: Noise
 ) -> list[Tensor]:
     """The waveform of each segment, (N,) float32 in [-1, 1] or a little over."""
     if isinstance(acoustics.model, Vits):
@@ -58,7 +58,9 @@ def render(
 
 
 def _render_vits(model: Vits, style: Tensor, batch: Sequence[Utterance], speed: float, noise: Noise) -> list[Tensor]:
-    """At its own pace a batch is decoded as one long segment, so that one's text can colour the next one's sound."""
+    """The waveform of each segment, (N,). At speed 1 a batch is decoded as one long segment, so that the text of one
+    segment can colour the sound of the next.
+    """
     if speed != 1:
         return [model.decode(one.tokens[None], one.phones[None], style, noise, speed)[0, 0] for one in batch]
     tokens = torch.cat([one.tokens for one in batch])
@@ -70,14 +72,14 @@ def _render_vits(model: Vits, style: Tensor, batch: Sequence[Utterance], speed: 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The reference as the flow sees it: mel (1, 100, T) and features (1, C, T), of one length."""
+    """The reference as the flow takes it: mel (1, 100, T) and features (1, C, T), of one length."""
 
     mel: Tensor
     features: Tensor
 
     @classmethod
-    def of(cls, voice: Voice, vocoder: Vocoder) -> Prompt:
-        """The end of the reference, as long as the vocoder's chunks leave room for it."""
+    def of(cls, voice: ClonedVoice, vocoder: Vocoder) -> Prompt:
+        """The end of the reference, at most the vocoder's `longest_reference`."""
         assert voice.sound.mel is not None
         assert voice.features is not None
         shared = min(voice.sound.mel.shape[2], voice.features.shape[2])
@@ -91,38 +93,44 @@ class Prompt:
 
 
 def render_serially(
-    model: Cfm, vocoder: Vocoder, prompt: Prompt, voice: Voice, one: Utterance, manner: Manner, noise: Noise
+    model: Cfm, vocoder: Vocoder, prompt: Prompt, voice: ClonedVoice, one: Utterance, manner: Manner, noise: Noise
 ) -> Tensor:
-    """One segment in chunks, each following the mel of the one before -> (N,)."""
-    room = vocoder.chunk - prompt.length
+    """One segment in stretches, each of which continues the mel of the one before -> (N,)."""
+    size = vocoder.window - prompt.length
     features = model.features(one.tokens[None], one.phones[None], voice.sound.style, manner.speed)
     before, mels = prompt, []
-    for chunk in features.split(room, 2):
-        joined = torch.cat([before.features, chunk], 2)
+    for stretch in features.split(size, 2):
+        joined = torch.cat([before.features, stretch], 2)
         drawn = noise((1, MEL, joined.shape[2]))
         mel = sample_mel(model.dit, joined.transpose(1, 2), before.mel, drawn, manner.steps)[:, :, before.length :]
         mels.append(mel)
-        before = Prompt(mel[:, :, -prompt.length :], chunk[:, :, -prompt.length :])
+        before = Prompt(mel[:, :, -prompt.length :], stretch[:, :, -prompt.length :])
     return vocoder.net(natural_mel(torch.cat(mels, 2)))[0, 0]
 
 
 def render_together(
-    model: Cfm, vocoder: Vocoder, prompt: Prompt, voice: Voice, batch: Sequence[Utterance], manner: Manner, noise: Noise
+    model: Cfm,
+    vocoder: Vocoder,
+    prompt: Prompt,
+    voice: ClonedVoice,
+    batch: Sequence[Utterance],
+    manner: Manner,
+    noise: Noise,
 ) -> list[Tensor]:
-    """All segments in one batch of overlapping chunks, each following the reference -> (N,) each.
+    """All segments in one batch of overlapping windows, each of which continues the reference -> (N,) each.
 
-    The overlap-add may shift a chunk by up to 320 samples, so the last segment comes out a few samples short.
+    The overlap-add may shift a window by up to 320 samples, so the last segment comes out a few samples short.
     """
     overlap, hop = vocoder.overlap, vocoder.samples_per_frame
-    room = vocoder.chunk - prompt.length
+    size = vocoder.window - prompt.length
     features = [model.features(one.tokens[None], one.phones[None], voice.sound.style, manner.speed) for one in batch]
-    chunks, surplus = _chunks(F.pad(torch.cat(features, 2), (overlap, 0)), room, overlap)
-    count = chunks.shape[0]
-    joined = torch.cat([prompt.features.expand(count, -1, -1), chunks], 2)
+    windows, surplus = _windows(F.pad(torch.cat(features, 2), (overlap, 0)), size, overlap)
+    count = windows.shape[0]
+    joined = torch.cat([prompt.features.expand(count, -1, -1), windows], 2)
     drawn = noise((count, MEL, joined.shape[2]))
-    mel = sample_mel(model.dit, joined.transpose(1, 2), prompt.mel, drawn, manner.steps)[:, :, -room:]
+    mel = sample_mel(model.dit, joined.transpose(1, 2), prompt.mel, drawn, manner.steps)[:, :, -size:]
     wave = vocoder.net(natural_mel(mel.transpose(0, 1).flatten(1)[None]))[0, 0]
-    wave = overlap_add(wave.split(room * hop), overlap * hop)
+    wave = overlap_add(wave.split(size * hop), overlap * hop)
     wave = wave[overlap * hop : len(wave) - surplus * hop]
     waves = []
     for one in features:
@@ -131,12 +139,12 @@ def render_together(
     return waves
 
 
-def _chunks(features: Tensor, room: int, overlap: int) -> tuple[Tensor, int]:
-    """(1, C, T) -> overlapping chunks (B, C, room), and by how many frames the last one was filled up."""
-    chunks, position, surplus = [], 0, 0
+def _windows(features: Tensor, size: int, overlap: int) -> tuple[Tensor, int]:
+    """(1, C, T) -> overlapping windows (B, C, size), and the number of frames that pad the last one."""
+    windows, position, surplus = [], 0, 0
     while position < features.shape[2]:
-        chunk = features[:, :, position : position + room]
-        surplus = room - chunk.shape[2]
-        chunks.append(F.pad(chunk, (0, surplus)))
-        position += room - overlap
-    return torch.cat(chunks), surplus
+        window = features[:, :, position : position + size]
+        surplus = size - window.shape[2]
+        windows.append(F.pad(window, (0, surplus)))
+        position += size - overlap
+    return torch.cat(windows), surplus

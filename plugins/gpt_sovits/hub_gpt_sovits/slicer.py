@@ -11,8 +11,8 @@ Wave = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class SliceSettings:
-    """`threshold` in dB; the lengths in milliseconds; `peak` and `mix` scale what is written."""
+class SliceRules:
+    """`threshold` in dB; lengths in milliseconds; `peak` and `mix` scale the written slices."""
 
     threshold: float = -34.0
     min_length: int = 4000
@@ -23,14 +23,14 @@ class SliceSettings:
     mix: float = 0.25
 
 
-def slices(wave: Wave, rate: int, settings: SliceSettings) -> list[tuple[int, int]]:
-    """Mono (N,) -> [start, end) of each slice. The last end is counted in whole hops and may lie behind the audio."""
-    hop = round(rate * settings.hop / 1000)
-    if len(wave) <= round(rate * settings.min_length / 1000 / hop):
+def slices(wave: Wave, rate: int, rules: SliceRules) -> list[tuple[int, int]]:
+    """Mono (N,) -> [start, end) of each slice. The last end is counted in whole hops and may exceed N."""
+    hop = round(rate * rules.hop / 1000)
+    if len(wave) <= round(rate * rules.min_length / 1000 / hop):
         return [(0, len(wave))]
-    loudness = _loudness(wave, min(round(rate * settings.min_interval / 1000), 4 * hop), hop)
+    loudness = _loudness(wave, min(round(rate * rules.min_interval / 1000), 4 * hop), hop)
     total = len(loudness)
-    silences = _silences(loudness, rate, hop, settings)
+    silences = _silences(loudness, rate, hop, rules)
     if not silences:
         return [(0, total * hop)]
     starts = [0, *(end for _, end in silences)]
@@ -47,14 +47,14 @@ def _loudness(wave: Wave, window: int, hop: int) -> npt.NDArray[np.float32]:
     return np.sqrt(np.mean(np.abs(frames) ** 2, axis=-1))
 
 
-def _silences(loudness: npt.NDArray[np.float32], rate: int, hop: int, settings: SliceSettings) -> list[tuple[int, int]]:
-    """The stretches of frames that are left out, [start, end); one of no length is a mere cut."""
-    threshold = 10 ** (settings.threshold / 20)
-    shortest = round(rate * settings.min_length / 1000 / hop)
-    interval = round(rate * settings.min_interval / 1000 / hop)
-    kept = round(rate * settings.max_silence / 1000 / hop)
+def _silences(loudness: npt.NDArray[np.float32], rate: int, hop: int, rules: SliceRules) -> list[tuple[int, int]]:
+    """The stretches of frames that are left out, [start, end); one without length is a mere cut."""
+    threshold = 10 ** (rules.threshold / 20)
+    shortest = round(rate * rules.min_length / 1000 / hop)
+    interval = round(rate * rules.min_interval / 1000 / hop)
+    kept = round(rate * rules.max_silence / 1000 / hop)
     found: list[tuple[int, int]] = []
-    begin: int | None = None  # of the silence that we are in
+    begin: int | None = None  # of the current silence
     clip = 0  # where the current slice began
     for frame, level in enumerate(loudness):
         if level < threshold:
@@ -74,7 +74,7 @@ def _silences(loudness: npt.NDArray[np.float32], rate: int, hop: int, settings: 
 
 
 def _left_out(loudness: npt.NDArray[np.float32], begin: int, end: int, kept: int) -> tuple[int, int]:
-    """What of the silence begin..end to leave out: nothing of a short one, and `kept` frames stay on each side."""
+    """The part of the silence begin..end to leave out: nothing of a short one; `kept` frames stay on each side."""
     if end - begin <= kept:
         cut = _quietest(loudness, begin, end)
         return (0 if begin == 0 else cut, cut)
@@ -92,12 +92,12 @@ def _quietest(loudness: npt.NDArray[np.float32], begin: int, end: int) -> int:
     return begin + int(loudness[begin : end + 1].argmin())
 
 
-def written(part: Wave, settings: SliceSettings) -> npt.NDArray[np.int16]:
+def written(part: Wave, rules: SliceRules) -> npt.NDArray[np.int16]:
     """A slice as the tools write it: mostly normalised to `peak`, mixed with itself, int16."""
     loudest = float(np.abs(part).max(initial=0.0))
     if loudest > 1:
         part = part / loudest
         loudest = 1.0
     if loudest > 0:
-        part = part / loudest * (settings.peak * settings.mix) + (1 - settings.mix) * part
+        part = part / loudest * (rules.peak * rules.mix) + (1 - rules.mix) * part
     return (part * 32767).astype(np.int16)

@@ -1,4 +1,4 @@
-"""One request, spoken: text -> pieces -> semantic tokens -> audio, in batches or token by token."""
+"""Speaking: one request, from its text over pieces and semantic tokens to audio, in batches or token by token."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hub_gpt_sovits.engine import Engine, Pair
-from hub_gpt_sovits.model.decoding import Choice, Draws, Row, decode
-from hub_gpt_sovits.model.decoding import Spoken as State
+from hub.contract.errors import InvalidRequest
+from hub.contract.event import AudioChunk, Mark
+from hub.contract.speech import Reference, ResolvedRequest
+from hub.nn.sampling import request_generator
+from hub_gpt_sovits.capabilities import CAPABILITIES
+from hub_gpt_sovits.decoding import Choice, Draws, GeneratorDraws, Row, RowState, decode
+from hub_gpt_sovits.machinery import Machinery, Pair
+from hub_gpt_sovits.model.upsampling import Upsampler
 from hub_gpt_sovits.model.vits import Noise, Vits
+from hub_gpt_sovits.options import GptSovitsOptions
 from hub_gpt_sovits.rendering import Manner, Utterance, render
 from hub_gpt_sovits.streaming import ChunkDecoder, StreamRules, joined_chunks, token_chunks
-from hub_gpt_sovits.text import Piece
-from hub_gpt_sovits.voicing import Phrase, Voice
+from hub_gpt_sovits.text import LANGUAGES, Piece
+from hub_gpt_sovits.voices import ClonedVoice, MainReference, Phrase
 
 Wave = npt.NDArray[np.float32]
 
 OWN_STREAMING = 4
-"""Not one of the family's modes: tokens in growing chunks."""
+"""Tokens in growing chunks, which is not one of the family's modes."""
 
 
 def _never() -> bool:
@@ -30,10 +36,10 @@ def _never() -> bool:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Parameters:
     """How a request is spoken. `streaming`: 0 batches, 1 segments, 2 and 3 tokens, 4 tokens in growing chunks.
 
-    `as_upstream` is for comparisons: joints as the family's code makes them.
+    `as_upstream` is for comparisons: it makes joints as the family's code does.
     """
 
     language: str
@@ -48,129 +54,215 @@ class Settings:
     overlap: int = 2
     as_upstream: bool = False
 
+    @classmethod
+    def of(cls, request: ResolvedRequest, options: GptSovitsOptions, pair: Pair) -> Parameters:
+        """Those of a request. Raises InvalidRequest for a language that its weights do not read."""
+        default, sampling = Choice(), request.sampling
+        streaming: int = OWN_STREAMING if request.stream else 0
+        if options.streaming_mode is not None:
+            streaming = options.streaming_mode
+        return cls(
+            language=known_language(options.text_lang or read_as(request.language), pair),
+            choice=Choice(
+                default.top_k if sampling.top_k is None else sampling.top_k,
+                default.top_p if sampling.top_p is None else sampling.top_p,
+                default.temperature if sampling.temperature is None else sampling.temperature,
+                default.repetition_penalty if sampling.repetition_penalty is None else sampling.repetition_penalty,
+            ),
+            manner=Manner(request.speed, options.sample_steps, options.parallel_infer),
+            cut=options.text_split_method,
+            batch_size=options.batch_size,
+            batch_threshold=options.batch_threshold,
+            split_bucket=options.split_bucket and options.batch_size > 1,
+            streaming=streaming,
+            chunk=options.min_chunk_length,
+            overlap=options.overlap_length,
+        )
+
 
 @dataclass(frozen=True)
-class Piecewise:
-    """Audio (N,) of one piece of the text or of a part of it; `last` says that it ends the piece."""
+class PieceAudio:
+    """Audio (N,) of one piece of the text or of a part of it; `last`: it ends the piece."""
 
     wave: Wave
     piece: Piece
     last: bool = True
 
 
-def speak_batches(
-    engine: Engine,
-    pair: Pair,
-    voice: Voice,
-    text: str,
-    settings: Settings,
-    noise: Noise,
-    draws: Draws,
-    stop: Callable[[], bool] = _never,
-) -> Iterator[Piecewise]:
-    """Whole pieces, in the order of the text. With buckets all of the text is read before any of it is spoken."""
-    pieces = engine.frontend.cut(text, settings.language, settings.cut)
-    phrases: dict[int, Phrase] = {}
-    if in_buckets(pair, settings):
-        phrases = {n: _read(engine, pair, piece, settings) for n, piece in enumerate(pieces)}
-        plan = bucketed(
-            [len(phrases[n].norm) for n in range(len(pieces))], settings.batch_size, settings.batch_threshold
+class Speaking:
+    """One request under way: its weights, its voice, its parameters and its random numbers."""
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        pair: Pair,
+        voice: ClonedVoice,
+        parameters: Parameters,
+        *,
+        noise: Noise,
+        draws: Draws,
+        stop: Callable[[], bool] = _never,
+    ) -> None:
+        self._machinery, self._pair, self._voice, self._parameters = machinery, pair, voice, parameters
+        self._noise, self._draws, self._stop = noise, draws, stop
+
+    @classmethod
+    def of(
+        cls,
+        machinery: Machinery,
+        pair: Pair,
+        parameters: Parameters,
+        request: ResolvedRequest,
+        options: GptSovitsOptions,
+        stop: Callable[[], bool] = _never,
+    ) -> Speaking:
+        """Make the voice of a request and its generator. Raises InvalidAudio, InvalidRequest, UnspeakableText."""
+        main, others = recordings_of(request.references, None, options.prompt_lang)
+        known_language(main.language, pair)
+        voice = machinery.voices.voice(main, others, pair.acoustics, request.prepared)
+        generator = request_generator(request.seed, "cpu")
+        device, dtype = machinery.networks.device, machinery.networks.dtype
+        on_host = GeneratorDraws(generator)
+
+        # Drawn on the host, so that a seed gives the same speech on every device.
+        def noise(shape: Sequence[int]) -> Tensor:
+            return torch.randn(tuple(shape), generator=generator).to(device, dtype)
+
+        def draws(rows: int, choices: int) -> Tensor:
+            return on_host(rows, choices).to(device)
+
+        return cls(machinery, pair, voice, parameters, noise=noise, draws=draws, stop=stop)
+
+    def events(self, text: str, *, interval: float, super_sampling: bool) -> Iterator[AudioChunk | Mark]:
+        """Chunks of audio for each piece of `text`, `interval` seconds of silence and a mark behind each piece."""
+        own_rate = rate = self._pair.acoustics.sample_rate
+        pieces = self.pieces(text)
+        if super_sampling:
+            upsampler = self._machinery.upsampler(self._pair)
+            pieces, rate = (upsampled(one, upsampler, own_rate) for one in pieces), upsampler.rate
+        samples, begin = 0, 0
+        silence = np.zeros(round(rate * interval), np.float32)
+        for one in pieces:
+            if len(one.wave):
+                yield AudioChunk.of(np.ascontiguousarray(one.wave, np.float32), rate, one.piece.span)
+                samples += len(one.wave)
+            if not one.last:
+                continue
+            said = text[slice(*one.piece.span)] if one.piece.span else one.piece.text
+            if samples > begin:
+                yield Mark("segment", begin / rate, samples / rate, text=said.strip(), span=one.piece.span)
+                if len(silence):
+                    yield AudioChunk.of(silence, rate, one.piece.span)
+                    samples += len(silence)
+            begin = samples
+
+    def pieces(self, text: str) -> Iterator[PieceAudio]:
+        """The audio of `text` piece by piece, as the parameters and the weights have it."""
+        by_tokens = self._parameters.streaming >= 2 and isinstance(self._pair.acoustics.model, Vits)
+        return self.by_tokens(text) if by_tokens else self.by_batches(text)
+
+    def by_batches(self, text: str) -> Iterator[PieceAudio]:
+        """Whole pieces, in the order of the text. With buckets all of the text is read before any of it is spoken."""
+        pieces = self._cut(text)
+        phrases: dict[int, Phrase] = {}
+        if in_buckets(self._pair, self._parameters):
+            phrases = {number: self._read(piece) for number, piece in enumerate(pieces)}
+            lengths = [len(phrases[number].norm) for number in range(len(pieces))]
+            batches = bucketed(lengths, self._parameters.batch_size, self._parameters.batch_threshold)
+        else:
+            batches = in_order(len(pieces), self._parameters.batch_size)
+        waiting: dict[int, Wave] = {}
+        spoken = 0
+        for members in batches:
+            batch = [phrases.get(number) or self._read(pieces[number]) for number in members]
+            waves = self._batch(batch)
+            if self._stop():
+                return
+            waiting |= zip(members, waves, strict=True)
+            while spoken in waiting:
+                yield PieceAudio(waiting.pop(spoken), pieces[spoken])
+                spoken += 1
+
+    def by_tokens(self, text: str) -> Iterator[PieceAudio]:
+        """Pieces in chunks, each as soon as it has enough tokens. For v1, v2 and v2Pro."""
+        model, wanted = self._pair.acoustics.model, self._parameters
+        assert isinstance(model, Vits)
+        rules = StreamRules(
+            chunk=wanted.chunk,
+            overlap=wanted.overlap,
+            at_pauses=wanted.streaming == 2,
+            growth=1.5 if wanted.streaming == OWN_STREAMING else 1.0,
+            as_upstream=wanted.as_upstream,
         )
-    else:
-        plan = in_order(len(pieces), settings.batch_size)
-    waiting: dict[int, Wave] = {}
-    spoken = 0
-    for members in plan:
-        batch = [phrases.get(n) or _read(engine, pair, pieces[n], settings) for n in members]
-        waves = speak_batch(pair, voice, batch, settings, noise, draws, stop)
-        if stop():
-            return
-        waiting |= zip(members, waves, strict=True)
-        while spoken in waiting:
-            yield Piecewise(waiting.pop(spoken), pieces[spoken])
-            spoken += 1
-
-
-def speak_tokens(
-    engine: Engine,
-    pair: Pair,
-    voice: Voice,
-    text: str,
-    settings: Settings,
-    noise: Noise,
-    draws: Draws,
-    stop: Callable[[], bool] = _never,
-) -> Iterator[Piecewise]:
-    """Pieces in chunks, each as soon as enough tokens of it are there. v1, v2 and v2Pro only."""
-    model = pair.acoustics.model
-    assert isinstance(model, Vits)
-    rules = StreamRules(
-        chunk=settings.chunk,
-        overlap=settings.overlap,
-        at_pauses=settings.streaming == 2,
-        growth=1.5 if settings.streaming == OWN_STREAMING else 1.0,
-        as_upstream=settings.as_upstream,
-    )
-    for piece in engine.frontend.cut(text, settings.language, settings.cut):
-        phrase = _read(engine, pair, piece, settings)
-        states = _decoded(pair, voice, [phrase], settings, draws, stop)
-        decoder = ChunkDecoder(model, phrase.phones, voice.sound.style, settings.manner.speed, rules, noise)
-        chunks = token_chunks(states, pair.semantics.mute_scores, rules)
-        held: Wave | None = None  # so that the last one can be told
-        for audio in joined_chunks(decoder, chunks, blend_last=not settings.as_upstream):
-            if stop():
+        for piece in self._cut(text):
+            phrase = self._read(piece)
+            style = self._voice.sound.style
+            decoder = ChunkDecoder(model, phrase.phones, style, wanted.manner.speed, rules, self._noise)
+            chunks = token_chunks(self._decoded([phrase]), self._pair.semantics.mute_scores, rules)
+            held: Wave | None = None  # until it is known whether it is the last one
+            for audio in joined_chunks(decoder, chunks, blend_last=not wanted.as_upstream):
+                if self._stop():
+                    return
+                if held is not None:
+                    yield PieceAudio(held, piece, last=False)
+                held = audio.cpu().numpy()
+            if self._stop():
                 return
             if held is not None:
-                yield Piecewise(held, piece, last=False)
-            held = audio.cpu().numpy()
-        if stop():
-            return
-        if held is not None:
-            yield Piecewise(held, piece)
+                yield PieceAudio(held, piece)
+
+    def _batch(self, batch: Sequence[Phrase]) -> list[Wave]:
+        """The audio of a batch of phrases, (N,) each; without meaning once the request is stopped."""
+        manner, prompted = self._parameters.manner, self._voice.phrase is not None
+        states: list[RowState] = []
+        for rows in [list(batch)] if manner.together and prompted else [[one] for one in batch]:
+            steps = list(self._decoded(rows))
+            if self._stop():
+                return []
+            states += steps[-1]
+        device = self._voice.sound.codes.device
+        utterances = []
+        for phrase, state in zip(batch, states, strict=True):
+            tokens = limit_tokens(state, together=manner.together, prompted=prompted)
+            utterances.append(Utterance(torch.tensor(tokens, dtype=torch.long, device=device), phrase.phones))
+        return [loud(wave) for wave in render(self._pair.acoustics, self._voice, utterances, manner, self._noise)]
+
+    def _cut(self, text: str) -> list[Piece]:
+        return self._machinery.frontend.cut(text, self._parameters.language, self._parameters.cut)
+
+    def _read(self, piece: Piece) -> Phrase:
+        return self._machinery.voices.phrase(piece.text, self._parameters.language, self._pair.acoustics)
+
+    def _decoded(self, phrases: Sequence[Phrase]) -> Iterator[list[RowState]]:
+        """S1 over the phrases, each behind the phrase of the reference."""
+        rows = [Row(phrase.phones, phrase.bert) for phrase in phrases]
+        prompt = self._voice.sound.codes[:0]
+        if (before := self._voice.phrase) is not None:
+            rows = [Row(torch.cat([before.phones, row.phones]), torch.cat([before.bert, row.bert], 1)) for row in rows]
+            prompt = self._voice.sound.codes
+        semantics = self._pair.semantics
+        choice = self._parameters.choice
+        return decode(semantics.model, semantics.sessions, rows, prompt, choice, self._draws, stop=self._stop)
 
 
-def speak_batch(
-    pair: Pair,
-    voice: Voice,
-    batch: Sequence[Phrase],
-    settings: Settings,
-    noise: Noise,
-    draws: Draws,
-    stop: Callable[[], bool] = _never,
-) -> list[Wave]:
-    """The audio of a batch of phrases, (N,) each; of no meaning once `stop` says so."""
-    together = settings.manner.together and voice.phrase is not None
-    states: list[State] = []
-    for rows in [list(batch)] if together else [[one] for one in batch]:
-        steps = list(_decoded(pair, voice, rows, settings, draws, stop))
-        if stop():
-            return []
-        states += steps[-1]
-    device = voice.sound.codes.device
-    utterances = []
-    for phrase, state in zip(batch, states, strict=True):
-        tokens = limit_tokens(state, together=settings.manner.together, prompted=voice.phrase is not None)
-        utterances.append(Utterance(torch.tensor(tokens, dtype=torch.long, device=device), phrase.phones))
-    return [loud(wave) for wave in render(pair.acoustics, voice, utterances, settings.manner, noise)]
-
-
-def limit_tokens(state: State, *, together: bool, prompted: bool) -> list[int]:
-    """The tokens that are rendered. After a stop by the limit the family's code drops one; so do we, to be the same."""
+def limit_tokens(state: RowState, *, together: bool, prompted: bool) -> list[int]:
+    """The tokens to render. After a stop by the limit the family's code drops one; so does this, to give the same."""
     if state.ended or not prompted:
         return state.new
     return state.new[:-1] if together else state.new[1:]
 
 
-def in_buckets(pair: Pair, settings: Settings) -> bool:
-    """Whether pieces are sorted by length into batches."""
-    flows_together = pair.acoustics.vocoder is not None and settings.manner.together
-    return settings.split_bucket and settings.streaming == 0 and settings.manner.speed == 1 and not flows_together
+def in_buckets(pair: Pair, parameters: Parameters) -> bool:
+    """True if pieces are sorted by length into batches."""
+    flows_together = pair.acoustics.vocoder is not None and parameters.manner.together
+    bucketing = parameters.split_bucket and parameters.streaming == 0
+    return bucketing and parameters.manner.speed == 1 and not flows_together
 
 
 def bucketed(lengths: Sequence[int], size: int, threshold: float) -> list[list[int]]:
     """Batches of at most `size` numbers, sorted by length; a batch shrinks until median / mean is `threshold`."""
     order = sorted(range(len(lengths)), key=lambda number: lengths[number])
-    plan, start = [], 0
+    batches, start = [], 0
     while start < len(order):
         end = min(start + size, len(order))
         while end - start > 1:
@@ -178,14 +270,23 @@ def bucketed(lengths: Sequence[int], size: int, threshold: float) -> list[list[i
             if members[len(members) // 2] / (members.mean() + 1e-8) >= threshold:
                 break
             end -= 1
-        plan.append(order[start:end])
+        batches.append(order[start:end])
         start = end
-    return plan
+    return batches
 
 
 def in_order(count: int, size: int) -> list[list[int]]:
     """Batches of `size` numbers in their order."""
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
+@torch.inference_mode()
+def upsampled(one: PieceAudio, upsampler: Upsampler, rate: int) -> PieceAudio:
+    """Audio of `rate` at the upsampler's own rate."""
+    if not len(one.wave):
+        return one
+    wave = torch.from_numpy(one.wave).to(next(upsampler.parameters()).device)
+    return PieceAudio(loud(upsampler(wave, rate)), one.piece, one.last)
 
 
 def loud(wave: Tensor) -> Wave:
@@ -194,18 +295,25 @@ def loud(wave: Tensor) -> Wave:
     return (wave / peak if peak > 1 else wave).cpu().numpy()
 
 
-def _read(engine: Engine, pair: Pair, piece: Piece, settings: Settings) -> Phrase:
-    return engine.voicing.phrase(piece.text, settings.language, pair.acoustics)
+def read_as(language: str | None) -> str:
+    """The `text_lang` for a BCP 47 tag; `auto` without a tag and for a language that no version reads."""
+    primary = (language or "").lower().split("-")[0]
+    return primary if primary in CAPABILITIES.languages else "auto"
 
 
-def _decoded(
-    pair: Pair, voice: Voice, phrases: Sequence[Phrase], settings: Settings, draws: Draws, stop: Callable[[], bool]
-) -> Iterator[list[State]]:
-    """S1 over the phrases, each behind the phrase of the reference."""
-    rows = [Row(phrase.phones, phrase.bert) for phrase in phrases]
-    prompt = voice.sound.codes[:0]
-    if voice.phrase is not None:
-        before = voice.phrase
-        rows = [Row(torch.cat([before.phones, row.phones]), torch.cat([before.bert, row.bert], 1)) for row in rows]
-        prompt = voice.sound.codes
-    return decode(pair.semantics.model, pair.semantics.pool, rows, prompt, settings.choice, draws, stop=stop)
+def known_language(language: str, pair: Pair) -> str:
+    """The same language. Raises InvalidRequest if the version of the weights does not read it."""
+    known = LANGUAGES[pair.acoustics.symbols]
+    if language not in known:
+        raise InvalidRequest(f"{pair.acoustics.version} does not read {language!r}; it reads {', '.join(known)}")
+    return language
+
+
+def recordings_of(
+    references: tuple[Reference, ...], language: str | None, prompt_lang: str | None = None
+) -> tuple[MainReference, list[bytes]]:
+    """The main reference, and the recordings of the others, which only colour the sound."""
+    main, *others = references
+    own = main.language or language
+    read = prompt_lang or (own if own in LANGUAGES["v2"] else read_as(own))
+    return MainReference(main.audio, main.text or "", read), [other.audio for other in others]

@@ -1,7 +1,7 @@
-"""Audio while S1 still decodes: chunks of tokens, decoded with an overlap and joined without a seam.
+"""Streaming: audio while S1 still decodes. Chunks of tokens are decoded with an overlap and joined without a seam.
 
-Every chunk runs the encoder over all tokens so far and decodes the newest frames only. v1, v2 and v2Pro; v3 and v4 are
-streamed by whole segments.
+Every chunk runs the encoder over all tokens so far and decodes the newest frames only. For v1, v2 and v2Pro; v3 and v4
+stream whole segments.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hub_gpt_sovits.model.decoding import Spoken
+from hub_gpt_sovits.decoding import RowState
 from hub_gpt_sovits.model.join import joined_pair
 from hub_gpt_sovits.model.prior import paced
 from hub_gpt_sovits.model.vits import NOISE_SCALE, Noise, Vits
 from hub_gpt_sovits.rendering import TOKEN_FRAMES
 
 LEAST = 10
-"""Tokens that a chunk is decoded with at least, its overlap included beyond the first."""
+"""Tokens that every chunk but the first is decoded with at least: a shorter one gets more overlap."""
 
 AFTER_CUT = 2
-"""Tokens behind a pause that are waited for before it is taken for one."""
+"""Tokens that must follow before a cut at a pause."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class StreamRules:
     """How tokens are cut and chunks are joined.
 
     `at_pauses` cuts where the tokens are pauses (mode 2), else every `chunk` tokens (mode 3). `growth` makes each
-    chunk longer than the last, up to `largest`. `as_upstream` repeats what the family's code does where it can be
-    heard: a cut at a pause does not drop the tokens behind it, the last chunk is not blended, overlapping frames get
-    new noise and are blended at more than their own strength.
+    chunk longer than the last, up to `largest`. `as_upstream` repeats what the family's code does even where it can be
+    heard: tokens behind a pause are spoken before the cut and again after it, the last chunk is not blended,
+    overlapping frames get new noise and are blended at more than their own strength.
     """
 
     chunk: int = 16
@@ -45,9 +45,9 @@ class StreamRules:
 
 
 def token_chunks(
-    states: Iterator[list[Spoken]], mute_scores: Tensor, rules: StreamRules
+    states: Iterator[list[RowState]], mute_scores: Tensor, rules: StreamRules
 ) -> Iterator[tuple[list[int], bool]]:
-    """The tokens of one row as they can be decoded, and whether they are the last; the last ones may be none."""
+    """The tokens of one row, chunk by chunk, each with True if it is the last; the last one may be empty."""
     sent, size = 0, rules.chunk
     new: list[int] = []
     for (row,) in states:
@@ -73,7 +73,7 @@ def _grown(size: int, rules: StreamRules) -> int:
 
 
 def _pause(tokens: list[int], mute_scores: Tensor, least: int) -> int:
-    """How many tokens to take up to the best pause, 0 for none: two neighbours that both sound like silence."""
+    """The number of tokens up to the best pause, 0 for none. A pause is two neighbours that both sound like silence."""
     score = mute_scores[torch.tensor(tokens)].clone()
     score[score < 0] = -1
     score[:-1] += score[1:].clone()
@@ -82,7 +82,7 @@ def _pause(tokens: list[int], mute_scores: Tensor, least: int) -> int:
 
 
 class ChunkDecoder:
-    """Decodes the growing tokens of one segment; keeps what the next chunk is blended with."""
+    """Decodes the growing tokens of one segment; keeps the frames and noise that the next chunk is blended with."""
 
     def __init__(self, model: Vits, phones: Tensor, style: Tensor, speed: float, rules: StreamRules, noise: Noise):
         self._model, self._style, self._speed, self._rules, self._noise = model, style, speed, rules, noise
@@ -96,7 +96,7 @@ class ChunkDecoder:
 
     @torch.inference_mode()
     def decode(self, new: list[int]) -> Tensor:
-        """Audio (N,) of `new` tokens, preceded by the overlap with the chunk before, if there was one."""
+        """Audio (N,) of the `new` tokens, behind the overlap with the chunk before, if there was one."""
         first = self._frames is None
         self._tokens += new
         overlap = self._rules.overlap + (0 if first else max(0, LEAST - len(new)))
@@ -114,7 +114,7 @@ class ChunkDecoder:
         return wave
 
     def _blended(self, frames: Tensor, overlap: int) -> Tensor:
-        """Fade from the last chunk's frames to these, over the frames that both have."""
+        """These frames, faded in from the last chunk's where both overlap."""
         assert self._frames is not None
         old = self._frames[:, :, -overlap:]
         count = min(old.shape[-1], frames.shape[-1])
@@ -126,7 +126,7 @@ class ChunkDecoder:
         return torch.cat([head.to(frames.dtype), frames[:, :, count:]], -1)
 
     def _continued(self, mean: Tensor, overlap: int) -> Tensor:
-        """Noise for these frames; the overlap gets what it had in the last chunk, so that both decode to one sound."""
+        """Noise for these frames; the overlap keeps its noise of the last chunk, so that both decode to one sound."""
         if self._rules.as_upstream or self._drawn is None:
             self._drawn = self._noise(mean.shape)
             return self._drawn
@@ -139,7 +139,7 @@ class ChunkDecoder:
 def joined_chunks(
     decoder: ChunkDecoder, chunks: Iterator[tuple[list[int], bool]], *, blend_last: bool = True
 ) -> Iterator[Tensor]:
-    """Audio of a segment's token chunks, (N,) each, held back by the overlap that the next chunk is blended into."""
+    """Audio (N,) of each token chunk of a segment, without its end, into which the next chunk is blended."""
     overlap = decoder.overlap
     last: Tensor | None = None
     for tokens, final in chunks:

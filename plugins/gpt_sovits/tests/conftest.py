@@ -1,17 +1,20 @@
 """One hub with a tiny v2 for all tests of routes."""
 
+from importlib.metadata import entry_points
+
 import pytest
 
 from hub.settings import CompatSettings, ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
 from plugins.gpt_sovits.tests.support import tiny as gpt_sovits_tiny
 
-OTHERS = ("cosyvoice", "fish_speech", "hibari", "higgs_audio")
+OTHERS = tuple(point.name for point in entry_points(group="hub.plugins") if point.name != "gpt_sovits")
+"""All other plugins that are installed."""
 
 
 @pytest.fixture(scope="session")
 def gpt_sovits_release(tmp_path_factory):
-    """The folder of a tiny v2, with weights of somebody's own."""
+    """The folder of a tiny v2, with fine-tuned weights beside it."""
     folder = tmp_path_factory.mktemp("tiny-v2")
     gpt_sovits_tiny.release(folder, "v2")
     (folder / "GPT_weights_v2").mkdir()

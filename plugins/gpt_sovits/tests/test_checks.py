@@ -1,9 +1,9 @@
 """`ttshub check` tells which parts of the text front end are missing, and stops when they are there."""
 
 import pytest
-from hub_gpt_sovits import CHECKPOINTS
 from hub_gpt_sovits.checks import DICTIONARY, TABLES, text_notes
-from hub_gpt_sovits.release import Release
+from hub_gpt_sovits.layout import Release
+from hub_gpt_sovits.releases import CHECKPOINTS
 from hub_gpt_sovits.text.ja import dictionary
 
 from hub.settings import ModelSettings

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hub_gpt_sovits.release import PRETRAINED
+from hub_gpt_sovits.layout import PRETRAINED
 from hub_gpt_sovits.routes.answers import Refused
 from hub_gpt_sovits.routes.kinds import check_kind
 
@@ -15,7 +15,7 @@ def files(gpt_sovits_release):
 def test_each_kind_is_known_by_its_names(files):
     for what, file in files.items():
         check_kind(file, what)
-    with pytest.raises(Refused, match=r"s2G2333k\.pth holds acoustic weights \(SoVITS\); semantic"):
+    with pytest.raises(Refused, match=r"s2G2333k\.pth holds acoustic weights \(SoVITS\); this needs semantic"):
         check_kind(files["sovits"], "gpt")
     with pytest.raises(Refused, match="holds semantic weights"):
         check_kind(files["gpt"], "sovits")
@@ -44,5 +44,5 @@ def test_what_is_damaged_or_something_else_is_refused(files, tmp_path, damage):
     file.write_bytes({"cut off": whole[:-500], "empty": b"", "text": b"PK\x03\x04" + b"weights " * 99}.get(damage, b""))
     if damage == "another model":
         torch.save({"state_dict": {"layer.weight": torch.zeros(2)}}, file)
-    with pytest.raises(Refused, match=r"mine\.ckpt is damaged, or no weights of GPT-SoVITS"):
+    with pytest.raises(Refused, match=r"mine\.ckpt is damaged, or not a weights file of GPT-SoVITS"):
         check_kind(file, "gpt")

@@ -4,10 +4,10 @@ import re
 import tomllib
 
 import msgspec
-from hub_gpt_sovits import CHECKPOINTS
+from hub_gpt_sovits.options import CompatOptions
+from hub_gpt_sovits.releases import CHECKPOINTS
 from hub_gpt_sovits.routes import make_routes
 from hub_gpt_sovits.routes.requests import Spoken
-from hub_gpt_sovits.settings import CompatOptions
 
 from hub.api.mount import places
 from hub.service.hub import Hub

@@ -5,16 +5,17 @@ import math
 import pytest
 import torch
 from hub_gpt_sovits.checkpoint import load_s1
+from hub_gpt_sovits.decoding import RowState
+from hub_gpt_sovits.features import appended_zeros
+from hub_gpt_sovits.layout import Release
 from hub_gpt_sovits.model.bigvgan import BigVgan
-from hub_gpt_sovits.model.decoding import Spoken
 from hub_gpt_sovits.model.semantic import build_semantic
 from hub_gpt_sovits.networks import MUTE_TOKEN, Networks
-from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
-from hub_gpt_sovits.references import appended_zeros
-from hub_gpt_sovits.release import Release
 from hub_gpt_sovits.rendering import Manner, Utterance, render
 from hub_gpt_sovits.streaming import StreamRules, token_chunks
-from hub_gpt_sovits.voicing import Sound, Voice
+from hub_gpt_sovits.voices import ClonedVoice, Sound
+
+from plugins.gpt_sovits.tests.support.weights import TINY, acoustic_file, save, semantic_file
 
 
 def test_a_small_vocabulary_has_no_pause_and_is_streamed_whole(tmp_path):
@@ -26,7 +27,7 @@ def test_a_small_vocabulary_has_no_pause_and_is_streamed_whole(tmp_path):
     model = build_semantic(load_s1(tmp_path / "small.ckpt"))
     assert model.end == 100
     scores = model.mute_scores(MUTE_TOKEN)
-    steps = ([Spoken(list(range(count)), done=count == 30)] for count in range(1, 31))
+    steps = ([RowState(list(range(count)), done=count == 30)] for count in range(1, 31))
     assert list(token_chunks(steps, scores, StreamRules(chunk=4, at_pauses=True))) == [(list(range(30)), True)]
 
 
@@ -44,7 +45,7 @@ def test_a_lora_finds_its_base_beside_the_other_weights_too(tmp_path):
     weights[f"{at}.lora_B.default.weight"] = torch.ones(TINY.dit, 2).half()
     save(tmp_path / "s2Gv4.pth", base)
     save(tmp_path / "own.pth", {**base, "weight": weights, "lora_rank": 2}, b"04")
-    networks = Networks(Release.at(tmp_path), torch.device("cpu"), torch.float32)
+    networks = Networks(Release.at(tmp_path))
     tuned, plain = (
         networks.acoustics(tmp_path / name).model.dit.transformer_blocks[0].attn.to_q.weight
         for name in ("own.pth", "s2Gv4.pth")
@@ -74,11 +75,11 @@ def test_samples_beyond_the_last_frame_are_left_out(tmp_path):
     up = made["weight"]["dec.ups.0.weight_v"]
     made["weight"]["dec.ups.0.weight_v"] = torch.randn(*up.shape[:2], kernels[0]).half()
     save(tmp_path / "odd.pth", made)
-    acoustics = Networks(Release.at(tmp_path), torch.device("cpu"), torch.float32).acoustics(tmp_path / "odd.pth")
+    acoustics = Networks(Release.at(tmp_path)).acoustics(tmp_path / "odd.pth")
     sound = Sound(torch.zeros(3, dtype=torch.long), torch.randn(1, TINY.gin, 1), None)
     batch = [Utterance(torch.arange(count), torch.arange(4)) for count in (5, 3)]
     with torch.inference_mode():
         longer = acoustics.model.decode(batch[0].tokens[None], batch[0].phones[None], sound.style, torch.randn)
     assert longer.shape[-1] > 5 * 2 * math.prod(rates)
-    waves = render(acoustics, Voice(sound, None), batch, Manner(), torch.randn)
+    waves = render(acoustics, ClonedVoice(sound, None), batch, Manner(), torch.randn)
     assert [len(wave) for wave in waves] == [5 * 1280, 3 * 1280]

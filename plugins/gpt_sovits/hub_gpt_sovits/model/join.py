@@ -1,4 +1,4 @@
-"""Joining pieces of waveform so that no seam is heard: overlap-add at the offset of best correlation."""
+"""Joining pieces of waveform without an audible seam: overlap-add at the offset of best correlation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEARCH = 320
 
 
 def best_offset(earlier: Tensor, later: Tensor, overlap: int, search: int = SEARCH) -> int:
-    """Where in the start of `later` the end of `earlier` fits best: correlation over the root of the energy."""
+    """The offset in `later` at which the end of `earlier` fits best: correlation over the root of the energy."""
     end = earlier[-overlap:].float()[None, None]
     start = later[: overlap + search].float()[None, None]
     if start.shape[-1] < overlap:

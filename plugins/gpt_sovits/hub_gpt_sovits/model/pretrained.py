@@ -1,8 +1,8 @@
 """The two encoders that GPT-SoVITS builds on: Chinese HuBERT (audio) and Chinese RoBERTa (text).
 
 Architectures and names are those of Hugging Face's `HubertModel` (base: group norm in the first convolution, layer
-norms behind the residuals) and `BertModel`. They are written here because importing transformers takes longer than all
-else that a worker does at its start.
+norms behind the residuals) and `BertModel`. They are written here because importing transformers takes longer than
+everything else at a worker's start.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hub.contract.errors import UnspeakableText
+from hub.nn.attention import attend
 from hub.nn.weights import CheckpointError, fold_weight_norm, load_state, without_prefix
 from hub_gpt_sovits.model.blank import Table, filled
 
 LONGEST = 510
-"""Characters that BERT reads at once; its own two marks stand around them."""
+"""Characters that BERT reads at once, between its own two tokens."""
 
 UNREAD_LAYERS = 2
 """The BERT features are the third last hidden state, so the last two layers are not needed."""
@@ -37,11 +38,12 @@ class Attention(nn.Module):
         for name in names:
             self.add_module(name, nn.Linear(width, width))
 
-    def attend(self, x: Tensor) -> Tensor:
+    def attended(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> the same, before any output projection."""
         query, key, value = (
             self.get_submodule(name)(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in self.names
         )
-        return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return attend(query, key, value).transpose(1, 2).flatten(2)
 
 
 class HubertAttention(Attention):
@@ -52,7 +54,7 @@ class HubertAttention(Attention):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out_proj(self.attend(x))
+        return self.out_proj(self.attended(x))
 
 
 class HubertLayer(nn.Module):
@@ -128,7 +130,7 @@ class Hubert(nn.Module):
         super().__init__()
         config = {**HUBERT_DEFAULTS, **_config(folder, "HuBERT")}
         if config["feat_extract_norm"] != "group" or config["do_stable_layer_norm"]:
-            raise CheckpointError("this HuBERT is none of the base architecture that GPT-SoVITS uses")
+            raise CheckpointError("this HuBERT does not have the base architecture that GPT-SoVITS uses")
         state = {name.removeprefix("hubert."): value.float() for name, value in load_state(folder).items()}
         state = {name: value for name, value in state.items() if not name.startswith(("masked_spec_embed", "lm_head."))}
         self.net = filled(lambda: HubertNet(config), fold_weight_norm(state), _file(folder))
@@ -152,7 +154,7 @@ HUBERT_DEFAULTS: dict[str, Any] = {
     "feat_extract_norm": "group",
     "do_stable_layer_norm": False,
 }
-"""What a `config.json` may leave out."""
+"""Defaults of the keys that a `config.json` may leave out."""
 
 
 class BertLayer(nn.Module):
@@ -171,8 +173,8 @@ class BertLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         end: Any = self.attention["output"]
-        attended: Any = self.attention["self"]
-        x = end["LayerNorm"](x + end["dense"](attended.attend(x)))
+        attention: Any = self.attention["self"]
+        x = end["LayerNorm"](x + end["dense"](attention.attended(x)))
         inner = F.gelu(self.intermediate["dense"](x))
         return self.output["LayerNorm"](x + self.output["dense"](inner))
 
@@ -230,7 +232,7 @@ class Bert(nn.Module):
         return torch.cat([self._window(text[window], word2ph[window]) for window in windows], 1)
 
     def zeros(self, phones: int) -> Tensor:
-        """The features of what BERT does not read, (D, phones)."""
+        """The features of phones that BERT does not read, (D, phones)."""
         return next(self.parameters()).new_zeros(self.width, phones)
 
     def _window(self, text: str, word2ph: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What S2 makes of semantic tokens, phones and style before any sound: codebook, text, their meeting (MRTE)."""
+"""The prior of S2: semantic tokens, phones and style -> frames, by codebook, text encoder and their meeting (MRTE)."""
 
 from __future__ import annotations
 

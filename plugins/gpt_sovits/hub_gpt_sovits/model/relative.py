@@ -46,7 +46,7 @@ class Attention(nn.Module):
             self.emb_rel_v = nn.Parameter(torch.zeros(1, 2 * window + 1, self.size))
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, C, T), (B, C, S), mask (B, 1, T, S) with 0 for what must not be seen -> (B, C, T)."""
+        """(B, C, T), (B, C, S), mask (B, 1, T, S) with 0 where nothing may be seen -> (B, C, T)."""
         query = self._split(self.conv_q(x)) / math.sqrt(self.size)  # (B, H, T, D)
         key, value = self._split(self.conv_k(context)), self._split(self.conv_v(context))
         scores = query @ key.transpose(-2, -1)  # (B, H, T, S)
@@ -64,7 +64,7 @@ class Attention(nn.Module):
         return x.unflatten(1, (self.heads, self.size)).transpose(2, 3)
 
     def _offsets(self, length: int) -> list[tuple[int, int, int]]:
-        """For each relative position: its row in the tables, its diagonal, where that begins in time."""
+        """For each relative position: its row in the tables, its diagonal, the first time step of that."""
         window = self.window or 0
         return [
             (row, offset, max(0, -offset))
@@ -82,7 +82,7 @@ class Attention(nn.Module):
         return scores
 
     def _near(self, weights: Tensor) -> Tensor:
-        """The weights within the window, by relative position: (B, H, T, 2W+1)."""
+        """The weights within the window, by relative position, (B, H, T, 2W+1)."""
         length = weights.shape[-1]
         near = weights.new_zeros(*weights.shape[:3], 2 * (self.window or 0) + 1)
         for row, offset, begin in self._offsets(length):

@@ -58,8 +58,8 @@ class Layer(nn.Module):
         return query, key, value
 
     def finish(self, x: Tensor, attended: Tensor, drop: float = 0.0) -> Tensor:
-        """The rest of the layer, from what the attention gave (B, H, T, D)."""
-        # in place: what a step on a CPU does beside reading weights is mostly fetching memory for small results
+        """The rest of the layer, from the result of the attention (B, H, T, D)."""
+        # in place: besides reading weights, a step on a CPU spends its time on fetching memory for small results
         made = self._dropped(self.self_attn.out_proj(attended.transpose(1, 2).flatten(2)), drop)
         x = self.norm1(made.add_(x))
         made = self._dropped(self.linear2(self._dropped(self.linear1(x).relu_(), drop)), drop)
@@ -94,7 +94,7 @@ class _Position(nn.Module):
 
 
 class SemanticModel(nn.Module):
-    """The network; names as in the files, `model.` removed. Decoding is in `model.decoding`."""
+    """The network; names as in the files, `model.` removed. `hub_gpt_sovits.decoding` decodes with it."""
 
     def __init__(self, file: S1File) -> None:
         super().__init__()
@@ -140,18 +140,18 @@ class SemanticModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of its weights."""
         return self.ar_text_position.alpha.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """The type that it computes in."""
         return self.ar_text_position.alpha.dtype
 
     def lay_out(self) -> SemanticModel:
-        """Itself, with its weights as its device reads them fastest when it decodes a token at a time.
+        """Lay its weights out as its device reads them fastest when it decodes one token at a time; returns itself.
 
-        On a CPU they stay in half precision, as they are in the files, and are no parameters of it any more.
+        On a CPU they stay in half precision, as in the files, and are no longer parameters.
         """
         for layer in self.layers:
             attention = layer.self_attn
@@ -166,9 +166,9 @@ class SemanticModel(nn.Module):
         return self
 
     def mute_scores(self, token: int) -> Tensor:
-        """How much each token sounds like `token`, a pause: cosine similarity of embeddings, (vocabulary,).
+        """The likeness of each token to `token`, a pause: cosine similarity of embeddings, (vocabulary,).
 
-        Where there is no such token nothing sounds like it: -1 for all.
+        -1 for all if the vocabulary lacks the token.
         """
         table = self.ar_audio_embedding.word_embeddings.weight.float()
         if token >= len(table):

@@ -1,4 +1,4 @@
-"""The reference encoder: a spectrogram -> one vector of how it sounds."""
+"""The reference encoder: a spectrogram -> one vector that describes its sound."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _SelfAttention(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """(B, bins, T) -> (B, out, 1). `bins` is how many of the spectrogram's lowest bins it takes."""
+    """(B, bins, T) -> (B, out, 1). It takes the lowest `bins` of the spectrogram."""
 
     def __init__(self, bins: int, hidden: int, out: int, heads: int = 2, kernel: int = 5, dropout: float = 0.1) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""AP-BWE: speech at 24 kHz -> 48 kHz with a made-up upper band, for v3 (`super_sampling`).
+"""AP-BWE: speech at 24 kHz -> 48 kHz with a generated upper band, for v3 (`super_sampling`).
 
 Amplitude and phase spectra are extended by two streams of ConvNeXt blocks that see each other (Lu et al. 2024).
 """

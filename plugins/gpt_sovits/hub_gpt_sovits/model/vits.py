@@ -16,7 +16,7 @@ from hub_gpt_sovits.model.style import StyleEncoder
 from hub_gpt_sovits.model.wavenet import FeatureEncoder, Flow
 
 NOISE_SCALE = 0.5
-"""Of the prior's deviation, at inference."""
+"""Share of the prior's deviation at inference."""
 
 POSTERIOR_LAYERS = 16
 
@@ -25,7 +25,7 @@ Noise = Callable[[Sequence[int]], Tensor]
 
 
 class Semantic(nn.Module):
-    """What every S2 has: HuBERT features -> codes, codes and phones -> frames, spectrogram -> style."""
+    """The part of every S2: HuBERT features -> codes, codes and phones -> frames, spectrogram -> style."""
 
     version: str
     sampling_rate: int

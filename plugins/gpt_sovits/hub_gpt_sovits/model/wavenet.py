@@ -1,4 +1,4 @@
-"""Gated convolutions with a global condition, and what VITS builds of them: flow, posterior, feature encoder."""
+"""Gated convolutions with a global condition, and the parts that VITS builds from them: flow, posterior, features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class WaveNet(nn.Module):
 
 
 class CouplingLayer(nn.Module):
-    """Shift one half of the channels by what a WaveNet makes of the other."""
+    """Shift one half of the channels by the output of a WaveNet over the other."""
 
     def __init__(self, channels: int, hidden: int, kernel: int, layers: int, condition: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class CouplingLayer(nn.Module):
 
 
 class Flow(nn.Module):
-    """Coupling layers with channel flips between them. `flows` has the flips as members, as the files count them."""
+    """Coupling layers with channel flips between them. The flips are members of `flows`, because files count them."""
 
     def __init__(self, channels: int, hidden: int, condition: int, kernel: int = 5, layers: int = 4) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Flow(nn.Module):
 
     @property
     def couplings(self) -> list[CouplingLayer]:
-        """The members that are no flips."""
+        """The members that are not flips."""
         return [layer for layer in self.flows if isinstance(layer, CouplingLayer)]
 
     def forward(self, x: Tensor, mask: Tensor | None, condition: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How this API tells errors: `{"message": ...}`, with FastAPI's list for fields of a wrong type."""
+"""Answers of this API, errors among them: `{"message": ...}`, with FastAPI's list for fields of a wrong type."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def answer(
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
     """The exception handler of the newer dialect.
 
-    What its own checks refuse is told as it tells it; what fails later is "tts failed", with the cause beside it. The
-    hub's `code` is always there. Statuses are the hub's own, so that 429 and 503 can be told from a bad request.
+    What its own checks refuse is reported in its own words; what fails later is "tts failed", with the cause beside
+    it. The hub's `code` is always there. Statuses are the hub's own, so that 429 and 503 differ from a bad request.
     """
     error = to_hub_error(raised, request)
     body = fastapi_body(error)
@@ -46,7 +46,7 @@ def error_response(request: Request[Any, Any, Any], raised: Exception) -> Respon
 
 
 def v1_error_response(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
-    """The same for the first dialect: `{"code": 400, "message": ...}`."""
+    """The exception handler of the first dialect: `{"code": 400, "message": ...}`."""
     error = to_hub_error(raised, request)
     status = 400 if error.status == 422 else error.status
     return answer(request, {"code": status, "message": error.message}, status, error_headers(error))

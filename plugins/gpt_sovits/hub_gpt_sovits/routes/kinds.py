@@ -1,4 +1,4 @@
-"""What a weights file is, told by its names of tensors, without torch and without running anything that is in it."""
+"""The kind of a weights file, by its tensors' names, without torch and without running anything that is in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hub_gpt_sovits.routes.answers import Refused
 
-MARKS = {
+SIGNS = {
     "gpt": (b"ar_predict_layer.weight",),
     "sovits": (b"enc_p.text_embedding.weight", b"cfm.base_model.model."),
 }
-"""Names of which one is in every file of a kind; the last one is a LoRA's."""
+"""Names of tensors; every file of a kind has one of them. The last one is a LoRA's."""
 
 TITLES = {"gpt": "semantic weights (GPT)", "sovits": "acoustic weights (SoVITS)"}
 
@@ -19,7 +19,7 @@ LOCAL_HEADER = 30
 """Bytes of a zip entry before its name; the lengths of name and extra field are the last four."""
 
 OLD_FORM = 4_000_000
-"""Bytes of a file from before torch's zip files in which its names are looked for."""
+"""Bytes to search for names in a file that is older than torch's zip format."""
 
 
 def check_kind(file: Path, what: str) -> None:
@@ -28,23 +28,23 @@ def check_kind(file: Path, what: str) -> None:
         names = _names(file)
     except (OSError, ValueError, zipfile.BadZipFile):
         names = b""
-    kinds = [kind for kind, marks in MARKS.items() if any(mark in names for mark in marks)]
+    kinds = [kind for kind, signs in SIGNS.items() if any(sign in names for sign in signs)]
     if what in kinds:
         return
     if kinds:
-        raise Refused(f"{file.name} holds {TITLES[kinds[0]]}; {TITLES[what]} are wanted here")
-    raise Refused(f"{file.name} is damaged, or no weights of GPT-SoVITS")
+        raise Refused(f"{file.name} holds {TITLES[kinds[0]]}; this needs {TITLES[what]}")
+    raise Refused(f"{file.name} is damaged, or not a weights file of GPT-SoVITS")
 
 
 def _names(file: Path) -> bytes:
-    """The pickle that has the names. Newer files have a code in place of the zip's first two bytes."""
+    """The pickle that holds the names. Newer files have a code in place of the zip's first two bytes."""
     with file.open("rb") as opened:
         if opened.read(1) == b"\x80":
             return opened.read(OLD_FORM)
         with zipfile.ZipFile(opened) as archive:
             entry = next((one for one in archive.infolist() if one.filename.endswith("/data.pkl")), None)
             if entry is None:
-                raise ValueError("no checkpoint")
+                raise ValueError("not a checkpoint")
             opened.seek(entry.header_offset)
             header = opened.read(LOCAL_HEADER)
             opened.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)

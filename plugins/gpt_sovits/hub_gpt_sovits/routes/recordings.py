@@ -1,8 +1,8 @@
 """Recordings that requests name: stored voices, and files below the folders that the settings allow.
 
 A name is the id of a stored voice, a path below one of the folders, or the bare name of a file in them, with or without
-its suffix. Capitals do not count where nothing has the very name: one client lower-cases all that it sends. Nothing
-else on the machine is opened, and nobody learns whether it is there.
+its suffix. Where no name matches exactly, capitals do not count: one client lower-cases all that it sends. Nothing
+else on the machine is opened, and no answer reveals whether it exists.
 """
 
 from __future__ import annotations
@@ -11,31 +11,28 @@ import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from hub.contract.errors import HubError
 from hub.contract.speech import Reference
+from hub.plugin.host import Host
+from hub_gpt_sovits.options import CompatOptions
 from hub_gpt_sovits.routes.answers import Refused
-
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_gpt_sovits.settings import CompatOptions
 
 AUDIO = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff")
 TRANSCRIPTS = (".txt", ".lab")
-LOOKED_AT = 20_000
-"""Files of one folder that a bare name is looked for among."""
+MOST_FILES = 20_000
+"""Files of one folder that the search for a bare name looks at."""
 
 _NAMED = re.compile(r"[\[【](?P<voice>[^\]】]+)[\]】](?P<said>.*)")
-"""File names such as `[voice]what is said.wav`, as the family's users write them."""
-
+"""File names such as `[voice]transcript.wav`, as the family's users write them."""
 
 _LISTED = re.compile(r"\./参考音频/(?P<voice>.+)\.wav")
-"""How SillyTavern names each of the speakers that it was told, stored voices among them."""
+"""How SillyTavern names a speaker of `/speakers`, stored voices among them."""
 
 
 class Found(NamedTuple):
-    """A recording. `text` is what is said in it, of a voice that was named; a file that was named comes without."""
+    """A recording. A named voice comes with its transcript as `text`, a named file with ""."""
 
     audio: bytes
     text: str
@@ -44,21 +41,33 @@ class Found(NamedTuple):
 class Recordings:
     """Looks names up. Reads files in threads."""
 
-    def __init__(self, hub: Hub, options: CompatOptions) -> None:
+    def __init__(self, hub: Host, options: CompatOptions) -> None:
         self._hub = hub
         self._roots = [Path(root).expanduser() for root in (*options.roots, *hub.settings.references.roots)]
 
     async def find(self, name: str) -> Found:
-        """The recording `name`. Raises Refused if it is none that a caller may name."""
-        return await asyncio.to_thread(self._find, name)
-
-    def _find(self, name: str) -> Found:
-        text = ""
-        path = self._below_a_root(name) if "/" in name else None
-        stored = self._stored(name) if path is None else None
-        if stored is not None:
+        """The recording `name`. Raises Refused if it is not one that a caller may name."""
+        path = await asyncio.to_thread(self._below_a_root, name) if "/" in name else None
+        if path is None and (stored := await self._stored(name)) is not None:
             return Found(stored.audio, stored.text or "")
-        path = path or self._below_a_root(name) or self._whatever_capitals(name)
+        return await asyncio.to_thread(self._file, name, path)
+
+    async def _stored(self, name: str) -> Reference | None:
+        """The first recording of the stored voice `name`, if there is such a voice."""
+        if (listed := _LISTED.fullmatch(name)) is not None:
+            name = listed["voice"]
+        if "/" in name:
+            return None
+        try:
+            references = await self._hub.voices.references(name)
+        except HubError:
+            return None
+        return references[0]
+
+    def _file(self, name: str, path: Path | None) -> Found:
+        """The file at `path`, or else the one that `name` means. Raises Refused."""
+        text = ""
+        path = path or self._below_a_root(name) or self._ignoring_case(name)
         if path is None:
             path = self._by_name(name)
             text = transcript_of(path) if path and name != path.name else ""
@@ -67,21 +76,12 @@ class Recordings:
                 f"ref_audio_path: there is no recording {name[:200]!r} that may be named: give the id of a stored "
                 "voice or a file below the hub's folders of recordings, or send the recording itself as ref_audio"
             )
-        if path.stat().st_size > self._hub.voices.limits.bytes:
+        if path.stat().st_size > self._hub.settings.limits.body_bytes:
             raise Refused(f"ref_audio_path: {path.name} is larger than this hub reads")
         return Found(path.read_bytes(), text)
 
-    def _stored(self, name: str) -> Reference | None:
-        if (listed := _LISTED.fullmatch(name)) is not None:
-            name = listed["voice"]
-        try:
-            if "/" in name or not self._hub.voices.has(name):
-                return None
-            return self._hub.voices.open(name).references[0]
-        except HubError:
-            return None
-
     def _below_a_root(self, name: str) -> Path | None:
+        """The recording at the path `name` below a folder."""
         for root in self._roots:
             try:
                 base = root.resolve(strict=True)
@@ -92,8 +92,8 @@ class Recordings:
                 continue
         return None
 
-    def _whatever_capitals(self, name: str) -> Path | None:
-        """A path below a folder, however its capitals are written."""
+    def _ignoring_case(self, name: str) -> Path | None:
+        """The same, however its capitals are written."""
         wanted = Path(name).as_posix().casefold()
         if "/" not in wanted:
             return None
@@ -104,7 +104,7 @@ class Recordings:
         return None
 
     def _by_name(self, name: str) -> Path | None:
-        """A file of that bare name, or with that voice in its brackets."""
+        """The file of that bare name, or with that voice in its brackets."""
         if "/" in name or "\\" in name or not name:
             return None
         alike = None
@@ -126,13 +126,12 @@ class Recordings:
         if not root.is_dir():
             return
         base = root.resolve()
-        seen = (path for _, path in zip(range(LOOKED_AT), sorted(root.rglob("*")), strict=False))
-        for path in seen:
+        for _, path in zip(range(MOST_FILES), sorted(root.rglob("*")), strict=False):
             if path.suffix.lower() in AUDIO and path.is_file() and path.resolve().is_relative_to(base):
                 yield path
 
     def names(self) -> list[str]:
-        """What may be named: stored voices, then recordings by what is in their brackets, or their file's name."""
+        """The names that a request may use: stored voices, then recordings by their brackets or their file's name."""
         own = [voice.id for voice in self._hub.voices.list()]
         named = [match["voice"] if (match := _NAMED.fullmatch(path.stem)) else path.stem for path in self.files()]
         return list(dict.fromkeys([*own, *named]))
@@ -144,7 +143,7 @@ class Recordings:
 
 
 def transcript_of(path: Path) -> str:
-    """What is said in the file at `path`, by the text file beside it or by its name; "" if neither tells."""
+    """The transcript of a recording, from the text file beside it or from its name; "" if it has neither."""
     for suffix in TRANSCRIPTS:
         beside = path.with_suffix(suffix)
         if beside.is_file():

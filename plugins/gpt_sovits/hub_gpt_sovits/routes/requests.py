@@ -1,4 +1,4 @@
-"""The requests of both dialects, and what they are in the hub's own words."""
+"""The requests of both dialects, and the hub's requests that they become."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hub_gpt_sovits.routes.words import CONTAINERS, CUT_METHODS, cut_at, languag
 
 
 class Spoken(Struct, kw_only=True):
-    """The parameters of `/tts`. Those with None have no default of their own: the message says which is missing."""
+    """The parameters of `/tts`. Those with None have no default here; a message names the one that is missing."""
 
     text: str | None = None
     text_lang: str | None = None
@@ -70,7 +70,7 @@ V1_NAMES = ("text_language", "refer_wav_path", "prompt_language", "cut_punc", "i
 
 
 def is_first_dialect(fields: dict[str, Any]) -> bool:
-    """Told by the names that only one of the two dialects has."""
+    """True if `fields` has names that only the first dialect has, and none that only the newer one has."""
     return any(name in fields for name in V1_NAMES) and not {"text_lang", "ref_audio_path"} & set(fields)
 
 
@@ -128,7 +128,7 @@ async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
 
 
 async def first_dialect_request(state: State, asked: FirstDialect) -> SpeechRequest:
-    """The same for the first dialect: what it leaves out of the recording comes from /change_refer or the settings."""
+    """The same for the first dialect. Without a complete recording it uses that of /change_refer or the settings."""
     default = state.prompt
     given = asked.ref_audio is not None or bool(asked.refer_wav_path)
     whole = given and asked.prompt_text and asked.prompt_language
@@ -183,10 +183,10 @@ def _sampling(top_k: int, top_p: float, temperature: float, penalty: float | Non
 
 
 async def _reference(state: State, path: str, upload: Upload | None, text: str | None) -> Reference:
-    """A recording that was sent, or that is named; without a `text` with the transcript that it is kept with."""
+    """A recording that was sent or is named. Without a `text` it has the transcript that is kept with it."""
     if upload is not None:
         return Reference(audio=upload.content, text=text or None)
     found = await state.recordings.find(path)
     if found.text and text == PurePosixPath(path).stem:
-        text = None  # SillyTavern sends a voice's name in place of what is said
+        text = None  # SillyTavern sends a voice's name in place of its transcript
     return Reference(audio=found.audio, text=(found.text if text is None else text) or None)

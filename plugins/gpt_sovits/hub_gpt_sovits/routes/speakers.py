@@ -1,31 +1,29 @@
-"""`/speakers` and `/speakers_list`: whom a request may name."""
+"""`/speakers` and `/speakers_list`: the speakers that a request may name."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from hub_gpt_sovits.routes.answers import answer
-
-if TYPE_CHECKING:
-    from hub_gpt_sovits.routes.state import State
+from hub_gpt_sovits.routes.state import State
 
 
 def routes(state: State) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @get("/speakers", status_code=200, summary="Whom a request may name, with names")
+    @get("/speakers", status_code=200, summary="Speakers that a request may name, as objects")
     async def speakers(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Stored voices, and the recordings in the configured folders by the names of their files."""
         names = await asyncio.to_thread(state.recordings.ids)
         return answer(request, [{"name": name, "voice_id": name} for name in names])
 
-    @get("/speakers_list", status_code=200, summary="Whom a request may name")
+    @get("/speakers_list", status_code=200, summary="Speakers that a request may name")
     async def speakers_list(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Names alone; of a recording what stands in its brackets."""
+        """Names alone; of a recording the part in its brackets."""
         return answer(request, await asyncio.to_thread(state.recordings.names))
 
     return [speakers, speakers_list]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from litestar import Request, Response, post, route
 from litestar.handlers import HTTPRouteHandler
@@ -20,10 +20,8 @@ from hub_gpt_sovits.routes.requests import (
     is_first_dialect,
     speech_request,
 )
+from hub_gpt_sovits.routes.state import State
 from hub_gpt_sovits.routes.words import CONTAINERS
-
-if TYPE_CHECKING:
-    from hub_gpt_sovits.routes.state import State
 
 
 class Simple(Struct, kw_only=True):
@@ -46,8 +44,8 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @route("/", http_method=["GET", "POST"], status_code=200, summary="Speak, in either dialect of the API")
     async def root(request: Request[Any, Any, Any]) -> Response[Any]:
-        """The parameters of /tts, or those of the first API (`text_language`, `refer_wav_path`, ...). A visitor who
-        asks for nothing is sent to the page of `[compat.gpt_sovits.options] page`.
+        """The parameters of /tts, or those of the first API (`text_language`, `refer_wav_path`, ...). Without any it
+        leads to the page of `[compat.gpt_sovits.options] page`.
         """
         fields = await fields_of(request)
         if not is_first_dialect(fields):
@@ -62,7 +60,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @post(["/tts_to_audio", "/tts_to_audio/"], status_code=200, summary="Speak, with everything else by default")
     async def tts_to_audio(request: Request[Any, Any, Any]) -> Response[Any]:
-        """`text`, and if wanted `speaker_wav` (a recording's name) and `language`; the rest is as configured."""
+        """`text`, and optionally `speaker_wav` (a recording's name) and `language`; the rest is as configured."""
         asked = as_struct(await fields_of(request), Simple)
         language = asked.language or state.options.text_language
         spoken = Spoken(
@@ -76,13 +74,13 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
 
 async def fields_of(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """All parameters: those of the body win over those of the query. What is null counts as left out."""
+    """All parameters. Those of the body win over those of the query; null counts as left out."""
     fields = {**query_fields(request), **await read_fields(request)}
     return {name: value for name, value in fields.items() if value is not None}
 
 
 async def speak(state: State, request: Request[Any, Any, Any], fields: dict[str, Any]) -> Response[Any]:
-    """Speak what `fields` ask for, in the newer dialect."""
+    """Answer the request in `fields`, in the newer dialect."""
     try:
         return await packed(state, request, await speech_request(state, as_struct(fields, Spoken)))
     except Exception as error:

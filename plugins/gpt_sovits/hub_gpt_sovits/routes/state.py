@@ -1,27 +1,24 @@
-"""What the API's own routes set for the requests after them: the default recording and the weights."""
+"""State that the API's own routes set for the requests after them: the default recording and the weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from hub.api.family import model_of
+from hub.plugin.host import Host, HostModel
+from hub_gpt_sovits.capabilities import BACKEND
+from hub_gpt_sovits.options import CompatOptions
 from hub_gpt_sovits.routes.answers import Refused
 from hub_gpt_sovits.routes.kinds import check_kind
 from hub_gpt_sovits.routes.recordings import Recordings
-from hub_gpt_sovits.settings import BACKEND, CompatOptions
-
-if TYPE_CHECKING:
-    from hub.plugin.host import HostModel
-    from hub.service.hub import Hub
 
 WEIGHTS = (".ckpt", ".pth")
 
 
 class Prompt(Struct, frozen=True):
-    """A recording by its name, what is said in it, and its language; "" where not given."""
+    """A recording by its name, its transcript and its language; "" where not given."""
 
     path: str = ""
     text: str = ""
@@ -29,9 +26,9 @@ class Prompt(Struct, frozen=True):
 
 
 class State:
-    """Shared by all requests. A request takes what it finds when it comes; what is set later does not touch it."""
+    """Shared by all requests. A request takes the state that it finds when it comes; later changes do not touch it."""
 
-    def __init__(self, hub: Hub, options: CompatOptions) -> None:
+    def __init__(self, hub: Host, options: CompatOptions) -> None:
         self.hub = hub
         self.options = options
         self.recordings = Recordings(hub, options)
@@ -44,13 +41,13 @@ class State:
         return model_of(self.hub, BACKEND, self.options.model)
 
     def version(self) -> str:
-        """The version that the model's settings name; "" if they leave it to what is in its folder."""
+        """The version that the model's settings name; "" if its folder decides."""
         return str(self.model().settings.options.get("version", ""))
 
     def weights(self, path: str, what: str) -> str:
         """The name by which the model finds the `what` weights, "gpt" or "sovits", at `path`: a file in its folder.
 
-        Raises Refused if there is none, and if it is no such weights.
+        Raises Refused if there is no such file, or if it holds something else.
         """
         base = Path(self.model().settings.path).expanduser()
         named = Path(path.replace("\\", "/"))
@@ -66,7 +63,7 @@ class State:
 
 
 def _found(base: Path, named: Path) -> Path | None:
-    """The weights file below `base` that `named` means: by its path, or by its name, whatever its capitals."""
+    """The weights file below `base` that `named` means, by its path or by its name, in any case of letters."""
     file = (base / named).resolve()
     if file.is_relative_to(base) and file.suffix in WEIGHTS and file.is_file():
         return file
@@ -81,5 +78,5 @@ def _found(base: Path, named: Path) -> Path | None:
 
 
 def _ends_like(file: Path, named: Path) -> bool:
-    """Whether `named` are the last parts of `file`, whatever their capitals: one client lower-cases all it sends."""
+    """True if `named` is the end of the path `file`, in any case of letters: one client lower-cases all it sends."""
     return f"/{file.as_posix()}".casefold().endswith(f"/{named.as_posix()}".casefold())

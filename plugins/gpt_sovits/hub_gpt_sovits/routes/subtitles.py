@@ -1,4 +1,4 @@
-"""`/srt`: a speech and its subtitles, one cue a segment, as files that links lead to."""
+"""`/srt`: a speech and its subtitles, one cue for each segment, as files behind links."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import threading
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from litestar import Request, Response, get, route
 from litestar.handlers import HTTPRouteHandler
@@ -28,9 +28,7 @@ from hub.service.disk.folder import data_folder
 from hub_gpt_sovits.routes.answers import answer, error_response
 from hub_gpt_sovits.routes.requests import Spoken, speech_request
 from hub_gpt_sovits.routes.speech import fields_of
-
-if TYPE_CHECKING:
-    from hub_gpt_sovits.routes.state import State
+from hub_gpt_sovits.routes.state import State
 
 BATCH = 10
 """Segments that are spoken together unless the request says otherwise, as in the fork that has this route."""
@@ -42,7 +40,7 @@ TYPES = {"tts-out.srt": "application/x-subrip; charset=utf-8", "audio.wav": "aud
 
 
 class Download(Struct, kw_only=True):
-    """What beside the parameters of `/tts` may be asked for."""
+    """The parameter that `/srt` has besides those of `/tts`."""
 
     download: Literal["srt", "wav", "zip"] | None = None
 
@@ -55,12 +53,12 @@ class Results:
         self._lock = threading.Lock()  # so that two requests do not drop the same results
 
     def keep(self, files: dict[str, bytes]) -> str:
-        """Store `files`, and drop what is too old. The key that the links have."""
+        """Store `files`, and drop the oldest results. Returns the key for the links."""
         key = secrets.token_hex(12)
-        place = self.folder / key
-        place.mkdir(parents=True)
+        folder = self.folder / key
+        folder.mkdir(parents=True)
         for name, content in files.items():
-            (place / name).write_bytes(content)
+            (folder / name).write_bytes(content)
         with self._lock:
             results = sorted(self.folder.iterdir(), key=lambda old: old.stat().st_mtime_ns)
             for old in results[:-KEPT]:
@@ -69,10 +67,10 @@ class Results:
 
     def read(self, key: str, name: str) -> bytes:
         """A file of a result. Raises NotFound."""
-        place = self.folder / key / name
-        if not key.isalnum() or name not in TYPES or not place.is_file():
-            raise NotFound(f"there is no such result any more: the last {KEPT} are kept")
-        return place.read_bytes()
+        file = self.folder / key / name
+        if not key.isalnum() or name not in TYPES or not file.is_file():
+            raise NotFound(f"there is no such result, or no longer: the hub keeps the last {KEPT}")
+        return file.read_bytes()
 
 
 def routes(state: State) -> list[HTTPRouteHandler]:
@@ -81,8 +79,8 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @route("/srt", http_method=["GET", "POST"], status_code=200, summary="Speak, with subtitles")
     async def srt(request: Request[Any, Any, Any]) -> Response[Any]:
-        """The parameters of /tts. Answers `{"code", "srt", "audio"}` with links to both files, which lead where the
-        request came in; `?download=srt`, `wav` or `zip` answers the files themselves.
+        """The parameters of /tts. Answers `{"code", "srt", "audio"}` with links to both files, at the address that the
+        request used; `?download=srt`, `wav` or `zip` answers the files themselves.
         """
         try:
             fields = await fields_of(request)
@@ -102,7 +100,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @get("/srt/{key:str}/{name:str}", summary="A file of a speech with subtitles")
     async def srt_file(key: FromPath[str], name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
-        """What a link of /srt leads to."""
+        """The file that a link of /srt leads to."""
         content = await asyncio.to_thread(results.read, key, name)
         return Response(content, media_type=TYPES[name], headers={HEADER: request_id(request.scope)})
 
@@ -110,7 +108,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
 
 async def _subtitled(state: State, request: Request[Any, Any, Any], asked: Spoken) -> tuple[bytes, str, dict[str, str]]:
-    """The audio as WAV, the subtitles, and the headers that tell of them."""
+    """The audio as WAV, the subtitles, and the headers that describe the speech."""
     wanted = await speech_request(state, asked)
     wanted.format, wanted.stream = AudioFormat(), False
     wanted.options["streaming_mode"] = 1  # segment by segment: each with its own time
@@ -149,7 +147,7 @@ def _attached(content: bytes, media_type: str, name: str, headers: dict[str, str
 def public_url(request: Request[Any, Any, Any]) -> str:
     """The request's own URL as its caller sees it: behind a proxy that says so, the proxy's.
 
-    X-Forwarded-Proto, -Host and -Prefix are only echoed to whoever sent them, so nothing is trusted to them.
+    X-Forwarded-Proto, -Host and -Prefix are only echoed to the caller who sent them, so they need not be trusted.
     """
     forwarded = request.headers.get
     scheme = forwarded("x-forwarded-proto", request.url.scheme).split(",")[0].strip()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from litestar import Request, Response, get, route
 from litestar.background_tasks import BackgroundTask
@@ -16,10 +16,7 @@ from hub.api.http.auth import is_loopback
 from hub.contract.errors import Forbidden
 from hub_gpt_sovits.routes.answers import Refused, answer, v1_error_response
 from hub_gpt_sovits.routes.speech import fields_of
-from hub_gpt_sovits.routes.state import Prompt
-
-if TYPE_CHECKING:
-    from hub_gpt_sovits.routes.state import State
+from hub_gpt_sovits.routes.state import Prompt, State
 
 log = logging.getLogger("hub.gpt_sovits")
 
@@ -28,7 +25,11 @@ V1_DONE = {"code": 0, "message": "Success"}
 
 
 def routes(state: State) -> list[HTTPRouteHandler]:
-    """The handlers. What they set holds for the requests that come after; those under way keep what they began with."""
+    """The handlers. Their changes hold for later requests; those under way keep what they began with."""
+    return [*_weights(state), *_recording(state), _control(state)]
+
+
+def _weights(state: State) -> list[HTTPRouteHandler]:
 
     @get("/set_gpt_weights", status_code=200, summary="Semantic weights of the requests after this")
     async def set_gpt_weights(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -57,6 +58,10 @@ def routes(state: State) -> list[HTTPRouteHandler]:
         state.gpt, state.sovits = gpt, sovits
         return answer(request, V1_DONE)
 
+    return [set_gpt_weights, set_sovits_weights, set_model]
+
+
+def _recording(state: State) -> list[HTTPRouteHandler]:
     @get("/set_refer_audio", status_code=200, summary="The recording of requests that name none")
     async def set_refer_audio(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`refer_audio_path`: a stored voice's id, or a file in the folders of recordings."""
@@ -74,7 +79,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @route("/change_refer", http_method=["GET", "POST"], status_code=200, summary="The recording, in the first dialect")
     async def change_refer(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """`refer_wav_path`, `prompt_text`, `prompt_language`; what is left out stays as it is."""
+        """`refer_wav_path`, `prompt_text`, `prompt_language`; a parameter that is left out stays as it is."""
         try:
             fields = await fields_of(request)
             names = ("refer_wav_path", "prompt_text", "prompt_language")
@@ -89,10 +94,14 @@ def routes(state: State) -> list[HTTPRouteHandler]:
         state.prompt = Prompt(path or was.path, said or was.text, language or was.language)
         return answer(request, V1_DONE)
 
+    return [set_refer_audio, change_refer]
+
+
+def _control(state: State) -> HTTPRouteHandler:
     @route("/control", http_method=["GET", "POST"], status_code=200, summary="Restart the models, or end the hub")
     async def control(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """`command`: `restart` or `exit`. Off unless `[compat.gpt_sovits.options] control` is true; without API keys
-        it is off on a public address even so.
+        """`command`: `restart` or `exit`. Off unless `[compat.gpt_sovits.options] control` is true; on a public address
+        it needs API keys as well.
         """
         _check_control(state)
         command = _text(await fields_of(request), "command")
@@ -102,13 +111,13 @@ def routes(state: State) -> list[HTTPRouteHandler]:
             await state.model().unload(force=True, why="/control restart")
             await state.model().start(why="/control restart")
         elif command == "exit":
-            log.warning("told to end by /control")
+            log.warning("the hub ends, as /control asked")
             response = answer(request, DONE)
             response.background = BackgroundTask(os.kill, os.getpid(), signal.SIGTERM)
             return response
         return answer(request, None if command != "restart" else DONE)
 
-    return [set_gpt_weights, set_sovits_weights, set_model, set_refer_audio, change_refer, control]
+    return control
 
 
 def _check_control(state: State) -> None:

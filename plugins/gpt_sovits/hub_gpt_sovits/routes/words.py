@@ -1,4 +1,4 @@
-"""The words of the two dialects: languages, media types, ways to stream, and what is said when something is wrong."""
+"""The words of the two dialects: languages, media types, ways to cut a text and to stream."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CONTAINERS = {
     "ogg": AudioFormat(container="vorbis"),
     "aac": AudioFormat(container="aac"),
 }
-"""`media_type` -> how the hub packs it."""
+"""`media_type` -> the hub's format."""
 
 CUT_METHODS = ("cut0", "cut1", "cut2", "cut3", "cut4", "cut5")
-CUT_MARKS = frozenset(",.;?!、，。？！；：…")
-"""Marks that the v1 dialect's `cut_punc` may name."""
+CUT_PUNCTUATION = frozenset(",.;?!、，。？！；：…")
+"""Punctuation that the v1 dialect's `cut_punc` may name."""
 
 Streaming = Literal[0, 1, 2, 3]
 
@@ -34,7 +34,7 @@ _STREAMING |= {"false": 0, "off": 0, "no": 0, "none": 0}
 
 
 def language_of(value: str) -> str | None:
-    """A language as either dialect writes it; None if it is none."""
+    """A language as either dialect writes it, in the short form; None for anything else."""
     value = value.strip()
     short = CHINESE_NAMES.get(value, value.lower())
     return short if short in LANGUAGES else None
@@ -50,7 +50,7 @@ def streaming_of(value: str | float | bool) -> Streaming:
     return found
 
 
-def cut_at(text: str, marks: str) -> str:
-    """`text` with a line break behind each of the `marks` that the dialect knows."""
-    wanted = CUT_MARKS & set(marks)
+def cut_at(text: str, punctuation: str) -> str:
+    """`text` with a line break behind each character of `punctuation` that the dialect knows."""
+    wanted = CUT_PUNCTUATION & set(punctuation)
     return "".join(character + "\n" if character in wanted else character for character in text)

@@ -1,4 +1,4 @@
-"""Packages that ask nltk for corpora when they are imported: none is needed, and nothing is fetched at run time."""
+"""Imports without downloads: some packages ask nltk for corpora that are not needed here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def nothing_fetched() -> Iterator[None]:
-    """Within, `nltk.download` does nothing, and what is printed is not shown. Raises ImportError without nltk."""
+    """Within it `nltk.download` does nothing, and prints are not shown. Raises ImportError without nltk."""
     import nltk
 
     download = nltk.download

@@ -1,7 +1,7 @@
 """A request's text -> the lines that are spoken one after another.
 
-Seven ways to cut, by the names that clients of the family send (`text_split_method`). cut0 to cut5 are its own, with
-their rules; what they give is then cleaned: short lines joined, a mark put at the end, overlong lines cut once more.
+The six methods have the names that clients of the family send (`text_split_method`), and its rules. Their lines are
+then cleaned: short ones are joined, punctuation is put at the end, overlong ones are cut once more.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable
 
 from hub.contract.errors import EmptyText
-from hub_gpt_sovits.text.symbols import MARKS
+from hub_gpt_sovits.tokenizer import PUNCTUATION_CLASS
 
 SPLITTERS = frozenset("，。？！,.?!~:：—…")
-"""Marks at which a text may be cut, and with which a line may end."""
+"""Punctuation at which a text may be cut, and with which a line may end."""
 
 LONGEST = 510
 """Characters of a line: the Chinese BERT reads 512 tokens, two of them its own."""
@@ -23,12 +23,12 @@ SHORTEST = 5
 
 _SILENT = frozenset("!?…,.- ")
 _CLAUSES = frozenset(",.;?!、，。？！：…")
-_REPEATED = re.compile(rf"([{MARKS}])[{MARKS}]+")
+_REPEATED = re.compile(rf"([{PUNCTUATION_CLASS}])[{PUNCTUATION_CLASS}]+")
 _AT_SPLITTER = re.compile("([" + "".join(map(re.escape, sorted(SPLITTERS))) + "])")
 
 
 def lines_of(text: str, language: str, method: str) -> list[str]:
-    """The lines of `text`, each with a mark at its end. Raises EmptyText if nothing in it can be spoken."""
+    """The lines of `text`, each with punctuation at its end. Raises EmptyText if nothing in it can be spoken."""
     text = _REPEATED.sub(r"\1", text).strip("\n")
     if not text:
         raise EmptyText("the text is empty")
@@ -43,17 +43,17 @@ def lines_of(text: str, language: str, method: str) -> list[str]:
         line = line if line[-1] in SPLITTERS else line + stop
         spoken += _shortened(line) if len(line) > LONGEST else [line]
     if not spoken:
-        raise EmptyText("there is nothing to say in the text but marks")
+        raise EmptyText("the text has nothing to say, only punctuation")
     return spoken
 
 
 def clauses_of(text: str) -> list[str]:
-    """`text` cut behind each splitter, with long dashes and dots replaced and a mark at its end."""
+    """`text` cut behind each splitter, with long dashes and dots replaced and punctuation at its end."""
     text = text.replace("……", "。").replace("——", "，")
     if text[-1] not in SPLITTERS:
         text += "。"
     parts = _AT_SPLITTER.split(text)
-    return [clause + mark for clause, mark in zip(parts[::2], parts[1::2], strict=False)]
+    return [clause + splitter for clause, splitter in zip(parts[::2], parts[1::2], strict=False)]
 
 
 def _spoken(pieces: Iterable[str], silent: frozenset[str] = _SILENT) -> str:
@@ -96,22 +96,22 @@ def fifty_characters(text: str) -> str:
 
 
 def chinese_stops(text: str) -> str:
-    """cut3: at each 。, which goes."""
+    """cut3: at each 。, which is dropped."""
     return _spoken(text.strip("\n").strip("。").split("。"))
 
 
 def english_stops(text: str) -> str:
-    """cut4: at each full stop that is not within a number; it goes."""
+    """cut4: at each full stop outside of numbers, which is dropped."""
     return _spoken(re.split(r"(?<!\d)\.(?!\d)", text.strip("\n").strip(".")))
 
 
 def every_clause(text: str) -> str:
-    """cut5: behind each mark, the point within a number excepted."""
+    """cut5: behind all punctuation, except for the point within a number."""
     pieces, piece = [], ""
     text = text.strip("\n")
-    for place, character in enumerate(text):
+    for at, character in enumerate(text):
         piece += character
-        decimal = character == "." and text[place - 1 : place].isdigit() and text[place + 1 : place + 2].isdigit()
+        decimal = character == "." and text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()
         if character in _CLAUSES and not decimal:
             pieces.append(piece)
             piece = ""
@@ -130,7 +130,7 @@ METHODS: dict[str, Callable[[str], str]] = {
 
 
 def _joined(lines: list[str]) -> list[str]:
-    """`lines`, each long enough; what is too short at the end joins the last one."""
+    """`lines`, each long enough; a rest that is too short joins the last one."""
     if len(lines) < 2:
         return lines
     joined, line = [], ""
@@ -147,7 +147,7 @@ def _joined(lines: list[str]) -> list[str]:
 
 
 def _shortened(line: str) -> list[str]:
-    """An overlong line, cut at splitters so that each part has at most LONGEST characters where they allow it."""
+    """An overlong line, cut at splitters into parts of at most LONGEST characters, where they allow it."""
     parts, part = [], ""
     for piece in _AT_SPLITTER.split(line):
         if part and len(part) + len(piece) > LONGEST:

@@ -1,8 +1,8 @@
 """English: words -> ARPAbet phones, from the release's dictionaries, with rules and a small network for other words.
 
-Looked up in this order: single letters, homographs by part of speech, the dictionary, names for words with a capital;
-then words of up to three letters are spelled, a possessive is taken off, compounds are parted, and what is left is
-read by the network of g2p_en.
+Looked up in this order: single letters, homographs by part of speech, the dictionary, names for words with a capital.
+Words of up to three letters are then spelled, a possessive is taken off, compounds are split, and g2p_en's network
+reads the rest.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from nltk.tokenize import TweetTokenizer
 
 from hub.contract.errors import BackendUnavailable
 from hub_gpt_sovits.text.corpora import nothing_fetched
-from hub_gpt_sovits.text.symbols import symbol_ids
 from hub_gpt_sovits.text.tables import Pronunciation, Tables
+from hub_gpt_sovits.tokenizer import symbol_ids
 
 _WRONG = ("ae", "ai", "ar", "ios", "hud", "os")
-"""Entries of the dictionary that are read as words and are said as letters."""
+"""Entries that the dictionary reads as words, though they are said as letters."""
 
 _HOMOGRAPHS: dict[str, tuple[Pronunciation, Pronunciation, str]] = {
     "read": (["R", "IY1", "D"], ["R", "EH1", "D"], "VBP"),
     "complex": (["K", "AH0", "M", "P", "L", "EH1", "K", "S"], ["K", "AA1", "M", "P", "L", "EH0", "K", "S"], "JJ"),
 }
-"""Word -> how it is said as this part of speech, and else; over those of g2p_en."""
+"""Word -> its phones as this part of speech, and otherwise. They win over those of g2p_en."""
 
 _VERB_BEFORE = {
     "to", "will", "would", "can", "could", "shall", "should", "may", "might", "must", "i", "you", "we", "they",
@@ -56,7 +56,7 @@ class English:
 
     @property
     def tagged(self) -> bool:
-        """Whether nltk's tagger is there; without its data a word before the homograph decides."""
+        """True with nltk's tagger; without its data the word before a homograph decides how it is said."""
         self._load()
         return self._tagger is not None
 
@@ -127,7 +127,7 @@ class English:
 
 
 def _network() -> tuple[Any, dict[str, tuple[Pronunciation, Pronunciation, str]]]:
-    """g2p_en's network, without the corpora that it would fetch, and its homographs."""
+    """g2p_en's network, without the corpora that it would fetch, and its homographs. Raises BackendUnavailable."""
     try:
         with nothing_fetched():
             import g2p_en.g2p as package
@@ -149,7 +149,7 @@ class _NoWords:
 
 
 def _nltk_words() -> dict[str, Pronunciation]:
-    """The CMU dictionary of nltk's data, if somebody has fetched it."""
+    """The CMU dictionary of nltk's data, if it is on this machine."""
     from nltk.corpus import cmudict
 
     try:

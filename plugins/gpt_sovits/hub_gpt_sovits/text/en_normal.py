@@ -1,4 +1,4 @@
-"""English text -> letters and the marks `' . , ? ! -`: ordinals, sums, times, measures, money and numbers in words."""
+"""English text -> letters and `' . , ? ! -` alone: ordinals, sums, times, measures, money and numbers in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import inflect
 
-from hub_gpt_sovits.text.symbols import MARKS
+from hub_gpt_sovits.tokenizer import PUNCTUATION_CLASS
 
 _UNITS = {
     "m": ("meter", "meters"), "km": ("kilometer", "kilometers"), "km/h": ("kilometer per hour", "kilometers per hour"),
@@ -25,7 +25,7 @@ _SIGNS = {"+": " plus ", "-": " minus ", "×": " times ", "÷": " divided by ", 
 _POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ"
 _TERM = rf"(?:-?\d+(?:\.\d+)?[{_POWERS}]*|\.\d+[{_POWERS}]*|[A-Za-z][{_POWERS}]*)"
 _SUM = re.compile(rf"({_TERM})\s+([-+×÷=])\s+({_TERM})")
-_REPEATED = re.compile(rf"([{MARKS}\s])[{MARKS}]+")
+_REPEATED = re.compile(rf"([{PUNCTUATION_CLASS}\s])[{PUNCTUATION_CLASS}]+")
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def _words() -> Any:
 
 
 def _number(match: re.Match[str]) -> str:
-    """A whole number; between 1000 and 3000 as a year is said."""
+    """A whole number in words; between 1000 and 3000 as years are said."""
     number, words = int(match[0]), _words()
     if not 1000 < number < 3000:
         return str(words.number_to_words(number, andword=""))
@@ -98,7 +98,7 @@ def _fraction(match: re.Match[str]) -> str:
 
 
 _STEPS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"(?:^|\s+)-(?=\d)"), lambda _: "negative "),  # the word before is parted from it when it is looked up
+    (re.compile(r"(?:^|\s+)-(?=\d)"), lambda _: "negative "),  # the look-up splits it from the word before
     (re.compile(r"[0-9][0-9,]+[0-9]"), lambda number: number[0].replace(",", "")),
     (re.compile(r"\b([01]?[0-9]|2[0-3]):([0-5][0-9])\b"), _time),
     (re.compile(r"\b([0-9]+(\.[0-9]+)?(m|km|km/h|ft|L|tbsp|tsp|h|min|s|°C|°F))\b"), _measure),
@@ -111,11 +111,11 @@ _STEPS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"[0-9]+(?:st|nd|rd|th)"), lambda ordinal: str(_words().number_to_words(ordinal[0]))),
     (re.compile(r"[0-9]+"), _number),
 )
-"""What is said for numbers, in this order: what is longer and more special comes first."""
+"""Patterns of numbers and their words, applied in this order: the longer and more special ones come first."""
 
 
 def normalized(text: str) -> str:
-    """`text` as it is read aloud, with no mark twice in a row."""
+    """`text` as it is read aloud, without repeated punctuation."""
     text = text.translate(str.maketrans("。！？", ".!?"))
     text = re.sub(r"\b([0-9]+)\. ", lambda number: f"{_words().ordinal(number[1])}, ", text)
     while _SUM.search(text):

@@ -1,4 +1,4 @@
-"""The whole way from a request's text to phone ids."""
+"""The text front end: from a request's text to phone ids."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from hub.contract.event import Span
 from hub.text.positions import compared
 from hub_gpt_sovits.text.cut import METHODS, lines_of
 from hub_gpt_sovits.text.languages import LANGUAGES, LanguageSplitter
-from hub_gpt_sovits.text.symbols import ids_of
 from hub_gpt_sovits.text.tables import Tables
+from hub_gpt_sovits.tokenizer import ids_of
 
 SHORTEST = 6
-"""Phones; a shorter line is read once more with a pause in front."""
+"""Phones; a shorter line is read again with a pause in front of it."""
 
 _PAUSES = {"￥": "SP2", "^": "SP3"}
-"""Signs that a Chinese text may have for a pause -> the phone that its commas become then."""
+"""Signs for a pause in a Chinese text -> the phone that its commas then become."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One line that is spoken in one go. `span` is what it stands for in the request's text."""
+    """One line that is spoken in one go. `span` is its part of the request's text."""
 
     text: str
     span: Span | None
@@ -35,9 +35,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Run:
-    """One language run of a piece, read: `zh`, `yue`, `ja`, `ko` or `en`.
+    """The phones of one language run of a piece: `zh`, `yue`, `ja`, `ko` or `en`.
 
-    `ids` are phones; `word2ph` counts those of each character of `norm`, the normalised text, for zh and yue.
+    `norm` is its normalised text; for zh and yue `word2ph` counts the phones of each of its characters.
     """
 
     language: str
@@ -50,7 +50,7 @@ class TextFrontend:
     """Reads texts. `data` is the text folder of a release, `g2pw` its G2PWModel, `bert` the folder of its Chinese BERT,
     `identification` its fastText model, which tells languages apart, `open_jtalk` the dictionary of Japanese.
 
-    All of them may be missing. One object serves all threads; what a language needs is loaded with its first text.
+    All of them may be missing. One object serves all threads, and loads the parts for a language with its first text.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class TextFrontend:
 
     @property
     def reads_in_context(self) -> bool:
-        """Whether Chinese characters with several readings are read by G2PW."""
+        """True if G2PW reads the Chinese characters that have several readings."""
         return self._g2pw is not None
 
     def cut(self, text: str, language: str, method: str) -> list[Piece]:
-        """The pieces of `text`. Raises EmptyText, and InvalidRequest for a method that is none."""
+        """The pieces of `text`. Raises EmptyText, and InvalidRequest for an unknown method."""
         if method not in METHODS:
-            raise InvalidRequest(f"there is no way to cut {method!r}; there are: {', '.join(METHODS)}")
+            raise InvalidRequest(f"there is no text_split_method {method!r}; there are: {', '.join(METHODS)}")
         lines = lines_of(text, language, method)
         positions = compared(text, "".join(lines)).positions
         pieces, start = [], 0
@@ -89,8 +89,8 @@ class TextFrontend:
     def read(self, text: str, language: str, version: str) -> tuple[Run, ...]:
         """The runs of `text` for `text_lang` `language`; `version` is `v1` or `v2` (all later ones).
 
-        Raises InvalidRequest for a language that the version does not know, UnspeakableText for what has no reading,
-        BackendUnavailable where a package is missing.
+        Raises InvalidRequest for a language that the version does not know, UnspeakableText for a character without a
+        reading, BackendUnavailable where a package is missing.
         """
         if language not in LANGUAGES[version]:
             raise InvalidRequest(f"there is no language {language!r}; there are: {', '.join(LANGUAGES[version])}")
@@ -105,7 +105,7 @@ class TextFrontend:
         return tuple(self.run(part.text, part.language, version) for part in self._splitter.runs(text, language))
 
     def run(self, text: str, language: str, version: str) -> Run:
-        """`text`, all of it in one language, read."""
+        """The phones of `text`, all of it in one language."""
         if version == "v1" and language not in ("zh", "ja", "en"):
             language, text = "en", " "  # the first version reads these as silence
         if language in ("zh", "yue"):

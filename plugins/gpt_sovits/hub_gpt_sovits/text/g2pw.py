@@ -1,7 +1,7 @@
 """Readings of Chinese characters in their sentence: the G2PW model, as an ONNX file with its tables.
 
 The folder is `G2PWModel` of a release: `g2pW.onnx`, `config.py`, `POLYPHONIC_CHARS.txt`, `MONOPHONIC_CHARS.txt`,
-`bopomofo_to_pinyin_wo_tune_dict.json`. The model reads traditional characters and is asked only for those with several
+`bopomofo_to_pinyin_wo_tune_dict.json`. The model takes traditional characters, and reads only those with several
 readings; the others have one in a table, or pypinyin's. Its tokenizer is that of the Chinese BERT.
 """
 
@@ -20,13 +20,13 @@ from pypinyin import Style, pinyin
 from hub.contract.errors import WorkerStartFailed
 
 CONTEXT = 16
-"""Characters that the model sees before the first and behind the last one that it is asked for."""
+"""Characters of context before the first and behind the last character that the model reads."""
 
 LONGEST = 510
-"""Characters that the model reads at once; of longer contexts each character gets its surroundings."""
+"""Longest context that the model takes; in a longer one each character is read with its own surroundings."""
 
 _BY_TABLE = frozenset("一不和咋嗲剖差攢倒難奔勁拗肖瘙誒泊听噢")
-"""Characters with several readings that the model was found to read badly."""
+"""Characters with several readings that the model reads badly."""
 
 _NOT_BY_TABLE = frozenset("似攢")
 """Characters whose single reading in the table is wrong."""
@@ -59,12 +59,12 @@ class G2PW:
         by_character = bool(config.get("use_char_phoneme", False))
         labels = [f"{character} {sound}" if by_character else sound for character, sound in pairs]
         self._labels = sorted(set(labels))
-        places = {label: place for place, label in enumerate(self._labels)}
+        columns = {label: column for column, label in enumerate(self._labels)}
         characters = sorted({character for character, _ in pairs})
         self._character_ids = {character: number for number, character in enumerate(characters)}
         self._masks = np.zeros((len(characters), len(self._labels)), np.float32)
         for (character, _), label in zip(pairs, labels, strict=True):
-            self._masks[self._character_ids[character], places[label]] = 1
+            self._masks[self._character_ids[character], columns[label]] = 1
         if not config.get("use_mask", True):
             self._masks[:] = 1
         self._asked = set(characters) - _BY_TABLE
@@ -73,58 +73,58 @@ class G2PW:
         self._pinyin = json.loads((folder / "bopomofo_to_pinyin_wo_tune_dict.json").read_text(encoding="utf-8"))
 
     def readings(self, sentence: str) -> list[str]:
-        """Pinyin with tone (5: neutral) of each character of `sentence`; marks are themselves."""
+        """Pinyin with tone (5: neutral) of each character of `sentence`; punctuation stays as it is."""
         traditional = self._traditional.convert(sentence)
         if len(traditional) != len(sentence):
             traditional = sentence
         default = pinyin(to_simplified(traditional), neutral_tone_with_five=True, style=Style.TONE3)
-        if len(default) != len(sentence):  # marks in a row come as one
+        if len(default) != len(sentence):  # pypinyin takes punctuation in a row as one
             default = [pinyin(character, neutral_tone_with_five=True, style=Style.TONE3)[0] for character in sentence]
         found = [readings[0] for readings in default]
         asked = []
-        for place, character in enumerate(traditional):
+        for index, character in enumerate(traditional):
             if character in self._asked:
-                asked.append(place)
+                asked.append(index)
             elif character in self._single:
-                found[place] = self._spelled(self._single[character]) or found[place]
-        for place, sound in zip(asked, self._ask(traditional, asked), strict=True):
-            found[place] = self._spelled(sound) or found[place]
+                found[index] = self._spelled(self._single[character]) or found[index]
+        for index, sound in zip(asked, self._ask(traditional, asked), strict=True):
+            found[index] = self._spelled(sound) or found[index]
         return found
 
     def _spelled(self, bopomofo: str) -> str | None:
         syllable = self._pinyin.get(bopomofo[:-1])
         return syllable + bopomofo[-1] if syllable else None
 
-    def _ask(self, sentence: str, places: list[int]) -> list[str]:
-        """The model's readings, in bopomofo with tone, of the characters at `places`."""
-        if not places:
+    def _ask(self, sentence: str, indices: list[int]) -> list[str]:
+        """The model's readings, in bopomofo with tone, of the characters at `indices`."""
+        if not indices:
             return []
-        start, end = max(0, places[0] - CONTEXT), places[-1] + CONTEXT + 1
+        start, end = max(0, indices[0] - CONTEXT), indices[-1] + CONTEXT + 1
         context = sentence[start:end]
         if len(context) <= LONGEST:
-            return self._predict(context, [place - start for place in places])
+            return self._predict(context, [index - start for index in indices])
         sounds = []
-        for place in places:
-            start = max(0, place - LONGEST // 2)
-            sounds += self._predict(sentence[start : start + LONGEST], [place - start])
+        for index in indices:
+            start = max(0, index - LONGEST // 2)
+            sounds += self._predict(sentence[start : start + LONGEST], [index - start])
         return sounds
 
-    def _predict(self, context: str, places: Sequence[int]) -> list[str]:
+    def _predict(self, context: str, indices: Sequence[int]) -> list[str]:
         tokens = self._tokens(context.lower())
-        characters = [self._character_ids[context[place]] for place in places]
+        characters = [self._character_ids[context[index]] for index in indices]
         inputs = {
             "input_ids": tokens,
             "token_type_ids": np.zeros_like(tokens),
             "attention_mask": np.ones_like(tokens),
             "phoneme_mask": self._masks[characters],
             "char_ids": np.array(characters, np.int64),
-            "position_ids": np.array(places, np.int64) + 1,  # [CLS] comes first
+            "position_ids": np.array(indices, np.int64) + 1,  # [CLS] comes first
         }
         probabilities: Any = self._session.run(None, inputs)[0]  # (N, labels)
         return [self._labels[best].split(" ")[-1] for best in probabilities.argmax(1)]
 
     def _tokens(self, context: str) -> Any:
-        """One token a character, in [CLS] ... [SEP]: (1, N + 2)."""
+        """One token for each character, between [CLS] and [SEP]: (1, N + 2)."""
         unknown = self._tokenizer.token_to_id("[UNK]")
         ids = [self._tokenizer.token_to_id("[CLS]")]
         for character in context:
@@ -148,5 +148,5 @@ def _assignments(path: Path) -> dict[str, Any]:
             try:
                 found[node.targets[0].id] = ast.literal_eval(node.value)
             except ValueError:
-                continue  # a computed value: none of those that are asked for
+                continue  # a computed value, which is not needed here
     return found

@@ -1,6 +1,6 @@
-"""Japanese: Open JTalk's full-context labels -> phones with marks of pitch.
+"""Japanese: Open JTalk's full-context labels -> phones and pitch symbols.
 
-`[` rises, `]` falls, `#` is the border of an accent phrase (in no symbol table, so it is read as unknown), `_` a pause:
+`[` rises, `]` falls, `#` is the border of an accent phrase (in no symbol table, so it becomes unknown), `_` a pause:
 the symbols of Kurihara et al. 2021, "Prosodic Features Control by Symbols as Input of Sequence-to-Sequence Acoustic
 Modeling for Neural TTS", https://doi.org/10.1587/transinf.2020EDP7104.
 """
@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from hub.contract.errors import BackendUnavailable
-from hub_gpt_sovits.text.symbols import MARKS
+from hub_gpt_sovits.tokenizer import PUNCTUATION_CLASS
 
 DICTIONARY = "open_jtalk_dic_utf_8-1.11"
-"""Name of the dictionary's folder, wherever it is."""
+"""Name of the dictionary's folder."""
 
 _READ = r"A-Za-z\d\u3005\u3040-\u30ff\u4e00-\u9fff\uff11-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uff9d"
 _OTHER = re.compile(rf"([^{_READ}])")
-_REPEATED = re.compile(rf"([{MARKS}])[{MARKS}]+")
-_MARKS = {"：": ",", "；": ",", "，": ",", "。": ".", "！": "!", "？": "?", "\n": ".", "·": ",", "、": ","}
+_REPEATED = re.compile(rf"([{PUNCTUATION_CLASS}])[{PUNCTUATION_CLASS}]+")
+_PUNCTUATION = {"：": ",", "；": ",", "，": ",", "。": ".", "！": "!", "？": "?", "\n": ".", "·": ",", "、": ","}
 
 _PHONE = re.compile(r"-(.*?)\+")
 _ACCENT = re.compile(r"/A:(-?\d+)\+(\d+)\+(\d+)/")
@@ -36,15 +36,15 @@ _NONE = -50
 
 
 def normalized(text: str) -> str:
-    """`text` with no mark twice in a row."""
+    """`text` without repeated punctuation."""
     return _REPEATED.sub(r"\1", text)
 
 
 class Japanese:
     """Phones of Japanese. `data` is a release's text folder: its `ja_userdic/userdict.csv` adds words.
 
-    Open JTalk's own dictionary is looked for where the environment's OPEN_JTALK_DICT_DIR says, at `pulled`, in `data`,
-    and where pyopenjtalk keeps it. Raises BackendUnavailable without the package or the dictionary.
+    Open JTalk's own dictionary comes from the folder in the environment's OPEN_JTALK_DICT_DIR, from `pulled`, from
+    `data`, or from the package pyopenjtalk. Raises BackendUnavailable without the package or the dictionary.
     """
 
     def __init__(self, data: Path | None = None, pulled: Path | None = None) -> None:
@@ -58,25 +58,25 @@ class Japanese:
         folder = dictionary(data, pulled)
         if folder is None:
             raise BackendUnavailable(
-                f"Japanese needs Open JTalk's dictionary: let OPEN_JTALK_DICT_DIR name the folder {DICTIONARY}, "
-                "or have it fetched once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
+                f"Japanese needs Open JTalk's dictionary: set OPEN_JTALK_DICT_DIR to the folder {DICTIONARY}, "
+                "or fetch it once: python -c 'import pyopenjtalk; pyopenjtalk.g2p(\"a\")'"
             )
         words = data / "ja_userdic/userdict.csv" if data else None
-        self._engine = OpenJTalk(dn_mecab=bytes(folder), userdic=_compiled(words, pyopenjtalk))
-        self._lock = threading.Lock()  # the engine keeps state between its two steps
+        self._jtalk = OpenJTalk(dn_mecab=bytes(folder), userdic=_compiled(words, pyopenjtalk))
+        self._lock = threading.Lock()  # it keeps state between its two steps
 
     def phones(self, text: str) -> list[str]:
         """The phones of normalised `text`."""
         found: list[str] = []
-        for place, part in enumerate(_OTHER.split(text.replace("％", "パーセント").lower())):
+        for number, part in enumerate(_OTHER.split(text.replace("％", "パーセント").lower())):
             if part and part != " ":
-                found += [_MARKS.get(part, part)] if place % 2 else self._sentence(part)
+                found += [_PUNCTUATION.get(part, part)] if number % 2 else self._sentence(part)
         return found
 
     def _sentence(self, text: str) -> list[str]:
-        """The phones of what has no mark in it, without the silences around it."""
+        """The phones of a part without punctuation, without the silences around it."""
         with self._lock:
-            labels = self._engine.make_label(self._engine.run_frontend(text))
+            labels = self._jtalk.make_label(self._jtalk.run_frontend(text))
         found: list[str] = []
         for label, following in itertools.pairwise(labels[1:]):
             phone = _match(_PHONE, label)
@@ -91,20 +91,20 @@ class Japanese:
 
 
 def dictionary(data: Path | None, pulled: Path | None = None) -> Path | None:
-    """Open JTalk's dictionary, if it is on this machine; `pulled` is the folder that may be it."""
+    """The folder of Open JTalk's dictionary, if it is on this machine; `pulled` is the one that `ttshub pull` makes."""
     named = os.environ.get("OPEN_JTALK_DICT_DIR")
     package = importlib.util.find_spec("pyopenjtalk")
-    places = [
+    folders = [
         Path(named) if named else None,
         pulled,
         data / DICTIONARY if data else None,
         Path(package.origin).parent / DICTIONARY if package and package.origin else None,
     ]
-    return next((place for place in places if place and (place / "sys.dic").is_file()), None)
+    return next((folder for folder in folders if folder and (folder / "sys.dic").is_file()), None)
 
 
 def _compiled(words: Path | None, package: Any) -> bytes:
-    """The path of a release's own words, in the form that Open JTalk reads; empty if there are none."""
+    """The path of a release's own words, compiled for Open JTalk; empty if there are none."""
     if words is None or not words.is_file():
         return b""
     folder = Path(tempfile.mkdtemp(prefix="tts-hub-words-"))
@@ -114,7 +114,7 @@ def _compiled(words: Path | None, package: Any) -> bytes:
 
 
 def _pitch(phone: str, label: str, following: str) -> list[str]:
-    """The mark behind a phone, if any: from the places of the accent, of the mora from both ends, and of the next."""
+    """The pitch symbol behind a phone, if any: by the positions of the accent, of this mora and of the next one."""
     accent, forward, backward = _numbers(_ACCENT, label, 3)
     moras = _numbers(_MORAS, label, 1)[0]
     _, next_forward, _ = _numbers(_ACCENT, following, 3)
@@ -133,6 +133,6 @@ def _match(pattern: re.Pattern[str], label: str) -> str:
 
 
 def _numbers(pattern: re.Pattern[str], label: str, count: int) -> tuple[int, ...]:
-    """The numbers of a field; of silences, whose fields are `xx`, a number that no mora has."""
+    """The numbers of a field; for silences, whose fields are `xx`, a number that no mora has."""
     match = pattern.search(label)
     return tuple(map(int, match.groups())) if match else (_NONE,) * count

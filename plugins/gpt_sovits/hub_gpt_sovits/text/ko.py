@@ -1,4 +1,4 @@
-"""Korean: g2pk2's pronunciation -> compatibility jamo, with 空 for a space and 停 for what has no symbol."""
+"""Korean: g2pk2's pronunciation -> compatibility jamo, with 空 for a space and 停 for characters without a symbol."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.contract.errors import BackendUnavailable
 from hub_gpt_sovits.text.corpora import nothing_fetched
-from hub_gpt_sovits.text.symbols import symbol_ids
+from hub_gpt_sovits.tokenizer import symbol_ids
 
 _LETTERS = {
     "a": "에이", "b": "비", "c": "시", "d": "디", "e": "이", "f": "에프", "g": "지", "h": "에이치", "i": "아이",
@@ -19,7 +19,7 @@ _DIPHTHONGS = {
     "ㅘ": "ㅗㅏ", "ㅙ": "ㅗㅐ", "ㅚ": "ㅗㅣ", "ㅝ": "ㅜㅓ", "ㅞ": "ㅜㅔ", "ㅟ": "ㅜㅣ", "ㅢ": "ㅡㅣ", "ㅑ": "ㅣㅏ",
     "ㅒ": "ㅣㅐ", "ㅕ": "ㅣㅓ", "ㅖ": "ㅣㅔ", "ㅛ": "ㅣㅗ", "ㅠ": "ㅣㅜ",
 }  # fmt: skip
-_MARKS = {
+_PUNCTUATION = {
     "：": ",", "；": ",", "，": ",", "。": ".", "！": "!", "？": "?", "\n": ".", "·": ",", "、": ",", " ": "空",
 }  # fmt: skip
 _LIQUID = re.compile("([ㅇㄹ]ㅡㄹ) ㄹ")
@@ -39,11 +39,11 @@ def phones(text: str) -> list[str]:
     jamo = "".join(_DIPHTHONGS.get(character, character) for character in j2hcj(h2j(text)))
     jamo = _LAST_JAMO.sub(r"\1.", _LIQUID.sub("\\1 ㄴ", jamo))
     known = symbol_ids("v2")
-    return [mark if (mark := _MARKS.get(character, character)) in known else "停" for character in jamo]
+    return [phone if (phone := _PUNCTUATION.get(one, one)) in known else "停" for one in jamo]
 
 
 def _pronounce() -> Any:
-    """g2pk2's reader. Its constructor would fetch a dictionary of English, which is not needed: letters are spelled."""
+    """g2pk2's reader. Its constructor would fetch a dictionary of English; letters are spelled here instead."""
     global _reader
     if _reader is None:
         try:

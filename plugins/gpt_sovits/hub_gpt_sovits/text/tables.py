@@ -1,7 +1,7 @@
 """The pronunciation tables of a release's `GPT_SoVITS/text` folder, read when they are first needed.
 
-They are large, are the family's own work, and are not part of this package: without them the packages' own
-dictionaries serve.
+They are large, are the family's own work, and are not part of this package; without them the dictionaries of the
+Python packages serve.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Pronunciation = list[str]
 """Phones of a word: ARPAbet for English, pinyin with tones for Chinese."""
 
 CMU_FIRST_LINE = 57
-"""Of cmudict.rep; what comes before is its licence and comments."""
+"""The first line of words in cmudict.rep; its licence and comments come before."""
 
 T = TypeVar("T")
 
 
 class Tables:
-    """Tables of the folder `folder`; all are empty without one. Safe to use from several threads."""
+    """The tables of `folder`; without a folder all are empty. Safe to use from several threads."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
@@ -39,9 +39,9 @@ class Tables:
             return table
 
     def _path(self, name: str) -> Path | None:
-        """A table of the folder; those of phrases lie in its `g2pw`."""
-        places = (self.folder / name, self.folder / "g2pw" / name) if self.folder else ()
-        return next((path for path in places if path.is_file()), None)
+        """The file of a table; those of phrases are in the folder's `g2pw`."""
+        paths = (self.folder / name, self.folder / "g2pw" / name) if self.folder else ()
+        return next((path for path in paths if path.is_file()), None)
 
     def _lines(self, name: str) -> Iterator[str]:
         path = self._path(name)
@@ -50,7 +50,7 @@ class Tables:
 
     @property
     def phrases(self) -> dict[str, Pronunciation]:
-        """Chinese phrases, and characters, whose readings are fixed: `polyphonic.rep`, then `polyphonic-fix.rep`."""
+        """Chinese phrases and characters with fixed readings: `polyphonic.rep`, then `polyphonic-fix.rep`."""
         return self._once("phrases", self._phrases)
 
     def _phrases(self) -> dict[str, Pronunciation]:
@@ -64,7 +64,7 @@ class Tables:
 
     @property
     def english(self) -> dict[str, Pronunciation]:
-        """English words in lower case: `cmudict.rep`, then what only `cmudict-fast.rep` has; `engdict-hot.rep` wins."""
+        """English words in lower case. `engdict-hot.rep` wins over `cmudict.rep`, that over `cmudict-fast.rep`."""
         return self._once("english", self._english)
 
     def _english(self) -> dict[str, Pronunciation]:
@@ -99,7 +99,7 @@ class Tables:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads dictionaries, lists and strings; anything that would import or call something is refused."""
+    """Reads dictionaries, lists and strings, and refuses anything that would import or call something."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"a table of pronunciations has no need of {module}.{name}")
+        raise pickle.UnpicklingError(f"a table of pronunciations does not need {module}.{name}")

@@ -1,4 +1,4 @@
-"""Mandarin: text -> two phones a character and one a mark.
+"""Mandarin: text -> two phones for each character, and one for each punctuation sign.
 
 Readings come from G2PW where its model is there, else from pypinyin word by word; a table of phrases overrides those of
 G2PW, and tone sandhi and 儿 change them as words are said. v1 has neither G2PW nor phrases, and says each 儿 by itself.
@@ -15,16 +15,16 @@ from pypinyin import Style, lazy_pinyin
 from pypinyin.contrib.tone_convert import to_finals_tone3, to_initials
 
 from hub.contract.errors import UnspeakableText
-from hub_gpt_sovits.text.symbols import MARKS, PUNCTUATION, pinyin_phones
 from hub_gpt_sovits.text.tables import Tables
 from hub_gpt_sovits.text.zh_sandhi import Word, changed_tones, joined_words, melted_er
+from hub_gpt_sovits.tokenizer import PUNCTUATION, PUNCTUATION_CLASS, pinyin_phones
 
 jieba.setLogLevel("ERROR")
 
 Syllable = tuple[str, str]
-"""Initial, and final with its tone, as pypinyin writes them; of a mark, twice the mark."""
+"""Initial, and final with its tone, as pypinyin writes them; of punctuation, twice the sign."""
 
-_SENTENCE = re.compile(rf"(?<=[{MARKS}])\s*")
+_SENTENCE = re.compile(rf"(?<=[{PUNCTUATION_CLASS}])\s*")
 _AFTER_INITIAL = {"uei": "ui", "iou": "iu", "uen": "un"}
 _ALONE = {"ing": "ying", "i": "yi", "in": "yin", "u": "wu"}
 _ALONE_FIRST = {"v": "yu", "e": "e", "i": "y", "u": "w"}
@@ -34,7 +34,7 @@ class Reader(Protocol):
     """Reads a sentence."""
 
     def readings(self, sentence: str) -> list[str]:
-        """Pinyin with tone, one a character."""
+        """Pinyin with tone, one for each character."""
         ...
 
 
@@ -46,7 +46,7 @@ class Mandarin:
         self._tables = tables
 
     def phones(self, text: str, version: str) -> tuple[list[str], list[int]]:
-        """The phones of `text`, and how many each of its characters has. Raises UnspeakableText."""
+        """The phones of `text`, and their number for each of its characters. Raises UnspeakableText."""
         phones: list[str] = []
         counts: list[int] = []
         for sentence in _SENTENCE.split(text):
@@ -62,19 +62,19 @@ class Mandarin:
         words = joined_words([Word(pair.word, pair.flag) for pair in jieba.posseg.cut(sentence)])
         readings = self._reader.readings(sentence) if self._reader and version != "v1" else None
         syllables: list[Syllable] = []
-        place = 0
+        start = 0
         for word in words:
-            end = place + len(word.text)
-            initials, finals = _by_word(word.text) if readings is None else self._fixed(word.text, readings[place:end])
+            end = start + len(word.text)
+            initials, finals = _by_word(word.text) if readings is None else self._fixed(word.text, readings[start:end])
             finals = changed_tones(word, finals)
             if version != "v1":
                 finals = melted_er(word, finals)
             syllables += zip(initials, finals, strict=True)
-            place = end
+            start = end
         return syllables
 
     def _fixed(self, text: str, readings: list[str]) -> tuple[list[str], list[str]]:
-        """Initials and finals of a word from its readings, the table of phrases going first."""
+        """Initials and finals of a word from its readings; the table of phrases wins."""
         phrases = self._tables.phrases
         if text in phrases:
             readings = phrases[text]
@@ -95,7 +95,7 @@ def _by_word(text: str) -> tuple[list[str], list[str]]:
 
 
 def _phones(syllable: Syllable, sentence: str) -> list[str]:
-    """A syllable as the symbol table writes it, by the spelling rules of pinyin: `uei` is `ui` after an initial."""
+    """The phones of a syllable. The symbol table spells by the rules of pinyin: `uei` is `ui` after an initial."""
     initial, final = syllable
     if initial == final and initial in PUNCTUATION:
         return [initial]
@@ -109,5 +109,5 @@ def _phones(syllable: Syllable, sentence: str) -> list[str]:
         spelled = _ALONE_FIRST.get(bare[:1], bare[:1]) + bare[1:]
     pair = pinyin_phones().get(spelled)
     if pair is None or tone not in "12345" or not tone:
-        raise UnspeakableText(f"{initial + final!r} in {sentence!r} is no syllable of Mandarin that the model knows")
+        raise UnspeakableText(f"{initial + final!r} in {sentence!r} is not a Mandarin syllable that the model knows")
     return [pair[0], pair[1] + tone]

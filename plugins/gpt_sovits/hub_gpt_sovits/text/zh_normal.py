@@ -1,7 +1,7 @@
-"""Chinese text -> characters and marks alone: numbers, dates, times, measures, formulas and Greek letters in words.
+"""Chinese text -> characters and punctuation: numbers, dates, times, measures, formulas and Greek letters in words.
 
 The rules for numbers, dates and telephones, and the table of traditional characters, are PaddleSpeech's, from the
-package misaki; the family's front end adds to them what is below. What it must give is pinned by the parity cases.
+package misaki; the rules below are what the family's front end adds. The parity cases pin the results.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from misaki.zh_normalization import chronology, constants, num, phonecode, quantifier
 from misaki.zh_normalization.char_convert import tranditional_to_simplified as to_simplified
 
-from hub_gpt_sovits.text.symbols import MARKS
+from hub_gpt_sovits.tokenizer import PUNCTUATION_CLASS
 
 _CLAUSE_END = re.compile(r"([：、，；。？！,;?!][”’]?)")
 _DROPPED = re.compile(r"[—《》【】<>{}()（）#&@“”^_|\\]")
@@ -24,7 +24,7 @@ _UNITS = {
     "ds": "毫秒", "kg": "千克", "km": "千米", "m2": "平方米", "m²": "平方米", "m³": "立方米", "m3": "立方米",
     "ml": "毫升", "m": "米", "mm": "毫米", "s": "秒",
 }  # fmt: skip
-"""Written unit -> its name, replaced in this order (so `mm` is read as two metres, as it always was)."""
+"""Written unit -> its name, replaced in this order (so `mm` is read as two metres, as upstream reads it)."""
 
 _MEASURED = "|".join(["%", "°C", "℃", "度", "摄氏度", *_UNITS])
 _NUMBER = r"(?:-?\d+(?:\.\d+)?|\.\d+)"
@@ -59,11 +59,11 @@ _NAMES = str.maketrans(
         "χ": "器", "ψ": "普赛", "Ψ": "普赛", "ω": "欧米伽", "Ω": "欧米伽",
     }
 )  # fmt: skip
-"""Signs that are left after the formulas, circled numbers and Greek letters, by name."""
+"""Names of the signs that are left after the formulas, of circled numbers and of Greek letters."""
 
 
 def _number(written: str) -> str:
-    """`3.20` -> 三点二零: of several zeros at the end of the decimals one is said."""
+    """`3.20` -> 三点二零. Of several zeros at the end of the decimals only one is said."""
     whole, _, decimals = written.partition(".")
     words: str = num.verbalize_cardinal(whole)
     decimals = decimals.rstrip("0") + decimals[-1:] if decimals.endswith("0") else decimals
@@ -126,11 +126,11 @@ _STEPS: tuple[Callable[[str], str], ...] = (
     _sub(num.RE_NUMBER, lambda number: _signed(number[0])),
     lambda sentence: _DROPPED_LATE.sub("", sentence.translate(_NAMES)),
 )
-"""What is done to each sentence, in this order: what is longer and more special comes first."""
+"""The rules for each sentence, in their order: the longer and more special ones come first."""
 
 
 def sentences_in_words(text: str) -> list[str]:
-    """`text` clause by clause, written out; marks and other characters are as they were."""
+    """`text` clause by clause, written out; punctuation and other characters stay as they are."""
     text = _CLAUSE_END.sub(r"\1\n", _DROPPED.sub("", text.replace(" ", "")))
     sentences = []
     for sentence in re.split(r"\n+", text.strip()):
@@ -141,34 +141,34 @@ def sentences_in_words(text: str) -> list[str]:
     return sentences
 
 
-_MANDARIN_MARKS = {
+_MANDARIN_PUNCTUATION = {
     "：": ",", "；": ",", "，": ",", "。": ".", "！": "!", "？": "?", "\n": ".", "·": ",", "、": ",", "...": "…",
     "$": ".", "/": ",", "—": "-", "~": "…", "～": "…", "嗯": "恩", "呣": "母",
 }  # fmt: skip
-_CANTONESE_MARKS = {
+_CANTONESE_PUNCTUATION = {
     "：": ",", "；": ",", "，": ",", "。": ".", "！": "!", "？": "?", "\n": ".", "·": ",", "、": ",", "...": "…",
     "$": ".", "—": "-", "~": "-", "～": "-",
 }  # fmt: skip
-_UNREADABLE = re.compile(rf"[^\u4e00-\u9fa5{MARKS}]+")
-_REPEATED = re.compile(rf"([{MARKS}])[{MARKS}]+")
+_UNREADABLE = re.compile(rf"[^\u4e00-\u9fa5{PUNCTUATION_CLASS}]+")
+_REPEATED = re.compile(rf"([{PUNCTUATION_CLASS}])[{PUNCTUATION_CLASS}]+")
 
 
-def _readable(sentence: str, marks: dict[str, str]) -> str:
-    pattern = "|".join(map(re.escape, marks))
-    return _UNREADABLE.sub("", re.sub(pattern, lambda mark: marks[mark[0]], sentence))
+def _readable(sentence: str, punctuation: dict[str, str]) -> str:
+    pattern = "|".join(map(re.escape, punctuation))
+    return _UNREADABLE.sub("", re.sub(pattern, lambda sign: punctuation[sign[0]], sentence))
 
 
 def normal_mandarin(text: str) -> str:
-    """`text` as Mandarin is read: CJK characters U+4E00 to U+9FA5 and the marks `! ? … , . -`, none of them twice."""
+    """`text` as Mandarin is read: CJK characters U+4E00 to U+9FA5 and `! ? … , . -`, without repeated punctuation."""
     text = _plain_digits(text)
-    return _REPEATED.sub(r"\1", "".join(_readable(part, _MANDARIN_MARKS) for part in sentences_in_words(text)))
+    return _REPEATED.sub(r"\1", "".join(_readable(part, _MANDARIN_PUNCTUATION) for part in sentences_in_words(text)))
 
 
 def normal_cantonese(text: str) -> str:
-    """The same for Cantonese, whose marks may repeat."""
-    return "".join(_readable(part, _CANTONESE_MARKS) for part in sentences_in_words(_plain_digits(text)))
+    """The same for Cantonese, whose punctuation may repeat."""
+    return "".join(_readable(part, _CANTONESE_PUNCTUATION) for part in sentences_in_words(_plain_digits(text)))
 
 
 def _plain_digits(text: str) -> str:
-    """Decimal digits of other scripts as 0 to 9: the rules find them all, and can read only these."""
+    """`text` with the digits of all scripts as 0 to 9: the rules match all of them, but can read only these."""
     return re.sub(r"[^\x00-\x7f０-９]", lambda match: str(unicodedata.decimal(match[0], match[0])), text)

@@ -1,7 +1,7 @@
 """Tones that change in speech: 不 and 一, neutral tones, third tones in a row, and the 儿 that melts into its word.
 
-The words whose last syllable is neutral are PaddleSpeech's, from the package misaki, in the family's own edition. A
-final is written as pypinyin does, with its tone at the end: `ao3`; `5` is neutral.
+The list of words with a neutral last syllable is PaddleSpeech's, from the package misaki, with the family's own
+changes. Finals are written as pypinyin writes them, with the tone at the end: `ao3`; `5` is neutral.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEUTRAL = (_ORIGINAL.must_neural_tone_words - {"别人", "将军", "戏弄"}) |
     "打点", "老太", "老头", "学生", "不在", "情形",
 }  # fmt: skip
 _NOT_NEUTRAL = _ORIGINAL.must_not_neural_tone_words
-_MARKS = "：，；。？！“”‘’':,;.?!"
+_PUNCTUATION = "：，；。？！“”‘’':,;.?!"
 _PARTICLES = "吧呢哈啊呐噻嘛吖嗨呐哦哒额滴哩哟喽啰耶喔诶的地得"
 
 _MELTING = {"小院儿", "胡同儿", "范儿", "老汉儿", "撒欢儿", "寻老礼儿", "妥妥儿", "媳妇儿"}
@@ -29,7 +29,7 @@ _SEPARATE = {
     "祖儿", "美儿", "应采儿", "可儿", "侄儿", "孙儿", "侄孙儿", "女儿", "男儿", "红孩儿", "花儿", "虫儿", "马儿",
     "鸟儿", "猪儿", "猫儿", "狗儿", "少儿",
 }  # fmt: skip
-"""Words in which 儿 is a child, or is said as a syllable of its own."""
+"""Words in which 儿 means a child, or is said as a syllable of its own."""
 
 
 class Word(NamedTuple):
@@ -58,7 +58,7 @@ def _all_third(finals: list[str]) -> bool:
 
 
 def joined_words(words: Words) -> Words:
-    """`words` with those joined whose tones depend on each other."""
+    """`words`; those whose tones depend on each other are joined."""
     words = _join_bu(words)
     words = _join_yi(words)
     words = _join_doubled(words)
@@ -85,21 +85,21 @@ def _join_bu(words: Words) -> Words:
 def _join_yi(words: Words) -> Words:
     """A verb, 一 and the same verb; then 一 with the word behind it."""
     joined: Words = []
-    place = 0
-    while place < len(words):
-        word, after = words[place], words[place + 1] if place + 1 < len(words) else None
+    index = 0
+    while index < len(words):
+        word, after = words[index], words[index + 1] if index + 1 < len(words) else None
         before = joined[-1] if joined else None
         if word.text == "一" and before and after and before.text == after.text and before.tag == after.tag == "v":
             joined[-1] = Word(f"{before.text}一{after.text}", before.tag)
-            place += 2
+            index += 2
         else:
             joined.append(word)
-            place += 1
+            index += 1
     return _join(joined, lambda before, _: before.text == "一")
 
 
 def _join(words: Words, belongs: Callable[[Word, Word], bool]) -> Words:
-    """`words`, each added to the one before where `belongs(what is before, word)`."""
+    """`words`, each added to the one before where `belongs(before, word)`."""
     joined: Words = []
     for word in words:
         if joined and belongs(joined[-1], word):
@@ -115,8 +115,8 @@ def _join_doubled(words: Words) -> Words:
 
 def _join_er(words: Words) -> Words:
     joined: Words = []
-    for place, word in enumerate(words):
-        if place and word.text == "儿" and words[place - 1].text != "#":
+    for index, word in enumerate(words):
+        if index and word.text == "儿" and words[index - 1].text != "#":
             joined[-1] = Word(joined[-1].text + word.text, joined[-1].tag)
         else:
             joined.append(word)
@@ -132,13 +132,13 @@ def _third_meets_third(before: list[str], after: list[str]) -> bool:
 
 
 def _join_third_tones(words: Words, meet: Callable[[list[str], list[str]], bool]) -> Words:
-    """Two short words, not three, where their third tones meet. A doubled word has a rule of its own and stays."""
+    """Join two short words, never three, where their third tones meet. A doubled word has a rule of its own."""
     finals = [_finals(word.text) for word in words]
     joined: Words = []
     just_joined = False
-    for place, word in enumerate(words):
-        before = words[place - 1].text if place else ""
-        joins = place > 0 and meet(finals[place - 1], finals[place]) and not just_joined
+    for index, word in enumerate(words):
+        before = words[index - 1].text if index else ""
+        joins = index > 0 and meet(finals[index - 1], finals[index]) and not just_joined
         doubled = len(before) == 2 and before[0] == before[1]
         just_joined = joins and not doubled and len(before) + len(word.text) <= 3
         if just_joined:
@@ -152,7 +152,7 @@ def _join_third_tones(words: Words, meet: Callable[[list[str], list[str]], bool]
 
 
 def changed_tones(word: Word, finals: list[str]) -> list[str]:
-    """`finals` of `word`, one a character, as they are said."""
+    """The `finals` of `word`, one for each character, as they are said."""
     finals = _bu(word.text, list(finals))
     finals = _yi(word.text, finals)
     finals = _neutral(word, finals)
@@ -163,9 +163,9 @@ def _bu(text: str, finals: list[str]) -> list[str]:
     if len(text) == 3 and text[1] == "不":  # 看不懂
         finals[1] = _toned(finals[1], "5")
         return finals
-    for place, character in enumerate(text[:-1]):
-        if character == "不" and finals[place + 1][-1] == "4":  # 不怕
-            finals[place] = _toned(finals[place], "2")
+    for index, character in enumerate(text[:-1]):
+        if character == "不" and finals[index + 1][-1] == "4":  # 不怕
+            finals[index] = _toned(finals[index], "2")
     return finals
 
 
@@ -177,22 +177,22 @@ def _yi(text: str, finals: list[str]) -> list[str]:
     elif text.startswith("第一"):
         finals[1] = _toned(finals[1], "1")
     else:
-        for place, character in enumerate(text[:-1]):
+        for index, character in enumerate(text[:-1]):
             if character != "一":
                 continue
-            if finals[place + 1][-1] == "4":  # 一段
-                finals[place] = _toned(finals[place], "2")
-            elif text[place + 1] not in _MARKS:  # 一天
-                finals[place] = _toned(finals[place], "4")
+            if finals[index + 1][-1] == "4":  # 一段
+                finals[index] = _toned(finals[index], "2")
+            elif text[index + 1] not in _PUNCTUATION:  # 一天
+                finals[index] = _toned(finals[index], "4")
     return finals
 
 
 def _neutral(word: Word, finals: list[str]) -> list[str]:
     text, tag = word
-    for place in range(1, len(text)):  # 奶奶, 试试
-        if text[place] == text[place - 1] and tag[0] in "nva" and text not in _NOT_NEUTRAL:
-            finals[place] = _toned(finals[place], "5")
-    neutral = _neutral_place(text, tag)
+    for index in range(1, len(text)):  # 奶奶, 试试
+        if text[index] == text[index - 1] and tag[0] in "nva" and text not in _NOT_NEUTRAL:
+            finals[index] = _toned(finals[index], "5")
+    neutral = _neutral_index(text, tag)
     if neutral is not None:
         finals[neutral] = _toned(finals[neutral], "5")
     first, second = _halves(text)
@@ -202,8 +202,8 @@ def _neutral(word: Word, finals: list[str]) -> list[str]:
     return finals
 
 
-def _neutral_place(text: str, tag: str) -> int | None:
-    """Which character of a word the endings, directions and measure words make neutral."""
+def _neutral_index(text: str, tag: str) -> int | None:
+    """The index of the character that endings, directions and measure words make neutral, if any."""
     last, long = len(text) - 1, len(text) > 1
     ge = text.find("个")
     if text[-1] in _PARTICLES:
@@ -222,7 +222,7 @@ def _neutral_place(text: str, tag: str) -> int | None:
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """A word in two, at the border of the shortest word that jieba finds in it."""
+    """A word split in two, at the border of the shortest word that jieba finds in it."""
     part = min(jieba.cut_for_search(text), key=len)
     if text.startswith(part):
         return part, text[len(part) :]
@@ -239,7 +239,7 @@ def _third(text: str, finals: list[str]) -> list[str]:
     split = len(_halves(text)[0])
     if _all_third(finals):
         changed = {2: (0, 1), 1: (1,)}.get(split, ())  # 蒙古/包, 纸/老虎
-        return [_toned(final, "2") if place in changed else final for place, final in enumerate(finals)]
+        return [_toned(final, "2") if index in changed else final for index, final in enumerate(finals)]
     first, second = finals[:split], finals[split:]
     if len(first) == 2:
         first = _third_pair(first)  # 所有/人
@@ -255,7 +255,7 @@ def _third_pair(finals: list[str]) -> list[str]:
 
 
 def melted_er(word: Word, finals: list[str]) -> list[str]:
-    """`finals` with the 儿 at the end of a word in the tone of the syllable that it melts into."""
+    """`finals`, with a 儿 at the end of the word in the tone of the syllable that it melts into."""
     text, tag = word
     finals = list(finals)
     if finals and len(finals) <= len(text) and text[len(finals) - 1] == "儿" and finals[-1] == "er1":

@@ -1,4 +1,4 @@
-"""The text stages of GPT-SoVITS for the parity runner."""
+"""The stages of text for the parity runner."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def phones_mixed(model: Any, scalars: dict, arrays: Arrays) -> Arrays:
     for number, (text, language) in enumerate(_texts(arrays)):
         runs = model.frontend.read(text, language, model.acoustics.symbols)
         found[f"out_ids_{number}"] = np.array([phone for run in runs for phone in run.ids])
-        found[f"out_bert_{number}"] = model.engine.voicing.bert_features(runs).numpy()
+        found[f"out_bert_{number}"] = model.machinery.voices.bert_features(runs).numpy()
         norms.append("".join(run.norm for run in runs))
     return found | {"out_norm": np.array(norms)}
 

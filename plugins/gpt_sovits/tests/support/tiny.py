@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from hub_gpt_sovits.random_weights import TINY, write_release
 
 from hub.contract import Reference
+from plugins.gpt_sovits.tests.support.release import write_release
+from plugins.gpt_sovits.tests.support.weights import TINY
 
 RATE = 16_000
 SAID = "你好，世界真美好。"
@@ -30,11 +31,16 @@ def wave(pitch: float = 120.0, seconds: float = 4.0) -> np.ndarray:
     return (0.15 * tones * (1 + 0.5 * np.sin(2 * np.pi * 3 * time))).astype(np.float32)
 
 
-def recording(pitch: float = 120.0, seconds: float = 4.0) -> bytes:
-    """The same as the WAV that a synthesizer gets."""
+def wav_of(samples: np.ndarray, rate: int) -> bytes:
+    """Mono samples (N,) as the WAV that a synthesizer gets."""
     out = io.BytesIO()
-    soundfile.write(out, wave(pitch, seconds), RATE, format="WAV", subtype="FLOAT")
+    soundfile.write(out, samples, rate, format="WAV", subtype="FLOAT")
     return out.getvalue()
+
+
+def recording(pitch: float = 120.0, seconds: float = 4.0) -> bytes:
+    """The buzz as such a WAV."""
+    return wav_of(wave(pitch, seconds), RATE)
 
 
 def reference(pitch: float = 120.0, seconds: float = 4.0, text: str | None = SAID, language: str = "zh") -> Reference:

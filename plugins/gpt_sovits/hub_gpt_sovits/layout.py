@@ -1,4 +1,4 @@
-"""Where things are in a release folder: RVC-Boss/GPT-SoVITS's own layout, whole or only its `pretrained_models`."""
+"""The files of a release folder: the layout of RVC-Boss/GPT-SoVITS, whole or only its `pretrained_models`."""
 
 from __future__ import annotations
 
@@ -39,22 +39,25 @@ USER_FOLDERS = tuple(f"{kind}{suffix}" for kind in ("GPT_weights", "SoVITS_weigh
 
 @dataclass(frozen=True)
 class Release:
-    """A folder with weights. Relative names are looked up below it, then in the places of the official layout."""
+    """A folder with weights. Relative names are looked up below it, then in the folders of the official layout."""
 
     root: Path
     weights: tuple[Path, ...] = ()
 
     @classmethod
     def at(cls, path: Path, weights: Sequence[str] = ()) -> Release:
-        """The release in folder `path`; `weights` are further folders, else the official ones that are there."""
+        """The release in the folder `path`; `weights` are further folders, by default the official ones that exist.
+
+        Raises CheckpointError if `path` is not a folder.
+        """
         if not path.is_dir():
-            raise CheckpointError("the model's path is no folder; it must be that of a GPT-SoVITS release")
+            raise CheckpointError("the model's path is not a folder; set it to the folder of a GPT-SoVITS release")
         wanted = [path / one for one in weights or USER_FOLDERS]
         return cls(path, tuple(folder for folder in wanted if folder.is_dir()))
 
     @property
-    def places(self) -> tuple[Path, ...]:
-        """Where pretrained files may be."""
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that may hold pretrained files."""
         inner, pulled = self.root / "GPT_SoVITS", self.root / "GPT-SoVITS" / "GPT_SoVITS"
         return (
             self.root,
@@ -66,11 +69,11 @@ class Release:
         )
 
     def find(self, name: str) -> Path | None:
-        """A file or folder of the official layout, if it is there."""
-        return next((place / name for place in self.places if (place / name).exists()), None)
+        """A file or folder of the official layout, if it exists."""
+        return next((folder / name for folder in self.folders if (folder / name).exists()), None)
 
     def need(self, name: str, what: str) -> Path:
-        """The same, or a CheckpointError that says what is missing."""
+        """The same; raises CheckpointError, which names what is missing."""
         found = self.find(name)
         if found is None:
             raise CheckpointError(
@@ -81,7 +84,7 @@ class Release:
 
     @property
     def g2pw(self) -> Path | None:
-        """G2PWModel, which reads polyphonic characters."""
+        """G2PWModel, which reads characters of several readings."""
         return self.find("G2PWModel") or self.find("text/G2PWModel")
 
     @property
@@ -101,9 +104,10 @@ class Release:
         return found if found is not None and (found / "opencpop-strict.txt").exists() else None
 
     def pair(self, version: str, gpt: str, sovits: str) -> tuple[Path | None, Path]:
-        """The default S1 and S2: those named, else those of `version`, else of the best version that is whole.
+        """The default S1 and S2: those named, else those of `version`, else those of the best complete version.
 
-        S1 may be missing where S2 is named alone: such a model makes no speech, but its parts can be used.
+        S1 may be missing where S2 is named alone: such a model cannot speak, but its parts can be used. Raises
+        CheckpointError.
         """
         if sovits and (gpt or not version):
             return self._configured(gpt) if gpt else None, self._configured(sovits)
@@ -118,18 +122,18 @@ class Release:
                 return found[0], found[1]
             if version == name:
                 missing = s1 if found[0] is None else s2
-                raise CheckpointError(f"{version} is not whole: {missing} is missing", file=missing)
-        raise CheckpointError("the model's folder has no whole version of GPT-SoVITS: S1 and S2 weights are needed")
+                raise CheckpointError(f"{version} is not complete: {missing} is missing", file=missing)
+        raise CheckpointError("the model's folder has no complete version of GPT-SoVITS: it needs S1 and S2 weights")
 
     def named(self, name: str) -> Path:
-        """Weights that a request names: a file below a weights folder or of the official layout, by its name alone.
+        """Weights that a request names: a file below a weights folder, or one of the official layout by its bare name.
 
-        Raises InvalidRequest for a name that is a path out of them, or that is not there.
+        Raises InvalidRequest for a name that leads out of these folders, or that is not there.
         """
         inside = Path(name)
         if inside.is_absolute() or ".." in inside.parts or "\\" in name or "\0" in name:
-            raise InvalidRequest("weights are named by their file name, as the model lists them, not by a path")
-        for folder in (*self.weights, self.root, *self.places):
+            raise InvalidRequest("name weights by their file name, as the model lists them, not by a path")
+        for folder in (*self.weights, self.root, *self.folders):
             found = folder / inside
             if found.is_file() and found.suffix in (".ckpt", ".pth"):
                 return found

@@ -1,7 +1,7 @@
-"""Phones and their ids: the tables that the text embeddings of the checkpoints were trained with.
+"""The tokenizer: phones -> ids, by the tables that the checkpoints' text embeddings were trained with.
 
-`data/symbols.json` holds, in order of their ids, the 322 symbols of v1 and the 732 of every later version, and for each
-pinyin syllable without tone its two phones.
+`data/symbols.json` holds, in order of their ids, the 322 symbols of v1 and the 732 of every later version, and the two
+phones of each pinyin syllable without its tone.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from importlib.resources import files
 from typing import Any
 
 PUNCTUATION = ("!", "?", "…", ",", ".", "-")
-"""Marks that are phones themselves."""
+"""Punctuation that has phones of its own."""
 
-MARKS = "".join(PUNCTUATION[:-1]) + "\\-"
-"""The same, for the inside of a regular expression's [...]."""
+PUNCTUATION_CLASS = "".join(PUNCTUATION[:-1]) + "\\-"
+"""The same for the inside of a regular expression's [...]."""
 
 
 @functools.cache
 def _tables() -> dict[str, Any]:
-    text = files("hub_gpt_sovits.text").joinpath("data/symbols.json").read_text(encoding="utf-8")
+    text = files("hub_gpt_sovits").joinpath("data/symbols.json").read_text(encoding="utf-8")
     tables: dict[str, Any] = json.loads(text)
     return tables
 
@@ -34,12 +34,12 @@ def symbol_ids(version: str) -> dict[str, int]:
 
 @functools.cache
 def pinyin_phones() -> dict[str, tuple[str, str]]:
-    """Pinyin without tone -> initial and final as they are written in the symbol tables."""
+    """Pinyin without tone -> initial and final, as the symbol tables write them."""
     return {syllable: (initial, final) for syllable, (initial, final) in _tables()["pinyin_to_phones"].items()}
 
 
 def ids_of(phones: Iterable[str], version: str) -> tuple[int, ...]:
-    """The ids of `phones`; one that is in no table is `UNK`."""
+    """The ids of `phones`; a phone outside of the table is `UNK`."""
     table = symbol_ids(version)
     unknown = table["UNK"]
     return tuple(table.get(phone, unknown) for phone in phones)

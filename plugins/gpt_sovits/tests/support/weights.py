@@ -1,12 +1,10 @@
-"""Release folders with random weights, in the official layout and of any size: for tests and benchmarks.
+"""S1 and S2 files with random weights, in the official layout and of any size.
 
-write_release(folder, "v2", TINY)      # a second's work, a few megabytes
-write_release(folder, "v2Pro", FULL)   # the sizes of the released weights
+`acoustic_file("v2", TINY)` takes a fraction of a second; FULL has the sizes of the released weights.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,24 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from torch import Tensor, nn
-
 from hub_gpt_sovits.checkpoint import HEADS, V1_SYMBOLS, Version
 from hub_gpt_sovits.model.hifigan import HifiGan
-from hub_gpt_sovits.model.pretrained import HUBERT_DEFAULTS, BertNet, HubertNet
 from hub_gpt_sovits.model.prior import PriorEncoder, Quantizer
 from hub_gpt_sovits.model.style import StyleEncoder
 from hub_gpt_sovits.model.wavenet import FeatureEncoder, Flow
-from hub_gpt_sovits.networks import BLOCK_DILATIONS, BLOCK_KERNELS, V4_KERNELS, V4_RATES
-from hub_gpt_sovits.release import BERT, BIGVGAN, HUBERT, PRETRAINED, SPEAKER, V4_VOCODER
+from hub_gpt_sovits.networks import BLOCK_DILATIONS, BLOCK_KERNELS
+from torch import Tensor, nn
 
-SYMBOLS = 732
+SYMBOLS, VOCABULARY = 732, 1025
 RATES, KERNELS, PLUS_KERNELS = [10, 8, 2, 2, 2], [16, 16, 8, 2, 2], [20, 16, 8, 2, 2]
 BINS, STYLE_BINS, MEL = 1025, 704, 100
 
 LOUDER = 8
-"""What the decoder's last convolution is multiplied by: without it random weights whisper, and voices sound alike."""
+"""Factor of the decoder's last convolution: without it random weights whisper, and all voices sound alike."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +66,6 @@ TINY = Sizes(
 )  # fmt: skip
 
 
-def write_release(folder: Path, version: Version, sizes: Sizes, *, seed: int = 0, characters: str = "") -> Path:
-    """Write S1, S2, HuBERT, RoBERTa and what else `version` needs into `folder`. BERT knows `characters` and ASCII."""
-    torch.manual_seed(seed)
-    s1, s2 = PRETRAINED[version]
-    save(folder / s1, semantic_file(sizes, V1_SYMBOLS if version == "v1" else SYMBOLS))
-    save(folder / s2, acoustic_file(version, sizes))
-    write_hubert(folder / HUBERT, sizes)
-    write_bert(folder / BERT, sizes, characters)
-    if "Pro" in version:
-        save(folder / SPEAKER, scattered(speaker_shapes(sizes.speaker_stem)))
-    if version == "v4":
-        save(folder / V4_VOCODER, v4_vocoder(sizes).state_dict())
-    if version == "v3":
-        write_bigvgan(folder / BIGVGAN, sizes.bigvgan)
-    return folder
-
-
 def save(path: Path, content: Any, head: bytes = b"PK") -> None:
     """`torch.save`, with the two bytes that newer files begin with."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,9 +76,9 @@ def save(path: Path, content: Any, head: bytes = b"PK") -> None:
             opened.write(head)
 
 
-def semantic_file(sizes: Sizes, symbols: int = SYMBOLS) -> dict[str, Any]:
-    """An S1 file. Its end token never comes by itself, so speech ends at the early stop: `max_sec` * 50 tokens."""
-    width, vocabulary = sizes.s1, 1025
+def semantic_shapes(sizes: Sizes, symbols: int) -> dict[str, tuple[int, ...]]:
+    """The tensors of S1, names without `model.`."""
+    width, vocabulary = sizes.s1, VOCABULARY
     shapes: dict[str, tuple[int, ...]] = {
         "bert_proj.weight": (width, sizes.bert),
         "bert_proj.bias": (width,),
@@ -127,7 +104,13 @@ def semantic_file(sizes: Sizes, symbols: int = SYMBOLS) -> dict[str, Any]:
             ("norm2.bias", (width,)),
         ):
             shapes[f"h.layers.{number}.{name}"] = shape
-    weights = scattered(shapes)
+    return shapes
+
+
+def semantic_file(sizes: Sizes, symbols: int = SYMBOLS) -> dict[str, Any]:
+    """An S1 file. Its end token never comes by itself, so speech ends at the early stop: `max_sec` * 50 tokens."""
+    width, vocabulary = sizes.s1, VOCABULARY
+    weights = scattered(semantic_shapes(sizes, symbols))
     weights["ar_predict_layer.weight"] *= 4
     weights["ar_predict_layer.weight"][-1] = 0
     model = {
@@ -150,14 +133,11 @@ def semantic_file(sizes: Sizes, symbols: int = SYMBOLS) -> dict[str, Any]:
     }
 
 
-def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
-    """An S2 file."""
-    is_flow, is_pro = version in ("v3", "v4"), "Pro" in version
-    gin = 2 * sizes.gin if is_pro else sizes.gin
+def acoustic_config(version: Version, sizes: Sizes) -> dict[str, Any]:
+    """The section `model` of an S2 file's configuration."""
     plus = version == "v2ProPlus"
-    inter = sizes.hidden
-    model = {
-        "inter_channels": inter,
+    return {
+        "inter_channels": sizes.hidden,
         "hidden_channels": sizes.hidden,
         "filter_channels": sizes.filters,
         "n_heads": 2,
@@ -172,11 +152,16 @@ def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
         "upsample_kernel_sizes": PLUS_KERNELS if plus else KERNELS,
         "n_layers_q": 3,
         "use_spectral_norm": False,
-        "gin_channels": gin,
+        "gin_channels": 2 * sizes.gin if "Pro" in version else sizes.gin,
         "semantic_frame_rate": "25hz",
         "freeze_quantizer": True,
         "version": version,
     }
+
+
+def acoustic_parts(version: Version, sizes: Sizes, model: dict[str, Any]) -> dict[str, nn.Module]:
+    """The networks of S2 by name, but for the flow of v3 and v4."""
+    is_pro, gin = "Pro" in version, model["gin_channels"]
     parts: dict[str, nn.Module] = {
         "enc_p": PriorEncoder(
             semantic=sizes.semantic,
@@ -187,26 +172,30 @@ def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
             kernel=3,
             symbols=V1_SYMBOLS if version == "v1" else SYMBOLS,
             meeting=sizes.meeting if is_pro else gin,
-            out=inter,
+            out=model["inter_channels"],
         ),
         "ref_enc": StyleEncoder(BINS if version == "v1" else STYLE_BINS, sizes.style, gin),
         "ssl_proj": nn.Conv1d(sizes.semantic, sizes.semantic, 2, stride=2),
         "quantizer": Quantizer(1024, sizes.semantic),
     }
-    if is_flow:
-        parts |= _flow_parts(sizes, gin)
-    else:
-        parts |= _vits_parts(sizes, model, gin)
+    parts |= _flow_parts(sizes, gin) if version in ("v3", "v4") else _vits_parts(sizes, model, gin)
     if is_pro:
         vector = 8 * sizes.speaker_stem * 4 * 10
         parts |= {"sv_emb": nn.Linear(vector, gin), "ge_to512": nn.Linear(gin, sizes.meeting), "prelu": nn.PReLU(gin)}
+    return parts
+
+
+def acoustic_file(version: Version, sizes: Sizes) -> dict[str, Any]:
+    """An S2 file."""
+    model = acoustic_config(version, sizes)
+    parts = acoustic_parts(version, sizes, model)
     weights = {f"{part}.{name}": value for part, net in parts.items() for name, value in drawn(net).items()}
     codebook = "quantizer.vq.layers.0._codebook."
     weights[codebook + "embed"] = torch.randn_like(weights[codebook + "embed"])
     weights[codebook + "inited"] = torch.ones(1)
     if "dec.conv_post.weight" in weights:
         weights["dec.conv_post.weight"] *= LOUDER
-    if is_flow:
+    if version in ("v3", "v4"):
         weights |= {f"cfm.estimator.{name}": value for name, value in scattered(dit_shapes(sizes)).items()}
         rates = 1.0 / (10000 ** (torch.arange(0, 64, 2).float() / 64))
         weights["cfm.estimator.rotary_embed.inv_freq"] = rates
@@ -277,45 +266,6 @@ def dit_shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def speaker_shapes(stem: int) -> dict[str, tuple[int, ...]]:
-    """ERes2NetV2 w24 s4 ep4, as the file has it."""
-    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (stem, 1, 3, 3), **_norm("bn1", stem)}
-    before = stem
-    for stage, blocks in enumerate((3, 4, 6, 3), 1):
-        planes = stem * 2 ** (stage - 1)
-        width, out = planes * 24 // 64, 4 * planes
-        for number in range(blocks):
-            at = f"layer{stage}.{number}"
-            shapes |= {f"{at}.conv1.weight": (4 * width, before, 1, 1), **_norm(f"{at}.bn1", 4 * width)}
-            for split in range(4):
-                shapes |= {f"{at}.convs.{split}.weight": (width, width, 3, 3), **_norm(f"{at}.bns.{split}", width)}
-                if stage > 2 and split < 3:
-                    shapes |= _fusion(f"{at}.fuse_models.{split}", width)
-            shapes |= {f"{at}.conv3.weight": (out, 4 * width, 1, 1), **_norm(f"{at}.bn3", out)}
-            if number == 0:
-                shapes |= {f"{at}.shortcut.0.weight": (out, before, 1, 1), **_norm(f"{at}.shortcut.1", out)}
-            before = out
-    shapes |= {"layer3_ds.weight": (before, before // 2, 3, 3), **_fusion("fuse34", before)}
-    return {**shapes, "seg_1.weight": (192, 2 * before * 10), "seg_1.bias": (192,)}
-
-
-def _fusion(at: str, channels: int) -> dict[str, tuple[int, ...]]:
-    inner, at = channels // 4, f"{at}.local_att"
-    return {
-        f"{at}.0.weight": (inner, 2 * channels, 1, 1),
-        f"{at}.0.bias": (inner,),
-        **_norm(f"{at}.1", inner),
-        f"{at}.3.weight": (channels, inner, 1, 1),
-        f"{at}.3.bias": (channels,),
-        **_norm(f"{at}.4", channels),
-    }
-
-
-def _norm(at: str, channels: int) -> dict[str, tuple[int, ...]]:
-    names = ("weight", "bias", "running_mean", "running_var")
-    return {**{f"{at}.{name}": (channels,) for name in names}, f"{at}.num_batches_tracked": ()}
-
-
 def scattered(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """Random tensors that keep signals at their size: weights by their fan-in, norms at 1, biases at 0."""
     made: dict[str, Tensor] = {}
@@ -333,7 +283,7 @@ def scattered(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
 
 
 def drawn(net: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a network, with random numbers also where this package leaves them to files."""
+    """The tensors of a network, with random numbers also where its own initialisation leaves them to files."""
     state = net.state_dict()
     for name, value in state.items():
         if name.endswith(("embedding.weight", "embeddings.weight", "emb_rel_k", "emb_rel_v")):
@@ -341,101 +291,12 @@ def drawn(net: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def with_weight_norm(weights: dict[str, Tensor], places: Iterable[str]) -> dict[str, Tensor]:
-    """Weights of three axes below `places` as magnitude and direction, torch's old names."""
+def with_weight_norm(weights: dict[str, Tensor], below: Iterable[str]) -> dict[str, Tensor]:
+    """Weights of three axes `below` these names as magnitude and direction, under torch's old names."""
     split: dict[str, Tensor] = {}
     for name, value in weights.items():
-        if value.dim() == 3 and name.endswith(".weight") and any(place in name for place in places):
+        if value.dim() == 3 and name.endswith(".weight") and any(one in name for one in below):
             split[name + "_g"], split[name + "_v"] = value.norm(dim=(1, 2), keepdim=True), value
         else:
             split[name] = value
     return split
-
-
-def v4_vocoder(sizes: Sizes) -> HifiGan:
-    """v4's vocoder, freshly initialised."""
-    return HifiGan(
-        MEL,
-        width=sizes.vocoder,
-        rates=V4_RATES,
-        kernels=V4_KERNELS,
-        block_kernels=BLOCK_KERNELS,
-        block_dilations=BLOCK_DILATIONS,
-        bias_at_end=True,
-    )
-
-
-def write_bigvgan(folder: Path, width: int) -> None:
-    """BigVGAN v2 24 kHz, `config.json` and weights."""
-    from hub_gpt_sovits.model.bigvgan import TAPS, BigVgan
-
-    config = {
-        "resblock": "1",
-        "upsample_rates": [4, 4, 2, 2, 2, 2],
-        "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
-        "upsample_initial_channel": width,
-        "resblock_kernel_sizes": list(BLOCK_KERNELS),
-        "resblock_dilation_sizes": [list(one) for one in BLOCK_DILATIONS],
-        "use_tanh_at_final": False,
-        "use_bias_at_final": False,
-        "activation": "snakebeta",
-        "snake_logscale": True,
-        "num_mels": MEL,
-        "hop_size": 256,
-        "sampling_rate": 24000,
-    }
-    weights = BigVgan(config).state_dict()
-    taps = torch.hann_window(TAPS, periodic=False)
-    weights = {
-        name: (taps / taps.sum())[None, None] if name.endswith("filter") else value for name, value in weights.items()
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    save(folder / "bigvgan_generator.pt", {"generator": with_weight_norm(weights, ("conv", "ups"))})
-
-
-def write_hubert(folder: Path, sizes: Sizes) -> None:
-    """HuBERT, its positional convolution weight-normed over the kernel, under torch's old names."""
-    config = {
-        **HUBERT_DEFAULTS,
-        "hidden_size": sizes.semantic,
-        "num_hidden_layers": sizes.hubert_layers,
-        "num_attention_heads": 12 if sizes.semantic % 12 == 0 else 4,
-        "intermediate_size": sizes.hubert_inner,
-        "conv_dim": [sizes.hubert_conv] * 7,
-    }
-    state = HubertNet(config).state_dict()
-    weight = state.pop("encoder.pos_conv_embed.conv.weight")
-    state["encoder.pos_conv_embed.conv.weight_g"] = weight.norm(dim=(0, 1), keepdim=True)
-    state["encoder.pos_conv_embed.conv.weight_v"] = weight
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    save(folder / "pytorch_model.bin", {**state, "masked_spec_embed": torch.zeros(sizes.semantic)})
-
-
-def write_bert(folder: Path, sizes: Sizes, characters: str = "") -> None:
-    """Chinese RoBERTa with a tokenizer of single characters: ASCII, marks, `characters` and common Chinese ones."""
-    common = [chr(code) for code in range(0x4E00, 0x9FA6)] if not characters else list(characters)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(33, 127)), *"，。？！：；、…", *common]
-    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    config = {
-        "vocab_size": len(vocabulary),
-        "hidden_size": sizes.bert,
-        "num_hidden_layers": sizes.bert_layers,
-        "num_attention_heads": sizes.heads,
-        "intermediate_size": sizes.bert_inner,
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-        "layer_norm_eps": 1e-12,
-    }
-    state = drawn(BertNet(config, sizes.bert_layers))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    save(folder / "pytorch_model.bin", {f"bert.{name}": value for name, value in state.items()})
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))

@@ -1,4 +1,7 @@
-"""What depends on a reference alone, made once and kept by content, language and weights: codes, style, mel, phones."""
+"""Voices: what the networks make of a request's references. It is made once and kept by content, language and weights.
+
+A voice is the sound of the recordings (codes, style, mel) and the phrase that is said in the first one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -16,32 +18,32 @@ from torch import Tensor
 
 from hub.contract.errors import InvalidRequest
 from hub.nn.features import resample
-from hub_gpt_sovits.model.cfm import Cfm
-from hub_gpt_sovits.model.vits import Vits
-from hub_gpt_sovits.networks import Acoustics, Kept, Networks
-from hub_gpt_sovits.references import (
+from hub.nn.recording import Recording, read_recording
+from hub_gpt_sovits.features import (
     HUBERT_RATE,
     appended_zeros,
     check_length,
     hubert_wave,
     prompt_mel,
-    read_reference,
     speaker_features,
     style_spectrogram,
     style_wave,
 )
+from hub_gpt_sovits.model.cfm import Cfm
+from hub_gpt_sovits.model.vits import Vits
+from hub_gpt_sovits.networks import Acoustics, Kept, Networks
 from hub_gpt_sovits.text import Run, TextFrontend
 
 FORMAT = "gpt-sovits-voice-1"
-"""Names the layout of prepared voices."""
+"""The layout of prepared voices."""
 
-END_MARKS = "，。？！,.?!~:：—…"
-"""What may end a transcript."""
+ENDS = "，。？！,.?!~:：—…"
+"""Punctuation that may end a transcript."""
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A text as the networks take it: phone ids (N,), BERT features (D, N), normalised text."""
+    """A text as input of the networks: phone ids (N,), BERT features (D, N), normalised text."""
 
     phones: Tensor
     bert: Tensor
@@ -50,7 +52,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Sound:
-    """What one S2 makes of the recordings: prompt codes (P,), style (1, gin, 1) and, for v3 and v4, mel (1, 100, T)."""
+    """The recordings as one S2 hears them: prompt codes (P,), style (1, gin, 1), for v3 and v4 mel (1, 100, T)."""
 
     codes: Tensor
     style: Tensor
@@ -58,8 +60,8 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A sound with the phrase that is said in it; None: nobody told. `features` are v3's and v4's of that phrase."""
+class ClonedVoice:
+    """A sound and the phrase that is said in it, None without a transcript. `features` of the phrase: v3 and v4."""
 
     sound: Sound
     phrase: Phrase | None
@@ -67,16 +69,16 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """A main reference: a WAV, what is said in it, and how that is read."""
+class MainReference:
+    """The first reference: a recording (WAV), its transcript, and the language that reads it."""
 
     audio: bytes
     text: str
     language: str
 
 
-class Voicing:
-    """Makes voices and phrases of a worker's requests, with caches that all of them share."""
+class Voices:
+    """Makes the voices and phrases of a worker's requests, with caches that all of them share."""
 
     def __init__(self, networks: Networks, frontend: TextFrontend) -> None:
         self._networks, self._frontend = networks, frontend
@@ -85,8 +87,8 @@ class Voicing:
         self._features: Kept[Tensor] = Kept(32)
 
     def voice(
-        self, main: Spoken, others: Sequence[bytes], acoustics: Acoustics, prepared: bytes | None = None
-    ) -> Voice:
+        self, main: MainReference, others: Sequence[bytes], acoustics: Acoustics, prepared: bytes | None = None
+    ) -> ClonedVoice:
         """The voice of a request. Raises InvalidAudio, InvalidRequest, UnspeakableText."""
         key = (_digest(main.audio), *map(_digest, others), acoustics.number)
         sound = self._sounds.get(
@@ -98,18 +100,18 @@ class Voicing:
                 raise InvalidRequest(
                     f"{acoustics.version} needs the transcript of the recording: give it as the reference's `text`"
                 )
-            return Voice(sound, None)
+            return ClonedVoice(sound, None)
         phrase = self._phrases.get(
             (text, main.language, acoustics.symbols),
             lambda: self.phrase(_ended(text, main.language), main.language, acoustics),
         )
         if not isinstance(acoustics.model, Cfm):
-            return Voice(sound, phrase)
+            return ClonedVoice(sound, phrase)
         features = self._features.get(
             (key, text, main.language),
             lambda: reference_features(acoustics.model, sound, phrase),  # type: ignore[arg-type]
         )
-        return Voice(sound, phrase, features)
+        return ClonedVoice(sound, phrase, features)
 
     def phrase(self, text: str, language: str, acoustics: Acoustics) -> Phrase:
         """A text, read. Raises UnspeakableText."""
@@ -123,7 +125,7 @@ class Voicing:
 
     @torch.inference_mode()
     def bert_features(self, runs: Sequence[Run]) -> Tensor:
-        """Features (D, phones) of language runs: BERT's of Chinese ones, zeros elsewhere."""
+        """Features (D, phones) of language runs: BERT's for Chinese runs, zeros for the others."""
         bert = self._networks.bert
         parts = []
         for run in runs:
@@ -133,8 +135,8 @@ class Voicing:
                 parts.append(bert.zeros(len(run.ids)))
         return torch.cat(parts, 1)
 
-    def prepare(self, main: Spoken, others: Sequence[bytes], acoustics: Acoustics) -> bytes:
-        """A voice's sound as safetensors, for `voice(prepared=...)`. Raises InvalidAudio."""
+    def prepare(self, main: MainReference, others: Sequence[bytes], acoustics: Acoustics) -> bytes:
+        """The sound of a voice as safetensors, for `voice(prepared=...)`. Raises InvalidAudio."""
         sound = self._sound(main, others, acoustics)
         tensors = {"codes": sound.codes.cpu(), "style": sound.style.float().cpu()}
         if sound.mel is not None:
@@ -144,7 +146,7 @@ class Voicing:
         return save_safetensors({**tensors, **marked}, {"format": FORMAT})
 
     def _unpacked(self, prepared: bytes | None, acoustics: Acoustics) -> Sound | None:
-        """The sound that `prepare` made with the same S2; None for another one's, or for what is not readable."""
+        """The sound that `prepare` made with the same S2; None for another S2's, and for bytes that cannot be read."""
         if prepared is None:
             return None
         try:
@@ -153,48 +155,45 @@ class Voicing:
             return None
         if bytes(tensors.get("digest", torch.empty(0)).tolist()) != _seal(acoustics):
             return None
-        place, dtype = self._networks.device, self._networks.dtype
-        mel = tensors.get("mel")
-        return Sound(
-            tensors["codes"].to(place), tensors["style"].to(place, dtype), None if mel is None else mel.to(place, dtype)
-        )
+        device, dtype = self._networks.device, self._networks.dtype
+        codes, style, mel = tensors["codes"].to(device), tensors["style"].to(device, dtype), tensors.get("mel")
+        return Sound(codes, style, None if mel is None else mel.to(device, dtype))
 
     @torch.inference_mode()
-    def _sound(self, main: Spoken, others: Sequence[bytes], acoustics: Acoustics) -> Sound:
-        wave, rate = read_reference(main.audio)
-        check_length(len(wave), rate)
-        read = [(wave, rate), *map(read_reference, others)] if isinstance(acoustics.model, Vits) else [(wave, rate)]
-        place, dtype = self._networks.device, self._networks.dtype
-        heard = hubert_wave(wave, rate).to(place, dtype)
+    def _sound(self, main: MainReference, others: Sequence[bytes], acoustics: Acoustics) -> Sound:
+        recording = read_recording(main.audio)
+        check_length(recording)
+        device, dtype = self._networks.device, self._networks.dtype
+        heard = hubert_wave(recording).to(device, dtype)
         codes = acoustics.model.codes(self._networks.hubert(heard, appended_zeros(acoustics.spectrum[0])))[0]
-        styles = [self.style(one, own_rate, acoustics) for one, own_rate in read]
-        mel = None
-        if isinstance(acoustics.model, Cfm):
-            mel = prompt_mel(wave, rate, acoustics.version).to(place, dtype)
-        return Sound(codes, torch.stack(styles).mean(0), mel)
+        if isinstance(acoustics.model, Cfm):  # v3 and v4 pass the other recordings over, as upstream
+            mel = prompt_mel(recording, acoustics.version).to(device, dtype)
+            return Sound(codes, self.style(recording, acoustics), mel)
+        styles = [self.style(one, acoustics) for one in (recording, *map(read_recording, others))]
+        return Sound(codes, torch.stack(styles).mean(0), None)
 
     @torch.inference_mode()
-    def style(self, wave: np.ndarray, rate: int, acoustics: Acoustics) -> Tensor:
-        """One recording, mono (N,) -> style (1, gin, 1)."""
+    def style(self, recording: Recording, acoustics: Acoustics) -> Tensor:
+        """The style of one recording, (1, gin, 1)."""
         target, n_fft, hop, window = acoustics.spectrum
-        place, dtype = self._networks.device, self._networks.dtype
-        audio = style_wave(wave, rate, target)
-        spec = style_spectrogram(audio, n_fft, hop, window).to(place, dtype)
+        device, dtype = self._networks.device, self._networks.dtype
+        audio = style_wave(recording, target)
+        spec = style_spectrogram(audio, n_fft, hop, window).to(device, dtype)
         vector = None
         if isinstance(acoustics.model, Vits) and acoustics.model.with_speaker:
-            vector = self._networks.speaker(speaker_features(resample(audio, target, HUBERT_RATE)).to(place, dtype))
+            vector = self._networks.speaker(speaker_features(resample(audio, target, HUBERT_RATE)).to(device, dtype))
         return acoustics.model.style(spec, vector)
 
 
 @torch.inference_mode()
 def reference_features(model: Cfm, sound: Sound, phrase: Phrase) -> Tensor:
-    """v3's and v4's features of the reference itself, (1, C, T)."""
+    """The features of the reference itself, (1, C, T), for v3 and v4."""
     return model.features(sound.codes[None], phrase.phones[None], sound.style)
 
 
 def _ended(text: str, language: str) -> str:
-    """The transcript with an end mark, as the models were trained."""
-    return text if text[-1] in END_MARKS else text + ("." if language == "en" else "。")
+    """The transcript with punctuation at its end, as in training."""
+    return text if text[-1] in ENDS else text + ("." if language == "en" else "。")
 
 
 def _seal(acoustics: Acoustics) -> bytes:

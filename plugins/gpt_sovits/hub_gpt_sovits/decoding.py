@@ -1,4 +1,4 @@
-"""Decoding of S1: prefill, then a token a step for all segments of a batch, and how each token is chosen."""
+"""Decoding of S1: prefill, then one token a step for all segments of a batch, and how each token is chosen."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from hub.nn.sampling import draw, exponential_noise, keep_nucleus, keep_top_k, penalize, warm
-from hub_gpt_sovits.model.lanes import LanePool, Lanes
 from hub_gpt_sovits.model.semantic import SemanticModel
+from hub_gpt_sovits.session import Session, Sessions
 
 LIMIT = 1500
 """Steps at most."""
 
 SURE = 11
-"""In that many first steps the end token cannot be chosen."""
+"""The number of first steps in which the end token cannot be chosen."""
 
 STOP_RATE = 50
-"""Tokens a second that the early stop counts with; there are 25, so it comes late."""
+"""Tokens a second that the early stop counts with. The models write 25, so it comes late, as in the family's code."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Row:
 
 
 @dataclass
-class Spoken:
-    """Tokens of one segment: `new`, without the end token; `ended` says that the model ended it."""
+class RowState:
+    """The tokens of one segment so far: `new`, without the end token. `ended`: the model itself ended it."""
 
     new: list[int] = field(default_factory=list)
     ended: bool = False
@@ -83,27 +83,27 @@ def probabilities(logits: Tensor, previous: Tensor, choice: Choice) -> tuple[Ten
 
 def decode(
     model: SemanticModel,
-    pool: LanePool,
+    sessions: Sessions,
     rows: Sequence[Row],
     prompt: Tensor,
     choice: Choice,
     draws: Draws,
     *,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[list[Spoken]]:
-    """Decode all rows after `prompt` (P,), empty for none; yields the state of all of them after each step.
+) -> Iterator[list[RowState]]:
+    """Decode all rows after `prompt` (P,), which may be empty; yields the state of all rows after each step.
 
-    Ends when every row has ended, at the early stop or the step limit, or once `stop` says so. A row ends when its
-    best token by penalised logits is the end token, or the drawn one is; that draw is dropped.
+    Ends when every row has ended, at the early stop or the step limit, or once `stop` returns True. A row ends when
+    its best token by penalised logits is the end token, or the drawn one is; that draw is dropped.
     """
     longest = max(len(row.phones) for row in rows) + len(prompt)
     budget = min(LIMIT, int(STOP_RATE * model.max_seconds) + 1)
-    lanes = pool.take(len(rows), longest + budget)
+    session = sessions.take(len(rows), longest + budget)
     try:
         with torch.inference_mode():
-            logits = _prefill(model, lanes, rows, prompt, longest)
-        spoken = [Spoken() for _ in rows]
-        alive = list(range(len(rows)))  # lane -> row
+            logits = _prefill(model, session, rows, prompt, longest)
+        states = [RowState() for _ in rows]
+        alive = list(range(len(rows)))  # row of the session -> number in `rows`
         history = prompt[None].expand(len(rows), -1)
         for number in range(budget):
             if stop():
@@ -113,46 +113,51 @@ def decode(
                     logits = logits[:, :-1]  # the end token is the last one
                 tokens, best = _choose(logits, history, choice, draws)
                 history = torch.cat([history, tokens[:, None]], 1)
-                _note(spoken, alive, tokens.tolist(), best.tolist(), model.end, number + 1 == budget)
-            yield spoken
-            going = [lane for lane, row in enumerate(alive) if not spoken[row].done]
+                _note(states, alive, tokens.tolist(), best.tolist(), model.end, number + 1 == budget)
+            yield states
+            going = [row for row, segment in enumerate(alive) if not states[segment].done]
             if not going:
                 return
             with torch.inference_mode():
                 if 2 * len(going) <= len(alive):
-                    fewer = pool.take(len(going), longest + budget)
-                    fewer.adopt(lanes, going, longest + number)
-                    pool.give_back(lanes)
-                    lanes = fewer
+                    session = _smaller(sessions, session, going, longest + budget, longest + number)
                     history, tokens = history[going], tokens[going]
-                    alive = [alive[lane] for lane in going]
-                logits = lanes.step(tokens, len(prompt) + number, longest + number)
+                    alive = [alive[row] for row in going]
+                logits = session.step(tokens, len(prompt) + number, longest + number)
     finally:
-        pool.give_back(lanes)
+        sessions.give_back(session)
 
 
-def _prefill(model: SemanticModel, lanes: Lanes, rows: Sequence[Row], prompt: Tensor, end: int) -> Tensor:
-    """All rows, each alone, so that each gets the numbers that it would get alone -> logits (B, V)."""
+def _prefill(model: SemanticModel, session: Session, rows: Sequence[Row], prompt: Tensor, end: int) -> Tensor:
+    """Run the rows one by one, so that each gets the numbers that it would get alone -> logits (B, V)."""
     tokens = model.embed_tokens(prompt[None], torch.arange(len(prompt), device=prompt.device))
     return torch.cat(
         [
-            lanes.prefill(lane, model.embed_text(row.phones[None], row.bert[None]), tokens, end)
-            for lane, row in enumerate(rows)
+            session.prefill(number, model.embed_text(row.phones[None], row.bert[None]), tokens, end)
+            for number, row in enumerate(rows)
         ]
     )
 
 
-def _note(spoken: list[Spoken], alive: list[int], drawn: list[int], best: list[int], end: int, last: bool) -> None:
-    """Enter a step's tokens: who has ended, and what the others have said."""
-    for lane, (token, likely) in enumerate(zip(drawn, best, strict=True)):
-        row = spoken[alive[lane]]
-        if row.done:
+def _smaller(sessions: Sessions, session: Session, going: Sequence[int], length: int, filled: int) -> Session:
+    """A session of fewer rows, which takes over those that go on; the larger one is given back."""
+    smaller = sessions.take(len(going), length)
+    smaller.adopt(session, going, filled)
+    sessions.give_back(session)
+    return smaller
+
+
+def _note(states: list[RowState], alive: list[int], drawn: list[int], best: list[int], end: int, last: bool) -> None:
+    """Enter the tokens of a step: end the rows that chose the end token, and add to the others."""
+    for segment, token, likely in zip(alive, drawn, best, strict=True):
+        state = states[segment]
+        if state.done:
             continue
         if end in (token, likely):
-            row.ended = row.done = True
+            state.ended = state.done = True
         else:
-            row.new.append(token)
-            row.done = last
+            state.new.append(token)
+            state.done = last
 
 
 def _choose(logits: Tensor, history: Tensor, choice: Choice, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the backend is called and what it can do, declared before any checkpoint is loaded."""
+"""The backend's name, and the capabilities that it declares before a checkpoint is loaded."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ STOP_RATE = 50
 
 @dataclass(frozen=True)
 class Choice:
-    """How tokens are chosen; the defaults are the family's."""
+    """The rules for choosing tokens; the defaults are the family's."""
 
     top_k: int = 15
     top_p: float = 1.0

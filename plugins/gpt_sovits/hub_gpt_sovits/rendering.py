@@ -31,7 +31,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Manner:
-    """How to render: pace, steps of the flow; with `together` segments of v3 and v4 go through it in one batch."""
+    """A manner of rendering: pace, steps of the flow; with `together` v3 and v4 render all segments in one batch."""
 
     speed: float = 1.0
     steps: int = 32

@@ -37,7 +37,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Parameters:
-    """How a request is spoken. `streaming`: 0 batches, 1 segments, 2 and 3 tokens, 4 tokens in growing chunks.
+    """The parameters of a request. `streaming`: 0 batches, 1 segments, 2 and 3 tokens, 4 tokens in growing chunks.
 
     `as_upstream` is for comparisons: it makes joints as the family's code does.
     """
@@ -199,7 +199,7 @@ class Speaking:
             style = self._voice.sound.style
             decoder = ChunkDecoder(model, phrase.phones, style, wanted.manner.speed, rules, self._noise)
             chunks = token_chunks(self._decoded([phrase]), self._pair.semantics.mute_scores, rules)
-            held: Wave | None = None  # until it is known whether it is the last one
+            held: Wave | None = None  # until the next one shows that it is not the last
             for audio in joined_chunks(decoder, chunks, blend_last=not wanted.as_upstream):
                 if self._stop():
                     return

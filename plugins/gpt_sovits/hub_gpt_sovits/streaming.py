@@ -28,7 +28,7 @@ AFTER_CUT = 2
 
 @dataclass(frozen=True)
 class StreamRules:
-    """How tokens are cut and chunks are joined.
+    """The rules for cutting tokens and joining chunks.
 
     `at_pauses` cuts where the tokens are pauses (mode 2), else every `chunk` tokens (mode 3). `growth` makes each
     chunk longer than the last, up to `largest`. `as_upstream` repeats what the family's code does even where it can be

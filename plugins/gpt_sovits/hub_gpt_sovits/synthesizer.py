@@ -126,7 +126,7 @@ def checked_text(request: ResolvedRequest) -> str:
     if not SPEEDS[0] <= request.speed <= SPEEDS[1]:
         raise InvalidRequest(f"GPT-SoVITS speaks at speeds of {SPEEDS[0]:g} to {SPEEDS[1]:g}, not {request.speed:g}")
     if request.sampling.max_new_tokens is not None:
-        raise InvalidRequest("GPT-SoVITS takes no `max_new_tokens`; cut the text in other places instead")
+        raise InvalidRequest("GPT-SoVITS does not take `max_new_tokens`; cut the text into shorter segments instead")
     if request.sampling.top_k is not None and request.sampling.top_k < 1:
         raise InvalidRequest("GPT-SoVITS needs a `top_k` of at least 1")
     return text

@@ -1,4 +1,4 @@
-"""`ttshub check` tells which parts of the text front end are missing, and stops when they are there."""
+"""`ttshub check` notes the missing parts of the text front end until they are there."""
 
 import pytest
 from hub_gpt_sovits.checks import DICTIONARY, TABLES, text_notes
@@ -15,7 +15,7 @@ def notes(tmp_path, monkeypatch):
     return lambda: list(text_notes(ModelSettings(backend="gpt_sovits", path=str(tmp_path))))
 
 
-def test_what_is_missing_is_told_until_it_is_there(notes, tmp_path):
+def test_a_missing_part_is_noted_until_it_is_there(notes, tmp_path):
     assert [note.split(":")[0] for note in notes()] == [
         "without its own pronunciation tables",
         "without G2PWModel",
@@ -33,7 +33,7 @@ def test_what_is_missing_is_told_until_it_is_there(notes, tmp_path):
     assert notes() == []
 
 
-def test_what_the_pull_unpacks_is_found(tmp_path, monkeypatch):
+def test_the_files_that_a_pull_unpacks_are_found(tmp_path, monkeypatch):
     """`ttshub pull` puts both into `pretrained_models`."""
     monkeypatch.delenv("OPEN_JTALK_DICT_DIR", raising=False)
     pulled = tmp_path / "pretrained_models"

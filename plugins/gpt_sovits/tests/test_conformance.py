@@ -27,7 +27,7 @@ class Conformance(BackendConformance):
         cls.model = {"path": folder, "device": "cpu", "options": {"threads": 1, "warm_up": False}}
 
     def request(self, text: str | None = None, **fields: Any) -> SpeechRequest:
-        """With a recording to speak like, unless the test wants a voice that there is not."""
+        """With a recording to speak like, unless the test names a voice."""
         if "voice" not in fields and "turns" not in fields:
             fields.setdefault("references", (self.reference,))
         return super().request(text, **fields)
@@ -35,7 +35,7 @@ class Conformance(BackendConformance):
 
 class TestGptSovitsV2(Conformance):
     version = "v2"
-    # Kana need Open JTalk's dictionary, which is no package's: the tests of the text have it.
+    # Kana need Open JTalk's dictionary, which no package brings: the tests of the text have it.
     odd_texts = tuple(text for text in BackendConformance.odd_texts if "\u3053" not in text)
 
 

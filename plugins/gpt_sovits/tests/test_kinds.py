@@ -1,4 +1,4 @@
-"""Weights are told apart when they are set, before anything loads them."""
+"""The kind of a weights file is checked when it is set, before anything loads it."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_each_kind_is_known_by_its_names(files):
         check_kind(files["gpt"], "sovits")
 
 
-def test_the_code_in_the_head_of_newer_files_is_no_damage(files, tmp_path):
+def test_the_code_in_the_head_of_newer_files_is_not_damage(files, tmp_path):
     coded = tmp_path / "mine_e8_s96.pth"
     coded.write_bytes(b"06" + files["sovits"].read_bytes()[2:])
     check_kind(coded, "sovits")
@@ -38,7 +38,7 @@ def test_loras_and_files_of_the_old_form_are_known(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut off", "empty", "text", "another model"])
-def test_what_is_damaged_or_something_else_is_refused(files, tmp_path, damage):
+def test_a_damaged_or_other_file_is_refused(files, tmp_path, damage):
     file = tmp_path / "mine.ckpt"
     whole = files["gpt"].read_bytes()
     file.write_bytes({"cut off": whole[:-500], "empty": b"", "text": b"PK\x03\x04" + b"weights " * 99}.get(damage, b""))

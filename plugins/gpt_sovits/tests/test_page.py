@@ -1,4 +1,4 @@
-"""docs/compat/gpt_sovits.md and the READMEs: what they list is what there is, and the examples run."""
+"""docs/compat/gpt_sovits.md and the READMEs: their lists match the code, and their examples run."""
 
 import re
 import tomllib
@@ -20,7 +20,7 @@ SECTIONS = sections(PAGE)
 
 
 def names(table):
-    """What stands in backticks in the first column."""
+    """The names in backticks in the first column."""
     return [name for row in table[1:] for name in re.findall(r"`([^`]+)`", row[0])]
 
 
@@ -38,7 +38,7 @@ def test_every_parameter_is_listed():
     assert set(names(tables(SECTIONS["Speech"])[0])) == set(Spoken.__struct_fields__)
 
 
-def test_the_settings_are_those_that_there_are():
+def test_every_setting_is_listed():
     assert names(tables(SECTIONS["Serving it"])[0]) == list(CompatOptions.__struct_fields__)
     (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
     settings = msgspec.convert(tomllib.loads(toml), Settings)

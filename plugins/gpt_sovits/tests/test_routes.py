@@ -1,4 +1,4 @@
-"""The family's own HTTP API, over a real socket: both dialects, what they refuse, what clients were seen to send."""
+"""The family's own HTTP API, over a real socket: both dialects, their refusals, and requests of known clients."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ def samples(answer):
 
 @pytest.fixture(scope="module")
 def spoken(gpt_sovits_hub):
-    """What SPOKEN sounds like."""
+    """The samples of SPOKEN."""
     return samples(gpt_sovits_hub.client.post("/tts", json=SPOKEN))
 
 
@@ -126,7 +126,7 @@ def test_parameters_have_their_effect(gpt_sovits_hub, spoken):
     assert not alike(samples(client.post("/tts", json=SPOKEN | {"seed": 4}))[:1000], spoken[:1000])
 
 
-# -- what is refused -----------------------------------------------------------------------------
+# -- refusals -----------------------------------------------------------------------------------
 
 REQUIRED = ["ref_audio_path", "text", "text_lang", "prompt_lang"]
 
@@ -138,7 +138,7 @@ def test_a_probe_gets_the_400_that_it_expects(gpt_sovits_hub):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", REQUIRED)
-def test_what_is_missing_is_named_in_the_apis_words(gpt_sovits_hub, method, name):
+def test_a_missing_parameter_is_named_in_the_apis_words(gpt_sovits_hub, method, name):
     fields = {key: value for key, value in SPOKEN.items() if key != name}
     how = {"params": fields} if method == "GET" else {"json": fields}
     answer = gpt_sovits_hub.client.request(method, "/tts", **how)
@@ -155,7 +155,7 @@ def test_what_is_missing_is_named_in_the_apis_words(gpt_sovits_hub, method, name
         ("streaming_mode", 7, "the value of streaming_mode must be 0, 1, 2, 3(int) or true/false(bool)"),
     ],
 )
-def test_what_does_not_fit_is_told_in_the_apis_words(gpt_sovits_hub, field, value, message):
+def test_a_wrong_value_is_reported_in_the_apis_words(gpt_sovits_hub, field, value, message):
     answer = gpt_sovits_hub.client.post("/tts", json=SPOKEN | {field: value})
     assert (answer.status_code, answer.json()["message"]) == (400, message)
 
@@ -175,7 +175,7 @@ def test_a_wrong_type_is_fastapis_422(gpt_sovits_hub):
         ({"speed_factor": 9}, "speed"),
     ],
 )
-def test_what_fails_while_speaking_is_an_error_and_never_a_second_of_silence(gpt_sovits_hub, changed, cause):
+def test_a_failure_while_speaking_is_an_error_and_never_a_second_of_silence(gpt_sovits_hub, changed, cause):
     for streaming in (False, True):
         answer = gpt_sovits_hub.client.post("/tts", json=SPOKEN | changed | {"streaming_mode": streaming})
         assert answer.status_code == 400, answer.text
@@ -239,7 +239,7 @@ def test_changed_defaults_hold_for_the_next_requests(gpt_sovits_hub):
     assert len(samples(client.post("/", json=first))) > 16_000
     assert len(samples(client.get("/", params=first | {"cut_punc": "，。"}))) > 16_000
     assert client.post("/change_refer", json={}).json()["code"] == 400
-    assert client.get("/set_refer_audio", params={"refer_audio_path": "nobody.wav"}).status_code == 400
+    assert client.get("/set_refer_audio", params={"refer_audio_path": "none.wav"}).status_code == 400
     assert client.get("/set_refer_audio", params={"refer_audio_path": "plain.wav"}).json() == {"message": "success"}
 
 
@@ -321,7 +321,7 @@ def test_a_visitor_of_the_root_is_sent_to_the_documentation(gpt_sovits_hub):
     assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
 
 
-# -- requests as clients were seen to send them, byte by byte ----------------------------------------
+# -- requests as known clients send them, byte by byte ------------------------------------------------
 
 
 def posted(path, body, *headers):

@@ -1,4 +1,4 @@
-"""`ttshub gpt-sovits serve`: a real process, started with the official flags and yaml, told to restart and to end."""
+"""`ttshub gpt-sovits serve` in a real process, with the official flags and yaml: it speaks, restarts and ends."""
 
 import io
 
@@ -60,7 +60,7 @@ def test_the_official_flags_and_yaml_serve_the_api_alone(gpt_sovits_release, tmp
 
 
 @pytest.mark.parametrize(
-    ("written", "dtype"),
+    ("content", "dtype"),
     [
         ("device: cuda, is_half: true", "float16"),
         ("device: cuda, is_half: false", "float32"),
@@ -68,16 +68,16 @@ def test_the_official_flags_and_yaml_serve_the_api_alone(gpt_sovits_release, tmp
         ("device: cpu, is_half: true", "auto"),
     ],
 )
-def test_the_yaml_says_which_precision(tmp_path, written, dtype):
+def test_the_yaml_sets_the_precision(tmp_path, content, dtype):
     config = tmp_path / "tts_infer.yaml"
-    config.write_text(f"custom: {{{written}}}")
+    config.write_text(f"custom: {{{content}}}")
     assert model_of(config, tmp_path).dtype == dtype
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("", "no section `custom`"), ("custom: [", "no YAML"), (None, "No such file")]
+    ("content", "said"), [("", "no section `custom`"), ("custom: [", "not YAML"), (None, "No such file")]
 )
-def test_a_yaml_that_cannot_be_used_is_told_so(tmp_path, content, said):
+def test_a_yaml_that_cannot_be_used_is_reported(tmp_path, content, said):
     config = tmp_path / "tts_infer.yaml"
     if content is not None:
         config.write_text(content)

@@ -1,4 +1,4 @@
-"""Files of other sizes than the released ones: what they say counts, and what they lack is done without."""
+"""Files of other sizes than the released ones: their own sizes count, and missing parts are left out."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Requests, spoken by tiny models: voices that do not mix, seams that are not heard, weights by request, refusals."""
+"""Requests, spoken by tiny models: voices do not mix, seams are not heard, requests choose weights, refusals."""
 
 import json
 import threading
@@ -116,7 +116,7 @@ def test_prepared_voices_are_the_recordings(v2, folder):
     state = v2.make_voice(VoiceDraft(references=references))
     assert not state.startswith(b"\x80")
     plain = wave(spoken(v2, request(references=references))[0])
-    other = loaded(folder, version="v2")  # without what the first one has in its cache
+    other = loaded(folder, version="v2")  # without the cache of the first one
     prepared = request(references=references, prepared=state)
     assert alike(wave(spoken(other, prepared)[0]), plain)
 
@@ -205,7 +205,7 @@ def test_speed_stretches_frames_not_silence(v2):
 # -- weights ----------------------------------------------------------------------------------------------------
 
 
-def test_a_request_chooses_its_weights_and_disturbs_nobody(v2, folder):
+def test_a_request_chooses_its_weights_and_disturbs_no_other(v2, folder):
     own = {"gpt": "own-e5.ckpt", "sovits": "own_e5_s50.pth"}
     plain = wave(spoken(v2, request())[0])
     in_flight = v2.speak(request(), NEVER)
@@ -270,7 +270,7 @@ def test_settings_that_cannot_be_used_are_named(folder, fields, words):
         GptSovits().load(ModelConfig(name="tiny", **{"path": str(folder), "device": "cpu", **fields}))
 
 
-def test_a_loaded_model_says_where_it_is(v2):
+def test_a_loaded_model_names_its_device(v2):
     assert (v2.device, v2.concurrency) == ("cpu", 2)
 
 
@@ -294,7 +294,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_spoken_is_refused_in_words(v2, what):
+def test_a_request_that_cannot_be_spoken_is_refused(v2, what):
     wanted, kind, words = REFUSED[what]
     with pytest.raises(kind, match=words):
         next(v2.speak(wanted, NEVER))

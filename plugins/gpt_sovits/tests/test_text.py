@@ -1,4 +1,4 @@
-"""The text front end beyond what the parity cases pin: rules one by one, odd texts, what is missing."""
+"""The text front end beyond the parity cases: rules one by one, odd texts, missing parts."""
 
 import contextlib
 import threading
@@ -45,7 +45,7 @@ def test_pieces_name_the_part_of_the_text_that_they_speak(frontend, method):
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", " ", "。。。", "!!!", "…", "-.-"])
-def test_a_text_without_anything_to_say_is_refused(text):
+def test_a_text_without_words_is_refused(text):
     for method in METHODS:
         with pytest.raises(EmptyText):
             lines_of(text, "zh", method)
@@ -56,7 +56,7 @@ def test_no_line_is_longer_than_bert_reads():
     assert max(map(len, lines_of(text, "zh", "cut0"))) <= 510
 
 
-def test_an_unknown_way_to_cut_is_refused_by_name(frontend):
+def test_an_unknown_method_of_cutting_is_refused_by_name(frontend):
     with pytest.raises(InvalidRequest, match="cut9"):
         frontend.cut("你好", "zh", "cut9")
 
@@ -109,7 +109,7 @@ def test_a_language_that_the_version_does_not_know_is_refused(frontend):
         ("α和Ω", "阿尔法和欧米伽"),
     ],
 )
-def test_what_is_written_is_said_in_words(written, said):
+def test_numbers_and_signs_are_said_in_words(written, said):
     assert zh_normal.normal_mandarin(written) == said
 
 

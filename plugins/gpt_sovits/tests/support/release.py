@@ -148,7 +148,7 @@ def write_hubert(folder: Path, sizes: Sizes) -> None:
 
 
 def write_bert(folder: Path, sizes: Sizes, characters: str = "") -> None:
-    """Chinese RoBERTa with a tokenizer of single characters: ASCII, marks, `characters` and common Chinese ones."""
+    """Chinese RoBERTa. Its tokenizer knows ASCII, punctuation and `characters`, by default common Chinese ones."""
     common = [chr(code) for code in range(0x4E00, 0x9FA6)] if not characters else list(characters)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(33, 127)), *"，。？！：；、…", *common]
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}

@@ -1,4 +1,4 @@
-"""What the parity stages of GPT-SoVITS share: the loaded model, and arrays as tensors."""
+"""Shared parts of the parity stages: the loaded model, and arrays as tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speaking: one request, from its text over pieces and semantic tokens to audio, in batches or token by token."""
+"""Speaking: one request, from its text to audio, by way of pieces and semantic tokens, in batches or token by token."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Parameters:
 
     @classmethod
     def of(cls, request: ResolvedRequest, options: GptSovitsOptions, pair: Pair) -> Parameters:
-        """Those of a request. Raises InvalidRequest for a language that its weights do not read."""
+        """The parameters of a request. Raises InvalidRequest for a language that its weights do not read."""
         default, sampling = Choice(), request.sampling
         streaming: int = OWN_STREAMING if request.stream else 0
         if options.streaming_mode is not None:
@@ -157,7 +157,7 @@ class Speaking:
             begin = samples
 
     def pieces(self, text: str) -> Iterator[PieceAudio]:
-        """The audio of `text` piece by piece, as the parameters and the weights have it."""
+        """The audio of `text`: by tokens where the request asks for it and the weights can do it, else by batches."""
         by_tokens = self._parameters.streaming >= 2 and isinstance(self._pair.acoustics.model, Vits)
         return self.by_tokens(text) if by_tokens else self.by_batches(text)
 

@@ -1,6 +1,7 @@
-"""Voices: what the networks make of a request's references. It is made once and kept by content, language and weights.
+"""Voices: the references of a request, as the networks take them.
 
-A voice is the sound of the recordings (codes, style, mel) and the phrase that is said in the first one.
+A voice is the sound of the recordings (codes, style, mel) and the phrase that is said in the first one. Both are made
+once, and kept by content, language and weights.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class ClonedVoice:
 
 @dataclass(frozen=True)
 class MainReference:
-    """The first reference: a recording (WAV), its transcript, and the language that reads it."""
+    """The first reference: a recording (WAV), its transcript, and the `text_lang` that the transcript is read with."""
 
     audio: bytes
     text: str
@@ -114,7 +115,7 @@ class Voices:
         return ClonedVoice(sound, phrase, features)
 
     def phrase(self, text: str, language: str, acoustics: Acoustics) -> Phrase:
-        """A text, read. Raises UnspeakableText."""
+        """The phrase of a text. Raises UnspeakableText."""
         return self.joined(self._frontend.read(text, language, acoustics.symbols))
 
     def joined(self, runs: Sequence[Run]) -> Phrase:

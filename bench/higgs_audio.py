@@ -106,7 +106,7 @@ def load(folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str]:
             options=load_options,
         )
     )
-    model = synthesizer._engine.model
+    model = synthesizer._machinery.language
     wave = 0.3 * torch.sin(torch.arange(240_000) * 0.03)
     return synthesizer, wave, f"{model.device} {str(model.dtype).removeprefix('torch.')}"
 
@@ -128,27 +128,28 @@ def timed(work: Any, times: int = 3) -> float:
 def parts(title: str, synthesizer: Any, wave: Any, options: argparse.Namespace) -> None:
     """Prefill, step and codec, each alone."""
     import torch
-    from hub_higgs_audio.model.generate import Generation, Limits, prefill
-    from hub_higgs_audio.model.sampling import Settings
-    from hub_higgs_audio.prompt import Message, Speaker, frame
+    from hub_higgs_audio.generation import Generation, Limits, prefill
+    from hub_higgs_audio.model.sampling import SamplingParams
+    from hub_higgs_audio.prompt import Message, Speaker, opening_messages
 
-    engine, codec = synthesizer._engine, synthesizer._codec
+    machinery = synthesizer._machinery
+    language, tokenizer, codec = machinery.language, machinery.tokenizer, machinery.codec
     encoding = timed(lambda: codec.encode(wave), 1)
     codes = codec.encode(wave)
-    messages = [*frame(None, [Speaker(recordings=((codes, TEXT),))], []), Message("user", [TEXT])]
-    prompt = engine.prompts.build(messages, forced_audio=True)
-    length = engine.prompts.length(prompt)
+    messages = [*opening_messages(None, [Speaker(recordings=((codes, TEXT),))], []), Message("user", [TEXT])]
+    prompt = machinery.prompts.build(messages, forced_audio=True)
+    length = machinery.prompts.length(prompt)
 
     def run(columns: int) -> None:
-        with engine.slots.lend(length + options.columns + 1) as slot:
-            settings, limits = Settings(temperature=0.1), Limits(columns)
-            generation = Generation(engine.model, engine.tokens, slot, settings, limits, seed=0, stop=threading.Event())
+        with machinery.sessions.lend(length + options.columns + 1) as session:
+            params, limits = SamplingParams(temperature=0.1), Limits(columns)
+            generation = Generation(language, tokenizer, session, params, limits, seed=0, stop=threading.Event())
             for _ in generation.run(prompt):
                 pass
 
     def fill() -> None:
-        with torch.inference_mode(), engine.slots.lend(length + 1) as slot:
-            prefill(engine.model, engine.tokens, prompt, slot)
+        with machinery.sessions.lend(length + 1) as session, torch.inference_mode():
+            prefill(language, tokenizer, prompt, session)
 
     filling = timed(fill)
     few = FEW if options.columns > FEW else 1

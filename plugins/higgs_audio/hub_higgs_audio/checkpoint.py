@@ -1,7 +1,7 @@
-"""Loading: both published layouts of the language model and of the codec, into the same modules.
+"""Loading the language model and the codec, each from either published layout into the same modules.
 
-Configuration and weights are looked at separately, because a folder may hold one of each layout. What the modules here
-do not compute is refused by name, never ignored.
+The layouts of a configuration and of its weights are recognised separately, because a folder may mix them. A setting
+that the modules here do not implement is refused by name, never ignored.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from hub.nn.layout import laid_out
 from hub.nn.weights import fold_weight_norm, load_state, load_strict
 from hub_higgs_audio.layout import CONFIG, CheckpointRefused, Part
 from hub_higgs_audio.model.codec import Codec, CodecNet
-from hub_higgs_audio.model.language import Adapter, LanguageModel, Way
+from hub_higgs_audio.model.language import Adapter, AudioPath, LanguageModel
 from hub_higgs_audio.model.shape import CodecShape
-from hub_higgs_audio.tokens import Tokens
+from hub_higgs_audio.tokenizer import HiggsTokenizer
 
 _TEXT: dict[str, Any] = {
     "vocab_size": 32_000,
@@ -38,8 +38,7 @@ _TEXT: dict[str, Any] = {
     "attention_bias": False,
     "mlp_bias": False,
 }
-"""What boson's `text_config` and transformers' configuration call by the same name, and what Llama's configuration,
-which boson's is, means where it says nothing."""
+"""Keys that boson's `text_config` and transformers' configuration share, with Llama's defaults, which are boson's."""
 
 _COMPUTED = {
     "audio_decoder_proj_num_layers": 0,
@@ -49,13 +48,13 @@ _COMPUTED = {
     "use_delay_pattern": True,
     "encode_audio_in_tokens": True,
 }
-"""Of boson's switches, the one setting that is computed here, which is the released model's."""
+"""boson's switches, each with the only value that is implemented here: the released model's."""
 
-_WAYS: dict[str, Way] = {"dual_ffn": "shared", "dual_ffn_fast_forward": "past", "stack": "shared"}
-"""boson's `audio_adapter_type` -> audio's way through a layer that is not in `audio_dual_ffn_layers`."""
+_PATHS: dict[str, AudioPath] = {"dual_ffn": "shared", "dual_ffn_fast_forward": "bypass", "stack": "shared"}
+"""boson's `audio_adapter_type` -> the path of audio through a layer that is not in `audio_dual_ffn_layers`."""
 
 _AUDIO_PARTS = ("audio_mlp", "audio_input_layernorm", "audio_post_attention_layernorm")
-"""What only a layer with a dual FFN has."""
+"""The modules that only a layer with a dual FFN has."""
 
 LANGUAGE_KEYS = (
     (re.compile(r"^(embed_tokens|layers|norm)\."), r"model.\1."),
@@ -69,14 +68,14 @@ _CODEBOOK_UNUSED = (".codebook.inited", ".codebook.cluster_size", ".codebook.emb
 
 
 def language_config(part: Part) -> HiggsAudioV2Config:
-    """transformers' configuration of the language model. Raises CheckpointRefused for what it does not implement."""
+    """transformers' configuration of the language model. Raises CheckpointRefused for settings not implemented here."""
     given = part.config
     if given.get("model_type") == "higgs_audio_v2":
         _same_codebooks(given)
         return _config(**{key: value for key, value in given.items() if key != "architectures"})
     text = given.get("text_config")
     if not isinstance(text, dict):
-        raise CheckpointRefused(f"{CONFIG} has no text_config; it is no configuration of Higgs Audio v2")
+        raise CheckpointRefused(f"{CONFIG} has no text_config; it is not a configuration of Higgs Audio v2")
     _check_switches(given)
     mapped: dict[str, Any] = {key: default if text.get(key) is None else text[key] for key, default in _TEXT.items()}
     mapped["num_key_value_heads"] = mapped["num_key_value_heads"] or mapped["num_attention_heads"]
@@ -89,18 +88,21 @@ def language_config(part: Part) -> HiggsAudioV2Config:
         codebook_size=given.get("audio_codebook_size", 1024) + 2,  # transformers counts the rows of BOS and EOS
         audio_stream_bos_id=given.get("audio_stream_bos_id", 1024),
         audio_stream_eos_id=given.get("audio_stream_eos_id", 1025),
-        audio_token_id=0,  # these three are for transformers' own loop; the tokenizer knows them
+        audio_token_id=0,  # these three are for transformers' own loop; here the tokenizer has them
         audio_bos_token_id=0,
         audio_delay_token_id=0,
-        eos_token_id=None,  # the tokenizer knows
+        eos_token_id=None,  # the tokenizer has it
         pad_token_id=given.get("pad_token_id"),
-        tie_word_embeddings=False,  # boson's configuration says tied; both heads are in its files all the same
+        tie_word_embeddings=False,  # boson's configuration says tied, yet its files have both heads
     )
 
 
 def _config(**values: Any) -> HiggsAudioV2Config:
-    """transformers' check wants the width to be a multiple of the heads, which heads of a width of their own need not
-    be: their number is told after it."""
+    """A configuration of these values.
+
+    transformers checks that the heads divide the hidden width. Heads with a width of their own need not, so their
+    number is set after the check.
+    """
     heads = values.get("num_attention_heads")
     if not heads or not values.get("head_dim") or values.get("hidden_size", 0) % heads == 0:
         return HiggsAudioV2Config(**values)
@@ -111,20 +113,20 @@ def _config(**values: Any) -> HiggsAudioV2Config:
 
 
 def adapter_of(part: Part) -> Adapter:
-    """How audio goes through the layers. Raises CheckpointRefused."""
+    """The paths of audio through the layers. Raises CheckpointRefused."""
     given = part.config
     if given.get("model_type") == "higgs_audio_v2":
         return Adapter()
     layers = int(given["text_config"].get("num_hidden_layers") or _TEXT["num_hidden_layers"])
     kind = given.get("audio_adapter_type", "stack")
-    if kind not in _WAYS:
+    if kind not in _PATHS:
         raise CheckpointRefused(
-            f"{CONFIG}: audio_adapter_type is {kind!r}; this backend computes {', '.join(_WAYS)}",
+            f"{CONFIG}: audio_adapter_type is {kind!r}; this backend implements {', '.join(_PATHS)}",
             key="audio_adapter_type",
         )
     dual = () if kind == "stack" else given.get("audio_dual_ffn_layers") or ()
     return Adapter(
-        ways=tuple("dual" if layer in dual else _WAYS[kind] for layer in range(layers)),
+        paths=tuple("dual" if layer in dual else _PATHS[kind] for layer in range(layers)),
         averaged=bool(given.get("audio_embed_avg")),
         projected=bool(given.get("use_audio_out_embed_projector")),
         attention=bool(given.get("use_audio_out_self_attention")),
@@ -134,21 +136,23 @@ def adapter_of(part: Part) -> Adapter:
 def _check_switches(given: Mapping[str, Any]) -> None:
     for key, value in _COMPUTED.items():
         if (given.get(key, value) or 0) != (value or 0):
-            raise CheckpointRefused(f"{CONFIG}: {key} is {given[key]!r}; this backend computes {value!r} only", key=key)
+            raise CheckpointRefused(
+                f"{CONFIG}: {key} is {given[key]!r}; this backend implements only {value!r}", key=key
+            )
 
 
 def _same_codebooks(given: Mapping[str, Any]) -> None:
     bos, eos, size = (given.get(key) for key in ("audio_stream_bos_id", "audio_stream_eos_id", "codebook_size"))
     if not isinstance(size, int) or not {bos, eos} <= set(range(size)):
         raise CheckpointRefused(
-            f"{CONFIG}: audio_stream_bos_id {bos} and audio_stream_eos_id {eos} are no rows of a codebook of {size}; "
+            f"{CONFIG}: audio_stream_bos_id {bos} and audio_stream_eos_id {eos} are not rows of a codebook of {size}; "
             "codebook_size counts them",
             key="codebook_size",
         )
 
 
 def language_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """The language model's weights by transformers' names, whichever layout wrote them."""
+    """The language model's weights of either layout, by transformers' names."""
     state = load_state(folder, device=device)
     renamed: dict[str, Tensor] = {}
     for key, value in _joined(state).items():
@@ -160,7 +164,7 @@ def language_state(folder: Path, device: str | torch.device = "cpu") -> dict[str
 
 
 def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with tables that fine-tuning had split into a frozen and a trained part made one again."""
+    """`state`, with the tables joined that fine-tuning had split into a frozen and a trained part."""
     joined: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith(("_trainable", "_trainable.weight")):
@@ -174,7 +178,7 @@ def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> LanguageModel:
-    """The language model on `device`; without a text head if the checkpoint has none, which audio does not need.
+    """The language model on `device`. Audio needs no text head, so a checkpoint may lack it.
 
     Raises CheckpointRefused, or CheckpointError naming file and key.
     """
@@ -184,21 +188,24 @@ def load_language(part: Part, device: torch.device, dtype: torch.dtype) -> Langu
         net = HiggsAudioV2ForConditionalGeneration(config, use_text_head="text_lm_head.weight" in state)
         _adapt(net, adapter)
     load_strict(net, {key: value.to(dtype) for key, value in state.items()}, "the language model's weights")
-    for layer, way in zip(net.model.layers, adapter.through(len(net.model.layers)), strict=True):
-        mlp = layer.audio_mlp if way == "dual" else layer.mlp
-        for linear in (mlp.gate_proj, mlp.up_proj):  # what steps multiply and has more outputs than inputs
+    for layer, path in zip(net.model.layers, adapter.paths_through(len(net.model.layers)), strict=True):
+        mlp = layer.audio_mlp if path == "dual" else layer.mlp
+        for linear in (
+            mlp.gate_proj,
+            mlp.up_proj,
+        ):  # part of every step, with more outputs than inputs
             linear.weight = nn.Parameter(laid_out(linear.weight), requires_grad=False)
     return LanguageModel(net, device, dtype, adapter)
 
 
 def _adapt(net: Any, adapter: Adapter) -> None:
-    """Give transformers' modules, which are the released model's, the parts of `adapter`, by boson's names."""
+    """Change transformers' modules, which are the released model's, as `adapter` says, with boson's names."""
     config = net.config
     if adapter.projected:
         net.audio_out_embed_projector = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-    ways = adapter.through(len(net.model.layers))
-    for number, (layer, way) in enumerate(zip(net.model.layers, ways, strict=True)):
-        if way != "dual":
+    paths = adapter.paths_through(len(net.model.layers))
+    for number, (layer, path) in enumerate(zip(net.model.layers, paths, strict=True)):
+        if path != "dual":
             for name in _AUDIO_PARTS:
                 delattr(layer, name)
         elif adapter.attention:
@@ -207,16 +214,16 @@ def _adapt(net: Any, adapter: Adapter) -> None:
             layer.audio_post_audio_attn_layer_norm = norm
 
 
-def load_tokens(part: Part) -> Tokens:
+def load_tokenizer(part: Part) -> HiggsTokenizer:
     """The text tokenizer. Raises CheckpointRefused."""
     file = part.folder / "tokenizer.json"
     if not file.is_file():
         raise CheckpointRefused(f"{file.name} is missing beside the language model; fetch it again")
-    return Tokens(Tokenizer.from_file(str(file)))
+    return HiggsTokenizer(Tokenizer.from_file(str(file)))
 
 
 def codec_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """The codec's weights by transformers' names, weight norms folded, without what only training needs."""
+    """The codec's weights by transformers' names, weight norms folded, without those that only training needs."""
     file = folder / "model.pth"
     only_pth = file.is_file() and not (folder / "model.safetensors").is_file()
     state = fold_weight_norm(load_state(file if only_pth else folder, device=device))
@@ -231,7 +238,7 @@ def codec_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, T
 
 
 def codec_name(key: str, blocks: int) -> str:
-    """transformers' name of boson's codec weight `key`; `blocks` is the number of strided blocks."""
+    """transformers' name of boson's codec weight `key`. `blocks` counts the strided blocks."""
     for ours, theirs in (("encoder.block.", "acoustic_encoder."), ("decoder_2.model.", "acoustic_decoder.")):
         if key.startswith(ours):
             return theirs + _dac_name(key.removeprefix(ours), blocks, decoder=ours.startswith("decoder"))
@@ -249,10 +256,10 @@ def codec_name(key: str, blocks: int) -> str:
 
 
 def _dac_name(rest: str, blocks: int, *, decoder: bool) -> str:
-    """A name within boson's DAC encoder or decoder, whose layers are numbered where transformers' have names."""
+    """A name within the DAC encoder or decoder: boson numbers the layers, transformers names them."""
     number, _, rest = rest.partition(".")
-    if (place := int(number)) in (0, blocks + 1, blocks + 2):
-        return {0: "conv1", blocks + 1: "snake1", blocks + 2: "conv2"}[place] + "." + rest
+    if (index := int(number)) in (0, blocks + 1, blocks + 2):
+        return {0: "conv1", blocks + 1: "snake1", blocks + 2: "conv2"}[index] + "." + rest
     _, inner, rest = rest.split(".", 2)
     units = ("snake1", "conv_t1", "res_unit1", "res_unit2", "res_unit3")
     if not decoder:
@@ -261,7 +268,7 @@ def _dac_name(rest: str, blocks: int, *, decoder: bool) -> str:
     if unit.startswith("res_unit"):
         _, layer, rest = rest.split(".", 2)
         unit += "." + ("snake1", "conv1", "snake2", "conv2")[int(layer)]
-    return f"block.{place - 1}.{unit}.{rest}"
+    return f"block.{index - 1}.{unit}.{rest}"
 
 
 def load_codec(part: Part, device: torch.device) -> Codec:

@@ -11,7 +11,7 @@ import click
 from msgspec.structs import replace
 
 from hub.cli.session import Session, session_options
-from hub_higgs_audio.settings import BACKEND
+from hub_higgs_audio.capabilities import BACKEND
 
 if TYPE_CHECKING:
     from hub.settings import ModelSettings
@@ -47,7 +47,7 @@ def higgs() -> None:
     show_default=True,
     help="Folder of NAME.txt",
 )
-@click.option("--reload", is_flag=True, help="Start anew when the code of the plugin or the hub changes")
+@click.option("--reload", is_flag=True, help="Restart when the code of the plugin or the hub changes")
 @click.option("--api-key", help="Ask callers for this key")
 @session_options
 @click.pass_obj
@@ -85,11 +85,9 @@ def serve(
         compat={**settings.compat, BACKEND: replace(own, options=options)},
         scene_folders=(*settings.scene_folders, *scenes),
     )
-    models = (
-        {model_path.resolve().name: _model(model_path, audio_tokenizer_path, device, max_new_tokens)}
-        if (model_path)
-        else {}
-    )
+    models = {}
+    if model_path:
+        models[model_path.resolve().name] = _model(model_path, audio_tokenizer_path, device, max_new_tokens)
     keys = [api_key] if api_key else []
     serve_alone(session, BACKEND, host=host, port=port, models=models, api_keys=keys, settings=settings)
 
@@ -104,15 +102,14 @@ def _model(path: Path, codec: Path | None, device: str, max_new_tokens: int) -> 
 
 
 def _serve_and_reload() -> None:
-    """The same command in a process of its own, started again whenever a source file changes."""
+    """Run the same command in a process of its own, and restart it whenever a source file changes."""
     import shlex
 
     import watchfiles
 
     import hub
-    import hub_higgs_audio
 
     os.environ["TTSHUB_RELOADED"] = "1"
     command = [sys.executable, "-m", "hub", *sys.argv[1:]]
-    folders = [Path(str(module.__file__)).parent for module in (hub, hub_higgs_audio)]
+    folders = [Path(hub.__file__).parent, Path(__file__).parent]
     watchfiles.run_process(*folders, target=shlex.join(command), target_type="command")

@@ -1,4 +1,4 @@
-"""A conversation that a request brings itself, in place of the messages that are built of its scene and voices."""
+"""A conversation that a request brings itself, instead of the messages made from its scene and voices."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch import Tensor
 
 from hub.contract import ResolvedRequest
 from hub.contract.errors import InvalidRequest
+from hub_higgs_audio.capabilities import SMART
 from hub_higgs_audio.options import Line
 from hub_higgs_audio.prompt import Audio, Message
-from hub_higgs_audio.tokens import without_control
-from hub_higgs_audio.voices import SMART
+from hub_higgs_audio.text.cleaning import without_control
 
 _SCENE = re.compile(r"(<\|scene_desc_(?:start|end)\|>)")
 
 
 def check_alone(request: ResolvedRequest) -> None:
-    """Raises InvalidRequest where a request with a conversation names a voice, a scene, or turns as well."""
+    """Raises InvalidRequest for a request with a conversation that names a voice, a scene, or turns as well."""
     if request.turns or request.scene_text or request.cast or request.voice not in (None, SMART):
         raise InvalidRequest(
-            "the option `conversation` is in place of voice, scene and turns; send its text and references alone",
+            "the option `conversation` replaces voice, scene and turns; send only its text and references with it",
             field="options.conversation",
         )
 
 
 def messages_of(lines: Sequence[Line], recordings: Sequence[Tensor]) -> list[Message]:
-    """The messages; `recordings` are codes (K, T). Raises InvalidRequest for a recording that is not there.
+    """The messages; `recordings` are codes (K, T). Raises InvalidRequest for a recording that the request lacks.
 
-    What reads as a control token is taken out, but for the marks of a scene in a system message.
+    Control tokens are removed, except a system message's `<|scene_desc_start|>` and `<|scene_desc_end|>`.
     """
     return [Message(line.role, [_part(line, part, recordings) for part in line.content]) for line in lines]
 
@@ -46,6 +46,6 @@ def _part(line: Line, part: str | int, recordings: Sequence[Tensor]) -> str | Au
 
 
 def _with_scene(text: str) -> str:
-    """A text whose only control tokens are the marks of a scene."""
+    """A text whose only control tokens are those around a scene."""
     parts = _SCENE.split(text)
-    return "".join(part if place % 2 else without_control(part) for place, part in enumerate(parts))
+    return "".join(part if number % 2 else without_control(part) for number, part in enumerate(parts))

@@ -1,7 +1,7 @@
-"""Where the parts of a Higgs Audio checkpoint lie: the language model and the codec, each found by what is in it.
+"""Finding the parts of a Higgs Audio checkpoint, the language model and the codec, by their contents.
 
-Two layouts are published for both parts (boson's own, and transformers'), and the repositories have been overwritten in
-place, so nothing is taken from a folder's name: a part is known by its `config.json`, its weights by their own names.
+Both parts are published in two layouts, boson's and transformers', and the repositories were overwritten, so a folder's
+name says nothing: `config.json` identifies a part, and the names of its weights identify their layout.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ HOW = (
 
 
 class CheckpointRefused(WorkerStartFailed):
-    """The folder holds no Higgs Audio v2 that this backend can load. The message names files, never folders."""
+    """The folder has no Higgs Audio v2 that this backend can load. The message names files, never their folder."""
 
 
 class Part(NamedTuple):
-    """A folder and what its `config.json` says."""
+    """A folder and its `config.json`."""
 
     folder: Path
     config: dict[str, Any]
 
 
 def find_language(path: str) -> Part:
-    """The language model at `path` or right below it.
+    """The language model at `path` or in a folder directly below it.
 
-    Raises CheckpointRefused: nothing there, several candidates, or another model (Higgs Audio v3).
+    Raises CheckpointRefused if there is none or more than one, or if it is another model (Higgs Audio v3).
     """
     return _the_one("language model", [part for part in _parts(_near(path)) if is_language(part.config)])
 
 
 def find_codec(path: str, codec: str = "") -> Part:
-    """The codec: in the folder `codec` if one is named, else at `path`, right below it, or beside it.
+    """The codec: in the folder `codec` if that is given, else at `path`, directly below it, or beside it.
 
-    Raises CheckpointRefused: nothing there, or several candidates.
+    Raises CheckpointRefused if there is none or more than one.
     """
-    places = [Path(codec).expanduser()] if codec else _near(path)
-    found = [part for part in _parts(places) if is_codec(part.config)]
+    folders = [Path(codec).expanduser()] if codec else _near(path)
+    found = [part for part in _parts(folders) if is_codec(part.config)]
     if not found and not codec:
         found = [part for part in _parts(_below(Path(path).expanduser().resolve().parent)) if is_codec(part.config)]
     return _the_one("codec", found)
@@ -58,7 +58,7 @@ def _near(path: str) -> list[Path]:
 
 
 def is_language(config: dict[str, Any]) -> bool:
-    """Whether a `config.json` is that of a Higgs language model. Raises CheckpointRefused for another version's."""
+    """Recognise the `config.json` of a Higgs language model. Raises CheckpointRefused for one of another version."""
     kind = str(config.get("model_type", ""))
     if kind in ("higgs_audio", "higgs_audio_v2"):
         return True
@@ -71,7 +71,7 @@ def is_language(config: dict[str, Any]) -> bool:
 
 
 def is_codec(config: dict[str, Any]) -> bool:
-    """Whether a `config.json` is that of a Higgs codec: boson's, or transformers'."""
+    """Recognise the `config.json` of a Higgs codec, in boson's layout or in transformers'."""
     return "semantic_techer" in config or "acoustic_model_config" in config or {"ratios", "n_q"} <= config.keys()
 
 
@@ -82,7 +82,7 @@ def _parts(folders: list[Path]) -> list[Part]:
 def _below(folder: Path) -> list[Path]:
     try:
         return sorted(child for child in folder.iterdir() if child.is_dir())
-    except OSError:  # the folder above may be closed to us, which only means that nothing is to be found there
+    except OSError:  # the parent folder may be unreadable, and then the codec is not beside the model
         return []
 
 
@@ -93,7 +93,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointRefused(f"{path.name} cannot be read ({type(error).__name__}); fetch it again") from error
     if not isinstance(loaded, dict):
-        raise CheckpointRefused(f"{path.name} is no JSON object; fetch it again")
+        raise CheckpointRefused(f"{path.name} is not a JSON object; fetch it again")
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""What requests to Higgs Audio and its models in `hub.toml` may say."""
+"""Options: of a request, of a model in `hub.toml`, and of the HTTP API that Higgs Audio servers have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ChunkMethod = Literal["sentence", "speaker", "word"]
 
 
 class Line(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A message of a conversation: texts, and recordings by their place among the request's `references`, from 0."""
+    """A message of a conversation: texts, and recordings by their number among the request's `references`, from 0."""
 
     role: Literal["system", "user", "assistant"]
     content: tuple[str | int, ...]
@@ -23,8 +23,8 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
         Annotated[
             ChunkMethod,
             Meta(
-                description="how a long text is cut: where sentences end (sentence), at each speaker's turn (speaker), "
-                "after so many words wherever that is (word); null: not at all"
+                description="where a long text is split into chunks: between sentences (sentence), at each speaker's "
+                "turn (speaker), after a number of words (word); null: nowhere"
             ),
         ]
         | None
@@ -43,7 +43,7 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
         int, Meta(ge=0, le=8192, description="columns in which a repeated token is redrawn; 0: never redraw")
     ] = 7
     ras_win_max_num_repeat: Annotated[
-        int, Meta(ge=1, le=8192, description="how often a token may stand there before it is redrawn")
+        int, Meta(ge=1, le=8192, description="how often a token may occur there before it is redrawn")
     ] = 2
     ref_audio_in_system_message: Annotated[
         bool, Meta(description="put reference recordings into the system message, where transcripts are not read")
@@ -84,11 +84,23 @@ class HiggsLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         str, Meta(description="a profile.yaml with described voices; default: one in the model's folder, or ours")
     ] = ""
     max_new_tokens: Annotated[
-        int, Meta(ge=1, le=100_000, description="tokens of a chunk where a request names no number; 25 are a second")
+        int, Meta(ge=1, le=100_000, description="tokens of a chunk where a request sets no limit; 25 make a second")
     ] = 2048
     max_positions: Annotated[
         int, Meta(ge=64, le=1_000_000, description="positions that prompt and answer of a chunk may take together")
     ] = 8192
-    streams: Annotated[int, Meta(ge=1, le=64, description="requests that are spoken at once")] = 4
+    streams: Annotated[int, Meta(ge=1, le=64, description="requests that the model works on at once")] = 4
     first_frames: Annotated[int, Meta(ge=1, le=1000, description="frames of 40 ms in the first packet")] = 5
     packet_frames: Annotated[int, Meta(ge=1, le=1000, description="frames of 40 ms in each later packet")] = 25
+
+
+class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[compat.higgs_audio.options]`."""
+
+    model: Annotated[str, Meta(description="the model that answers; default: the first of this backend")] = ""
+    voice_prompts: Annotated[
+        str, Meta(description="folder with NAME.wav and NAME.txt, read anew for each request; beside the hub's voices")
+    ] = ""
+    failures_as_200: Annotated[
+        bool, Meta(description='answer failures of /generate with 200 and "success": false, as the original server')
+    ] = False

@@ -1,7 +1,7 @@
 """Prompts: the conversation that the language model continues, in boson's words and token by token.
 
-A prompt is a system message (instruction, scene, who the speakers are), reference turns (a user turn with a transcript,
-an assistant turn with its audio), what was already said of a long text in the same form, and the text to speak.
+A prompt has a system message (the instruction, the scene, the speakers), references (a user message with a transcript
+and an assistant message with its audio), the earlier passages of a long text in the same form, and the text to say.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hub_higgs_audio.model.delay import apply_delay
 from hub_higgs_audio.model.language import Sizes
-from hub_higgs_audio.tokens import Tokens
+from hub_higgs_audio.tokenizer import HiggsTokenizer
 
 INSTRUCTION = "Generate audio following instruction."
 SPEAKERS_INSTRUCTION = (
@@ -28,9 +28,9 @@ SPEAKERS_INSTRUCTION = (
 
 @dataclass(frozen=True)
 class Speaker:
-    """Who speaks as SPEAKER0, SPEAKER1, ...: recordings as codes (K, T) with their transcripts, or a description.
+    """One speaker: recordings as codes (K, T) with their transcripts, or a description.
 
-    With neither the model chooses a voice. A transcript of None means that nobody knows what is said.
+    A speaker with neither gets a voice of the model's choice. A transcript of None is unknown.
     """
 
     recordings: tuple[tuple[Tensor, str | None], ...] = ()
@@ -60,19 +60,18 @@ class Prompt(NamedTuple):
     audios: list[Tensor]
 
 
-def frame(
+def opening_messages(
     scene: str | None, speakers: Sequence[Speaker], tags: Sequence[str], *, in_system: bool = False, tagged: bool = True
 ) -> list[Message]:
-    """System message and reference turns, as boson's script builds them.
+    """The system message and the references, as boson's script builds them.
 
-    `speakers` are who was asked for, SPEAKER0 first, none of them for voices of the model's choice; `tags` are the
-    speakers that the text names. A description, a recording without a transcript, or `in_system` puts all speakers
-    into the system message, where transcripts are of no use. With `tagged` the transcripts of several speakers begin
-    with their tags.
+    `speakers` begin with SPEAKER0; without any the model chooses the voices. `tags` are the speakers that the text
+    names. A description, a recording without a transcript, or `in_system` moves all speakers into the system message,
+    where transcripts are not read. With `tagged`, the transcripts of several speakers begin with their tags.
     """
     given = [speaker for speaker in speakers if speaker.description or speaker.recordings]
     if not given:
-        return [_system_alone(scene, tags)]
+        return [_without_speakers(scene, tags)]
     if in_system or any(_only_in_system(speaker) for speaker in given):
         return [Message("system", _with_scene(f"{INSTRUCTION}\n\n", scene, _described(speakers)))]
     messages = [Message("system", _with_scene(f"{INSTRUCTION}\n\n", scene, []))] if scene else []
@@ -88,9 +87,9 @@ def _only_in_system(speaker: Speaker) -> bool:
     return bool(speaker.description) or any(transcript is None for _, transcript in speaker.recordings)
 
 
-def _system_alone(scene: str | None, tags: Sequence[str]) -> Message:
-    if len(tags) > 1:  # the model gets a contrast to choose voices by
-        kinds = [f"{tag}: {'feminine' if place % 2 == 0 else 'masculine'}" for place, tag in enumerate(tags)]
+def _without_speakers(scene: str | None, tags: Sequence[str]) -> Message:
+    if len(tags) > 1:  # contrasting voices, for the model to choose by
+        kinds = [f"{tag}: {'feminine' if number % 2 == 0 else 'masculine'}" for number, tag in enumerate(tags)]
         return Message("system", _with_scene(f"{SPEAKERS_INSTRUCTION}\n\n", scene, ["\n".join(kinds)]))
     return Message("system", _with_scene(f"{INSTRUCTION}\n\n", scene, []) if scene else [INSTRUCTION])
 
@@ -110,9 +109,9 @@ def _newline(lines: Sequence[object]) -> str:
 
 
 def _with_scene(before: str, scene: str | None, rest: Sequence[str | Audio]) -> list[str | Audio]:
-    """`before`, then the scene's description with `rest` in it, text pieces that meet joined to one."""
-    opening = f"{before}<|scene_desc_start|>\n{scene or ''}"
-    parts: list[str | Audio] = [opening + ("\n\n" if scene and rest else ""), *rest, "\n<|scene_desc_end|>"]
+    """`before`, then the scene's description with `rest` in it; adjacent texts are joined."""
+    start = f"{before}<|scene_desc_start|>\n{scene or ''}"
+    parts: list[str | Audio] = [start + ("\n\n" if scene and rest else ""), *rest, "\n<|scene_desc_end|>"]
     joined: list[str | Audio] = []
     for part in parts:
         if isinstance(part, str) and joined and isinstance(joined[-1], str):
@@ -125,31 +124,31 @@ def _with_scene(before: str, scene: str | None, rest: Sequence[str | Audio]) -> 
 class PromptBuilder:
     """Messages -> ids and audio columns."""
 
-    def __init__(self, tokens: Tokens, sizes: Sizes) -> None:
-        self._tokens = tokens
+    def __init__(self, tokenizer: HiggsTokenizer, sizes: Sizes) -> None:
+        self._tokenizer = tokenizer
         self._sizes = sizes
 
     def build(self, messages: Sequence[Message], *, forced_audio: bool) -> Prompt:
-        """The whole prompt, to be answered by the assistant; with `forced_audio` the answer begins with audio."""
-        prompt = self.opening(messages)
+        """The whole prompt, for the assistant to answer; with `forced_audio` the answer begins with audio."""
+        prompt = self.encode(messages)
         ids = prompt.ids + self._header("assistant")
-        return Prompt(ids + [self._tokens.audio_out_bos] * forced_audio, prompt.audios)
+        return Prompt(ids + [self._tokenizer.audio_out_bos] * forced_audio, prompt.audios)
 
-    def opening(self, messages: Sequence[Message], *, first: bool = True) -> Prompt:
-        """`messages` alone; `first` says that they begin the conversation."""
-        ids = [self._tokens.begin_of_text] if first else []
+    def encode(self, messages: Sequence[Message]) -> Prompt:
+        """`messages` alone, from the beginning of the conversation."""
+        ids = [self._tokenizer.begin_of_text]
         audios: list[Tensor] = []
-        for place, (role, content) in enumerate(messages):
+        for number, (role, content) in enumerate(messages):
             ids += self._header(role)
             for part in content:
                 if isinstance(part, str):
-                    ids += self._tokens.encode(part)
+                    ids += self._tokenizer.encode(part)
                     continue
                 ids += self._around_audio(role)
                 audios.append(apply_delay(part.codes, self._sizes.bos, self._sizes.eos))
-            following = messages[place + 1].role if place + 1 < len(messages) else ""
+            following = messages[number + 1].role if number + 1 < len(messages) else ""
             in_a_row = role == following == "assistant"
-            ids.append(self._tokens.end_of_message if in_a_row else self._tokens.end_of_turn)
+            ids.append(self._tokenizer.end_of_message if in_a_row else self._tokenizer.end_of_turn)
         return Prompt(ids, audios)
 
     def length(self, prompt: Prompt) -> int:
@@ -157,10 +156,10 @@ class PromptBuilder:
         return len(prompt.ids) + sum(columns.shape[1] - 1 for columns in prompt.audios)
 
     def _header(self, role: str) -> list[int]:
-        return self._tokens.encode(f"<|start_header_id|>{role}<|end_header_id|>\n\n")
+        return self._tokenizer.encode(f"<|start_header_id|>{role}<|end_header_id|>\n\n")
 
     def _around_audio(self, role: str) -> list[int]:
-        tokens = self._tokens
+        tokenizer = self._tokenizer
         if role == "assistant":
-            return [tokens.audio_out_bos, tokens.audio_out, tokens.audio_eos]
-        return [tokens.audio_bos, tokens.audio, tokens.audio_eos]
+            return [tokenizer.audio_out_bos, tokenizer.audio_out, tokenizer.audio_eos]
+        return [tokenizer.audio_bos, tokenizer.audio, tokenizer.audio_eos]

@@ -6,17 +6,17 @@ from torch import Tensor
 
 BLOCK_SECONDS = 0.02
 QUIETEST = 1e-3
-"""RMS (-60 dBFS) below which anything is silence."""
+"""RMS (-60 dBFS) below which any block is silent."""
 
 BELOW_LOUDEST = 1e-2
-"""So far below the loudest block (-40 dB) it is silence, too."""
+"""Blocks this far below the loudest one (-40 dB) are silent as well."""
 
 KEPT_SECONDS = 0.5
-"""Of a silence that ends an answer, so much stays."""
+"""The part of a final silence that stays."""
 
 
 class Silence:
-    """Follows audio and says how long it has been silent. One for each chunk."""
+    """Measures the silence at the end of the audio so far. One for each attempt at a passage."""
 
     def __init__(self, sample_rate: int) -> None:
         self._block = max(1, round(BLOCK_SECONDS * sample_rate))

@@ -1,4 +1,4 @@
-"""Who speaks: presets that are described in words, and recordings as codes, kept in a format that runs nothing."""
+"""Who speaks: presets that are described in words, and recordings as codes, kept in a format that runs no code."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ from torch import Tensor
 
 from hub.contract import CastVoice, Reference, Voice
 from hub.contract.errors import InvalidAudio, InvalidRequest, UnknownVoice, WorkerStartFailed
-from hub_higgs_audio.model.codec import Codec
+from hub.nn.recording import read_recording
+from hub_higgs_audio.capabilities import PROFILE, SMART
+from hub_higgs_audio.model.codec import TOO_SHORT, Codec
 from hub_higgs_audio.prompt import Speaker
-from hub_higgs_audio.references import read_wave
-from hub_higgs_audio.tokens import without_control
-
-SMART = "smart"
-"""The preset without a voice: the model chooses one that goes with text and scene."""
-
-PROFILE = "profile:"
-"""Begins the ids of described voices, as in boson's scripts."""
+from hub_higgs_audio.text.cleaning import without_control
+from hub_higgs_audio.text.tagging import TaggedText
 
 OUR_PROFILES = {
     "male_en": "Male, American accent, moderate pitch and pace, friendly tone, very clear audio.",
@@ -34,14 +30,14 @@ OUR_PROFILES = {
     "male_en_british": "Male, British accent, a conversational and curious tone at a moderate pace, very clear audio.",
     "female_en_british": "Female, British accent, moderate pitch, an expressive and friendly tone, very clear audio.",
 }
-"""Profiles where the model's folder brings no `profile.yaml`: boson's names, described in our words."""
+"""The profiles of a model whose folder has no `profile.yaml`: boson's names, described in our words."""
 
 REMEMBERED = 32
 """Recordings whose codes are kept in memory."""
 
 
 class _Encoded(Struct, frozen=True):
-    """One recording: codes (K, T) as little-endian 16-bit integers, and what is said in it."""
+    """One recording: codes (K, T) as little-endian 16-bit integers, and its transcript."""
 
     frames: int
     codes: bytes
@@ -49,14 +45,14 @@ class _Encoded(Struct, frozen=True):
 
 
 class _Prepared(Struct, frozen=True):
-    """What `make_voice` makes. `codec` tells whose codes they are."""
+    """The state that `make_voice` makes, with everything that is needed to speak. `codec` identifies the codec."""
 
     codec: str
     recordings: list[_Encoded]
 
 
 class Voices:
-    """Turns what a request names into speakers for the prompt."""
+    """Turns the voices of a request into speakers for the prompt."""
 
     def __init__(self, codec: Codec, profiles: Mapping[str, str]) -> None:
         self._codec = codec
@@ -76,12 +72,19 @@ class Voices:
         )
         return [smart, *described]
 
+    def speakers(self, text: TaggedText) -> list[Speaker]:
+        """The speakers of a text, SPEAKER0 first. Raises UnknownVoice, InvalidAudio, InvalidRequest."""
+        found = [self.speaker(voice) for voice in text.voices]
+        if text.one_each:
+            return [Speaker(recordings=(recording,)) for speaker in found for recording in speaker.recordings]
+        return found
+
     def speaker(self, voice: CastVoice) -> Speaker:
-        """Who a voice is. Raises UnknownVoice, InvalidAudio, InvalidRequest."""
+        """The speaker with this voice. Raises UnknownVoice, InvalidAudio, InvalidRequest."""
         if voice.prepared is not None:
-            return Speaker(recordings=self._recordings(voice.prepared, voice.references))
+            return Speaker(recordings=self._prepared_recordings(voice.prepared, voice.references))
         if voice.references:
-            return Speaker(recordings=tuple((self._encode(one), _transcript(one.text)) for one in voice.references))
+            return Speaker(recordings=self._encoded_recordings(voice.references))
         if voice.voice in (None, SMART):
             return Speaker()
         name = str(voice.voice).removeprefix(PROFILE)
@@ -99,28 +102,35 @@ class Voices:
             encoded.append(_Encoded(codes.shape[1], data, reference.text))
         return msgspec.msgpack.encode(_Prepared(self._signature, encoded))
 
-    def _recordings(self, prepared: bytes, references: Sequence[Reference]) -> tuple[tuple[Tensor, str | None], ...]:
+    def _encoded_recordings(self, references: Sequence[Reference]) -> tuple[tuple[Tensor, str | None], ...]:
+        return tuple((self._encode(one), _transcript(one.text)) for one in references)
+
+    def _prepared_recordings(
+        self, prepared: bytes, references: Sequence[Reference]
+    ) -> tuple[tuple[Tensor, str | None], ...]:
         try:
             state = msgspec.msgpack.decode(prepared, type=_Prepared)
         except msgspec.MsgspecError:
             state = None
-        if state is None or state.codec != self._signature:
-            if references:  # another codec made it; the recordings are there to make it anew
-                return tuple((self._encode(one), _transcript(one.text)) for one in references)
-            raise InvalidRequest("the prepared state of this voice is not this model's; prepare the voice again")
-        return tuple((self._unpacked(one), _transcript(one.text)) for one in state.recordings)
+        if state is not None and state.codec == self._signature:
+            return tuple((self._unpacked(one), _transcript(one.text)) for one in state.recordings)
+        if references and all(one.audio for one in references):  # another codec made the state; here is its source
+            return self._encoded_recordings(references)
+        raise InvalidRequest(
+            "the prepared state of this voice was made with another codec: delete `cache/prepared` in the hub's data "
+            "folder, and the hub makes it anew"
+        )
 
     def _unpacked(self, one: _Encoded) -> Tensor:
         books = self._codec.codebooks
-        if one.frames < 1 or len(one.codes) != 2 * one.frames * books:
-            raise InvalidRequest("the prepared state of this voice is damaged; prepare the voice again")
-        codes = torch.frombuffer(bytearray(one.codes), dtype=torch.int16).long().view(books, one.frames)
-        if int(codes.min()) < 0 or int(codes.max()) >= self._codec.codebook_size:
-            raise InvalidRequest("the prepared state of this voice is damaged; prepare the voice again")
-        return codes
+        if one.frames >= 1 and len(one.codes) == 2 * one.frames * books:
+            codes = torch.frombuffer(bytearray(one.codes), dtype=torch.int16).long().view(books, one.frames)
+            if int(codes.min()) >= 0 and int(codes.max()) < self._codec.codebook_size:
+                return codes
+        raise InvalidRequest("the prepared state of this voice is damaged; prepare the voice again")
 
     def _encode(self, reference: Reference) -> Tensor:
-        """Codes (K, T) of a recording. Encoding is pure, so the last ones are remembered by what they were made of."""
+        """Codes (K, T) of a recording. Encoding is pure, so the last results are kept, by the recording's hash."""
         key = hashlib.sha256(reference.audio).digest()
         with self._lock:
             if key in self._known:
@@ -128,7 +138,7 @@ class Voices:
                 return self._known[key]
         codes = self._codec.encode(read_wave(reference.audio, self._codec.sample_rate))
         if codes.shape[1] == 0:
-            raise InvalidAudio("the recording is too short to be encoded; half a second is the least of use")
+            raise InvalidAudio(TOO_SHORT)
         with self._lock:
             self._known[key] = codes
             while len(self._known) > REMEMBERED:
@@ -136,33 +146,38 @@ class Voices:
         return codes
 
 
+def read_wave(audio: bytes, sample_rate: int) -> Tensor:
+    """A sound file as mono float32 (N,) at `sample_rate`. Raises InvalidAudio."""
+    return torch.from_numpy(read_recording(audio).at_by_soxr(sample_rate))
+
+
 def _transcript(text: str | None) -> str | None:
-    """A transcript as it goes into the prompt; None for one that says nothing."""
+    """A transcript for the prompt; None for an empty one."""
     return without_control(text).strip() or None if text is not None else None
 
 
 def _fingerprint(codec: Codec) -> str:
-    """Tells codecs of one shape apart: a few bytes of a hash of the first codebook."""
+    """A few bytes of a hash of the first codebook, which tell codecs of one shape apart."""
     rows: Any = codec.net.quantizer.quantizers[0]
     return hashlib.sha256(rows.codebook.embed[:16].cpu().numpy().tobytes()).hexdigest()[:12]
 
 
 def load_profiles(file: str, folder: Path) -> dict[str, str]:
-    """Name -> description: of `file` if one is given, else of a `profile.yaml` in `folder`, else our own.
+    """Name -> description, from `file` if one is given, else from a `profile.yaml` in `folder`, else our own.
 
-    Raises WorkerStartFailed if the file is not there or not of the form `profiles: {NAME: DESCRIPTION}`.
+    Raises WorkerStartFailed if `file` is missing, or if the file has not the form `profiles: {NAME: DESCRIPTION}`.
     """
     candidates = [Path(file).expanduser()] if file else [folder / "profile.yaml", folder / "voice_prompts/profile.yaml"]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
         if file:
-            raise WorkerStartFailed("the file named by the load option `profiles` is not there")
+            raise WorkerStartFailed("the load option `profiles` names a file that does not exist")
         return dict(OUR_PROFILES)
     try:
         loaded = yaml.safe_load(found.read_text("utf-8"))
         return msgspec.convert(loaded["profiles"], dict[str, str])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise WorkerStartFailed(
-            f"{found.name} is no list of profiles ({type(error).__name__}); write `profiles:` and below it, indented, "
-            "`NAME: DESCRIPTION` a line each"
+            f"{found.name} is not a list of profiles ({type(error).__name__}); write `profiles:` and below it, "
+            "indented, one line `NAME: DESCRIPTION` for each"
         ) from error

@@ -10,15 +10,11 @@ import pytest
 import soundfile
 from hub_higgs_audio.conversation import messages_of
 from hub_higgs_audio.options import Line
-from hub_higgs_audio.prompt import INSTRUCTION, SPEAKERS_INSTRUCTION, Audio, Speaker, frame
+from hub_higgs_audio.prompt import INSTRUCTION, SPEAKERS_INSTRUCTION, Audio, Speaker, opening_messages
 
 from hub.contract.errors import InvalidRequest
-from hub.settings import ModelSettings, PluginSettings, Settings
-from hub.testing import tone
-from hub.testing.fixtures import serve_hub
 from hub.testing.sounds import alike
-from plugins.higgs_audio.tests.support import served as higgs_served
-from plugins.higgs_audio.tests.support import tiny as higgs_tiny
+from plugins.higgs_audio.tests.support import served
 
 TEXT = "The sun rises in the east."
 SCENE = f"{INSTRUCTION}\n\n<|scene_desc_start|>\nAudio is recorded from a quiet room.\n<|scene_desc_end|>"
@@ -26,7 +22,7 @@ ENDS = ["<|eot_id|>", "<|end_of_text|>", "<|audio_eos|>"]
 
 
 def recording(pitch=140.0, seconds=1.0):
-    return base64.b64encode(higgs_served.recording(pitch, seconds)).decode()
+    return base64.b64encode(served.recording(pitch, seconds)).decode()
 
 
 def cloned(audio, text=TEXT, said="It was the night before my birthday."):
@@ -36,16 +32,6 @@ def cloned(audio, text=TEXT, said="It was the night before my birthday."):
         {"role": "assistant", "content": [{"type": "input_audio", "input_audio": {"data": audio, "format": "wav"}}]},
         {"role": "user", "content": text},
     ]
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    folder = higgs_tiny.write_checkpoint(tmp_path_factory.mktemp("higgs"))
-    higgs = higgs_served.served(folder)
-    models = {"higgs": higgs, "tone": ModelSettings(backend="tone")}
-    others = ("cosyvoice", "fish_speech", "gpt_sovits")
-    with serve_hub(Settings(models=models, plugins=PluginSettings(disabled=others)), [tone]) as live:
-        yield live
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +103,11 @@ def test_a_stream_is_the_whole_as_samples(client):
     *chosen, counted = events
     deltas = [event.choices[0].delta for event in chosen]
     assert deltas[0].role == "assistant"
-    told = [as_fields(delta.audio) for delta in deltas if getattr(delta, "audio", None)]  # as boson's client looks
-    assert all(part["data"] for part in told)
-    samples = np.frombuffer(b"".join(base64.b64decode(part["data"]) for part in told), "<i2")
+    parts = [as_fields(delta.audio) for delta in deltas if getattr(delta, "audio", None)]  # as boson's client looks
+    assert all(part["data"] for part in parts)
+    samples = np.frombuffer(b"".join(base64.b64decode(part["data"]) for part in parts), "<i2")
     assert alike(samples, whole)
-    assert "".join(part.get("transcript") or "" for part in told) == TEXT
+    assert "".join(part.get("transcript") or "" for part in parts) == TEXT
     assert [event.choices[0].finish_reason for event in chosen][-1] in ("stop", "length")
     assert counted.choices == []
     assert counted.usage.completion_tokens == len(samples) / 960
@@ -175,7 +161,7 @@ SAID = {"role": "user", "content": TEXT}
         ({"messages": [{"role": "tool", "content": TEXT}]}, 400, "tool"),
         ({"messages": [{"role": "assistant", "content": None}, SAID]}, 400, "content"),
         ({"messages": [{"role": "user", "content": cloned(recording())[1]["content"]}]}, 400, "text alone"),
-        ({"messages": cloned("*")}, 400, "no base64"),
+        ({"messages": cloned("*")}, 400, "not valid base64"),
         ({"messages": cloned(base64.b64encode(b"no audio at all").decode())}, 400, "audio"),
         ({"messages": [*cloned(recording(seconds=0.6))[:2] * 17, SAID]}, 400, "17 recordings"),
         (
@@ -201,19 +187,19 @@ def lines(*messages):
     return msgspec.convert([{"role": role, "content": content} for role, content in messages], tuple[Line, ...])
 
 
-def test_a_conversation_is_the_prompt_that_the_frame_would_be():
+def test_a_conversation_is_the_prompt_that_scene_and_voices_would_be():
     codes = object()
     scene = "Audio is recorded from a quiet room."
     speaker = Speaker(recordings=((codes, "I am Ann."),))
     given = lines(("system", [SCENE]), ("user", ["I am Ann."]), ("assistant", [0]))
     assert [(role, list(content)) for role, content in messages_of(given, [codes])] == [
-        (role, list(content)) for role, content in frame(scene, [speaker], [])
+        (role, list(content)) for role, content in opening_messages(scene, [speaker], [])
     ]
     both = (
         f"{SPEAKERS_INSTRUCTION}\n\n<|scene_desc_start|>\nSPEAKER0: feminine\nSPEAKER1: masculine\n<|scene_desc_end|>"
     )
     assert messages_of(lines(("system", [both])), [])[0].content == list(
-        frame(None, [], ["SPEAKER0", "SPEAKER1"])[0].content
+        opening_messages(None, [], ["SPEAKER0", "SPEAKER1"])[0].content
     )
 
 

@@ -14,8 +14,9 @@ from hub_higgs_audio.synthesizer import HiggsSynthesizer
 from safetensors.torch import load_file, save_file
 
 from hub.contract import ModelConfig, ResolvedRequest
-from hub.contract.errors import InvalidRequest, UnsupportedCapability, WorkerStartFailed
+from hub.contract.errors import UnsupportedCapability, WorkerStartFailed
 from hub.nn.weights import CheckpointError
+from plugins.higgs_audio.tests.support.boson_codec import write_boson_codec
 from plugins.higgs_audio.tests.support.tiny import Size, codec_json, write_checkpoint
 
 CPU = torch.device("cpu")
@@ -27,79 +28,9 @@ def folders(tmp_path_factory):
     """The same weights in boson's layout and in transformers'."""
     base = tmp_path_factory.mktemp("checkpoints")
     made = {boson: write_checkpoint(base / str(boson), TINY, boson=boson) for boson in (True, False)}
-    write_boson_codec(made[True] / "codec", made[False] / "codec")
+    shutil.rmtree(made[True] / "codec")
+    write_boson_codec(made[True] / "codec", made[False] / "codec", TINY)
     return made
-
-
-def write_boson_codec(folder, source):
-    """boson's files of the codec in `source`: its names, its weight norms, its configuration."""
-    state = load_file(source / "model.safetensors")
-    renamed = {}
-    for key, value in state.items():
-        if (key.startswith("acoustic_") and key.endswith("conv1.weight")) or (
-            "conv" in key and key.startswith("acoustic_") and key.endswith(".weight")
-        ):
-            direction = value * 2
-            name = boson_name(key.removesuffix(".weight"))
-            renamed[name + ".weight_g"] = value.flatten(1).norm(dim=1).view(-1, 1, 1)
-            renamed[name + ".weight_v"] = direction
-        elif key == "semantic_model.encoder.pos_conv_embed.conv.weight":
-            name = "semantic_model.encoder.pos_conv_embed.conv.parametrizations.weight.original"
-            renamed[name + "0"] = value.norm(dim=(0, 1), keepdim=True)
-            renamed[name + "1"] = value * 3
-        else:
-            renamed[boson_name(key)] = value
-    renamed["fc_post1.weight"] = torch.zeros(2, 2)
-    renamed["decoder_semantic.conv1.conv.weight"] = torch.zeros(2, 2, 3)
-    renamed["quantizer.vq.layers.0._codebook.inited"] = torch.ones(1)
-    shutil.rmtree(folder)
-    folder.mkdir()
-    torch.save(renamed, folder / "model.pth")
-    config = {
-        "n_filters": 32,
-        "D": TINY.acoustic,
-        "codebook_dim": TINY.codebook_dim,
-        "target_bandwidths": [0.5, 1, 1.5, 2, 4],
-        "ratios": list(TINY.ratios),
-        "sample_rate": 24_000,
-        "bins": TINY.codebook_size,
-        "n_q": TINY.codebooks,
-        "semantic_techer": "hubert_base_general",
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-
-
-def boson_name(key):
-    """boson's name of a weight that transformers calls `key`, without its `.weight` where it is normed."""
-    blocks = len(TINY.ratios)
-    units = {
-        "acoustic_encoder": ("encoder.block", ("res_unit1", "res_unit2", "res_unit3", "snake1", "conv1")),
-        "acoustic_decoder": ("decoder_2.model", ("snake1", "conv_t1", "res_unit1", "res_unit2", "res_unit3")),
-    }
-    part, _, rest = key.partition(".")
-    if part in units:
-        prefix, order = units[part]
-        outer = {"conv1": 0, "snake1": blocks + 1, "conv2": blocks + 2}
-        first, *more = rest.split(".")
-        if first in outer:
-            return ".".join([prefix, str(outer[first]), *more])
-        number, unit, *more = more
-        name = f"{prefix}.{int(number) + 1}.block.{order.index(unit)}"
-        if unit.startswith("res_unit"):
-            layer, *more = more
-            name += f".block.{('snake1', 'conv1', 'snake2', 'conv2').index(layer)}"
-        return ".".join([name, *more])
-    if part == "quantizer":
-        return key.replace("quantizers", "vq.layers").replace(".codebook.", "._codebook.")
-    if part in ("fc", "fc2"):
-        return {"fc": "fc_prior", "fc2": "fc_post2"}[part] + "." + rest
-    if part == "encoder_semantic":
-        return (
-            key.replace("conv.weight", "conv.conv.weight")
-            .replace("conv.bias", "conv.conv.bias")
-            .replace("conv1.weight", "conv1.conv.weight")
-        )
-    return key
 
 
 def changed(folder, target, **values):
@@ -234,6 +165,7 @@ def test_a_model_saved_without_its_text_head_speaks(folders, tmp_path):
     synthesizer.load(ModelConfig(name="x", path=str(folder), device="cpu", options={"max_new_tokens": 16}))
     stop = threading.Event()
     assert list(synthesizer.speak(ResolvedRequest(text="Hi.", seed=1), stop))
+    assert synthesizer.device == "cpu"
     with pytest.raises(UnsupportedCapability, match="force_audio"):
         list(synthesizer.speak(ResolvedRequest(text="Hi.", options={"force_audio": False}), stop))
 
@@ -259,10 +191,20 @@ def test_parts_of_different_models_do_not_speak(folders, tmp_path):
     )
     with pytest.raises(WorkerStartFailed, match="do not belong together"):
         HiggsSynthesizer().load(config)
-    with pytest.raises(InvalidRequest, match="load options"):
-        HiggsSynthesizer().load(ModelConfig(name="x", path=str(other), options={"stream": 2}))
-    with pytest.raises(WorkerStartFailed, match="no dtype"):
-        HiggsSynthesizer().load(ModelConfig(name="x", path=str(other), dtype="int4", device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"options": {"stream": 2}}, r"models\.x\.options: .*stream"),
+        ({"dtype": "int4", "device": "cpu"}, r"models\.x\.dtype is 'int4'"),
+        ({"device": "gpu"}, r"models\.x\.device is 'gpu'"),
+        ({"options": {"codec_device": "gpu"}, "device": "cpu"}, r"models\.x\.options\.codec_device is 'gpu'"),
+    ],
+)
+def test_a_wrong_setting_is_named(folders, settings, named):
+    with pytest.raises(WorkerStartFailed, match=named):
+        HiggsSynthesizer().load(ModelConfig(name="x", path=str(folders[True]), **settings))
 
 
 def test_profiles_are_read_from_the_folder(folders, tmp_path):
@@ -274,5 +216,5 @@ def test_profiles_are_read_from_the_folder(folders, tmp_path):
     assert [voice.id for voice in synthesizer.voices()] == ["smart", "profile:granny"]
     synthesizer.close()
     (folder / "profile.yaml").write_text("- granny\n")
-    with pytest.raises(WorkerStartFailed, match=r"profile\.yaml is no list of profiles"):
+    with pytest.raises(WorkerStartFailed, match=r"profile\.yaml is not a list of profiles"):
         HiggsSynthesizer().load(ModelConfig(name="x", path=str(folder), device="cpu"))

@@ -1,17 +1,16 @@
-"""Higgs Audio does what the hub asks of every backend, on random weights."""
+"""Higgs Audio meets what the hub asks of every backend, with random weights."""
 
 from __future__ import annotations
 
 import pytest
 
 from hub.testing.conformance import BackendConformance
-from plugins.higgs_audio.tests.support.tiny import write_checkpoint
 
 
 class TestHiggs(BackendConformance):
     backend = "higgs_audio"
     plugin = "hub_higgs_audio"
-    options = {"retry": False}  # random weights deserve it often, and it would double the time
+    options = {"retry": False}  # random weights often give cause for it, and it would double the time
     bad_options = (
         {"chunk_method": "paragraph"},
         {"ras_win_len": -1},
@@ -22,9 +21,9 @@ class TestHiggs(BackendConformance):
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
-    def weights(cls, tmp_path_factory):
+    def weights(cls, checkpoint):
         cls.model = {
-            "path": str(write_checkpoint(tmp_path_factory.mktemp("higgs") / "v2")),
+            "path": str(checkpoint),
             "device": "cpu",
             "env": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
             "options": {"max_new_tokens": 28, "streams": 3},

@@ -1,19 +1,19 @@
-"""docs/compat/higgs_audio.md: what it lists is what there is, and the examples run."""
+"""docs/compat/higgs_audio.md: its lists are complete, and its examples run."""
 
 import re
+import shutil
 import tomllib
 
 import msgspec
+from hub_higgs_audio.options import CompatOptions
 from hub_higgs_audio.routes import make_routes
 from hub_higgs_audio.routes.chat import CreateChatCompletion
 from hub_higgs_audio.routes.generate import Asked
-from hub_higgs_audio.settings import CompatOptions
 
 from hub.api.mount import places
 from hub.service.hub import Hub
 from hub.settings import Settings
-from plugins.higgs_audio.tests.support import tiny as higgs_tiny
-from plugins.higgs_audio.tests.support.served import recording
+from plugins.higgs_audio.tests.support.served import write_examples
 from tests.support.pages import Shell, blocks, read, sections, tables
 
 PAGE = read("docs/compat/higgs_audio.md")
@@ -21,7 +21,7 @@ SECTIONS = sections(PAGE)
 
 
 def names(table):
-    """What stands in backticks in the first column."""
+    """The words in backticks in the first column."""
     return [name for row in table[1:] for name in re.findall(r"`([^`]+)`", row[0])]
 
 
@@ -32,9 +32,9 @@ def test_every_route_is_listed():
 
 def test_every_field_is_listed_with_its_default():
     rows = tables(SECTIONS["Speech"])[0][1:]
-    told = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    listed = {row[0].strip("`"): row[1].strip("`") for row in rows}
     defaults = {field.name: field.default for field in msgspec.structs.fields(Asked)}
-    assert told == {
+    assert listed == {
         name: "" if default is msgspec.NODEFAULT else msgspec.json.encode(default).decode()
         for name, default in defaults.items()
     }
@@ -50,22 +50,16 @@ def ordered(listed, fields):
     return [name for name in listed if name in fields] + [name for name in fields if name not in listed]
 
 
-def test_the_settings_are_those_that_there_are():
+def test_every_setting_is_listed():
     assert names(tables(SECTIONS["Serving it"])[0]) == list(CompatOptions.__struct_fields__)
     (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
     settings = msgspec.convert(tomllib.loads(toml), Settings)
     msgspec.convert(settings.compat["higgs_audio"].options, CompatOptions)
 
 
-def test_the_examples_run(tmp_path):
-    higgs_tiny.write_checkpoint(tmp_path / "checkpoints" / "higgs-audio-v2-generation-3B-base", boson=True)
-    voices, scenes = tmp_path / "examples/voice_prompts", tmp_path / "examples/scene_prompts"
-    voices.mkdir(parents=True)
-    scenes.mkdir(parents=True)
-    for name, pitch in (("belinda", 200), ("broom", 110)):
-        (voices / f"{name}.wav").write_bytes(recording(pitch))
-        (voices / f"{name}.txt").write_text(f"I am {name}.")
-    (scenes / "quiet_indoor.txt").write_text("Audio is recorded from a quiet room.")
+def test_the_examples_run(checkpoint, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "checkpoints" / "higgs-audio-v2-generation-3B-base")
+    write_examples(tmp_path / "examples")
     shell = Shell(tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"})
     try:
         assert shell.follow("docs/compat/higgs_audio.md") >= 10

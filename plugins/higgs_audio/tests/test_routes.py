@@ -9,44 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from hub.settings import CompatSettings, PluginSettings, Settings
-from hub.testing.fixtures import hub_process, serve_hub
+from hub.testing.fixtures import hub_process
 from hub.testing.sounds import alike
-from plugins.higgs_audio.tests.support import tiny as higgs_tiny
-from plugins.higgs_audio.tests.support.served import recording, served
+from plugins.higgs_audio.tests.support.served import recording
 
-OTHERS = ("cosyvoice", "fish_speech", "gpt_sovits", "hibari")
 ASKED = {"text": "Hello, this is a test.", "ref_audio": "belinda", "seed": 7, "max_new_tokens": 30}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return higgs_tiny.write_checkpoint(tmp_path_factory.mktemp("higgs"), boson=True)
-
-
-@pytest.fixture(scope="module")
-def prompts(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
-    (folder / "voice_prompts").mkdir()
-    (folder / "scene_prompts").mkdir()
-    for name, pitch in (("belinda", 200), ("broom", 110)):
-        (folder / "voice_prompts" / f"{name}.wav").write_bytes(recording(pitch))
-        (folder / "voice_prompts" / f"{name}.txt").write_text(f"I am {name}.\n")
-    (folder / "scene_prompts" / "quiet_indoor.txt").write_text("Audio is recorded from a quiet room.\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def hub(checkpoint, prompts):
-    model = served(checkpoint)
-    settings = Settings(
-        models={"tiny": model},
-        plugins=PluginSettings(disabled=OTHERS),
-        scene_folders=(str(prompts / "scene_prompts"),),
-        compat={"higgs_audio": CompatSettings(options={"voice_prompts": str(prompts / "voice_prompts")})},
-    )
-    with serve_hub(settings) as live:
-        yield live
 
 
 def generated(hub, **fields):
@@ -85,8 +52,8 @@ def test_info_names_the_model(hub):
     assert "语音克隆" in body["supported_features"]
 
 
-def test_voices_and_scenes_are_read_anew_each_time(hub, prompts):
-    folder = prompts / "voice_prompts"
+def test_voices_and_scenes_are_read_anew_each_time(hub, examples):
+    folder = examples / "voice_prompts"
     expected = [{"name": name, "file": f"voice_prompts/{name}.wav", "type": "wav"} for name in ("belinda", "broom")]
     assert hub.client.get("/voices").json() == {"voices": expected, "count": 2}
     (folder / "later.wav").write_bytes(recording())
@@ -191,9 +158,8 @@ def test_a_caller_who_leaves_stops_the_model(hub):
         for line in answer.iter_lines():
             if line.startswith("data: AUDIO:"):
                 break
-    while (report := hub.reports.ended.get(timeout=30)).outcome == "ok":
+    while hub.reports.ended.get(timeout=30).outcome != "cancelled":
         pass
-    assert report.outcome == "cancelled"
 
 
 def test_an_uploaded_recording_is_heard(hub):
@@ -230,7 +196,7 @@ def test_an_uploaded_recording_is_heard(hub):
         ({"text": "[SPEAKER3] Hi.", "ref_audio": "profile:male_en,profile:female_en_story"}, 400, "invalid_request"),
     ],
 )
-def test_failures_are_told_with_success_false_and_a_fitting_status(hub, fields, status, code):
+def test_failures_have_success_false_and_a_fitting_status(hub, fields, status, code):
     answer = hub.client.post("/generate", json=ASKED | fields)
     body = answer.json()
     assert (answer.status_code, body["success"], body["code"]) == (status, False, code)
@@ -259,7 +225,7 @@ def test_fields_that_do_not_fit_are_fastapis_422(hub, fields):
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b""])
-def test_bodies_that_cannot_be_read_are_no_server_errors(hub, body):
+def test_unreadable_bodies_are_the_callers_errors(hub, body):
     for path in ("/generate", "/generate-stream", "/generate-upload"):
         answer = hub.client.post(path, content=body, headers={"content-type": "application/json"})
         assert 400 <= answer.status_code < 500
@@ -273,7 +239,7 @@ failures_as_200 = true
 """
 
 
-def test_the_documented_flags_serve_the_api_alone(checkpoint, prompts):
+def test_the_documented_flags_serve_the_api_alone(checkpoint, examples):
     command = [
         "higgs",
         "serve",
@@ -286,8 +252,8 @@ def test_the_documented_flags_serve_the_api_alone(checkpoint, prompts):
         "--device",
         "cpu",
     ]
-    command += ["--max-new-tokens", "20", "--voice-prompts-dir", str(prompts / "voice_prompts")]
-    command += ["--scene-prompts-dir", str(prompts / "scene_prompts")]
+    command += ["--max-new-tokens", "20", "--voice-prompts-dir", str(examples / "voice_prompts")]
+    command += ["--scene-prompts-dir", str(examples / "scene_prompts")]
     with hub_process(AS_200, ready=False, command=command, env={"OMP_NUM_THREADS": "1"}) as server:
         body = server.client.post("/generate", json=ASKED).json()
         assert body["success"] is True, server.logged

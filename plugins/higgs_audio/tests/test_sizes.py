@@ -43,25 +43,25 @@ def test_heads_need_not_share_the_width_between_them(tmp_path, layout):
 
 
 @pytest.mark.parametrize(
-    ("kind", "dual", "ways"),
+    ("kind", "dual", "paths"),
     [
         ("dual_ffn", [0, 2], ("dual", "shared", "dual")),
-        ("dual_ffn_fast_forward", [0, 2], ("dual", "past", "dual")),
+        ("dual_ffn_fast_forward", [0, 2], ("dual", "bypass", "dual")),
         ("stack", None, ("shared", "shared", "shared")),
     ],
 )
-def test_audio_goes_through_layers_as_the_configuration_says(folder, tmp_path, kind, dual, ways):
+def test_audio_goes_through_layers_as_the_configuration_says(folder, tmp_path, kind, dual, paths):
     config = language_json(Size(layers=3, codebooks=3)) | {"audio_adapter_type": kind, "audio_dual_ffn_layers": dual}
-    assert adapter_of(Part(tmp_path, config)).ways == ways
+    assert adapter_of(Part(tmp_path, config)).paths == paths
     target = tmp_path / "language"
     target.mkdir()
     state = load_file(folder / "language" / "model.safetensors")
-    unknown = tuple(f"layers.{layer}.audio_" for layer, way in enumerate(ways) if way != "dual")
+    unknown = tuple(f"layers.{layer}.audio_" for layer, path in enumerate(paths) if path != "dual")
     kept = {key: value for key, value in state.items() if not (unknown and key.startswith(unknown))}
     save_file(kept, target / "model.safetensors")
     (target / "config.json").write_text(json.dumps(config))
     model = load_language(find_language(str(target)), CPU, torch.float32)
-    assert [hasattr(layer, "audio_mlp") for layer in model.net.model.layers] == [way == "dual" for way in ways]
+    assert [hasattr(layer, "audio_mlp") for layer in model.net.model.layers] == [path == "dual" for path in paths]
     assert language_config(Part(target, config)).num_hidden_layers == 3
 
 

@@ -1,1 +1,1 @@
-"""The networks of Higgs Audio v2 and how they are driven. Worker side only."""
+"""The networks: the language model with its sampling and delay pattern, and the codec. Imported in workers only."""

@@ -1,10 +1,10 @@
 """The codec: 24 kHz audio <-> frames of codes (25 a second, 8 codebooks in the release), always in float32.
 
-Encoding sees the waveform twice: a DAC encoder (Kumar et al. 2023, arXiv:2306.06546) hears how it sounds, HuBERT (Hsu
-et al. 2021) what is said; both are joined and quantised by residual vector quantisation. Decoding is DAC's decoder
-alone. The DAC and HuBERT modules are transformers'; how they are padded and joined follows boson's code, which is where
-transformers' own encode differs: when the two branches disagree in length, the waveform of the acoustic one is padded
-by 160 samples for each semantic stride on both sides, and the longer branch is cut.
+The encoder has two branches: a DAC encoder (Kumar et al. 2023, arXiv:2306.06546) for the sound, and HuBERT (Hsu et al.
+2021) for the words. Their outputs are joined and quantised by residual vector quantisation. The decoder is DAC's alone.
+The DAC and HuBERT modules are transformers'. Padding and joining follow boson's code, from which transformers' own
+encode differs: when the branches disagree in length, the waveform of the acoustic one is padded by 160 samples for each
+semantic stride on both sides, and the longer branch is cut.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from hub.contract.errors import InvalidAudio
 from hub.nn.features import resample
 from hub_higgs_audio.model.shape import CodecShape, SemanticShape
 
-_HUBERT_PAD = 160  # zeros on each side of what HuBERT hears
+TOO_SHORT = "the recording is too short to be encoded; send at least half a second"
+
+_HUBERT_PAD = 160  # zeros on each side of HuBERT's input
 
 
 class ResidualUnit(nn.Module):
-    """ELU, convolution over some frames, ELU, convolution over one; added to the input. (B, C, T) -> same."""
+    """ELU, convolution over `kernel` frames, ELU, convolution over one; added to the input. (B, C, T) -> same."""
 
     def __init__(self, width: int, kernel: int, dilation: int) -> None:
         super().__init__()
@@ -60,8 +62,8 @@ class SemanticEncoder(nn.Module):
         super().__init__()
         hubert, first, *ends = shape.widths
         self.conv = nn.Conv1d(hubert, first, shape.kernel, padding=shape.kernel // 2, bias=False)
-        places = zip([first, *ends], ends, shape.strides, strict=False)
-        self.conv_blocks = nn.ModuleList(SemanticBlock(width, out, stride, shape) for width, out, stride in places)
+        sizes = zip([first, *ends], ends, shape.strides, strict=False)
+        self.conv_blocks = nn.ModuleList(SemanticBlock(width, out, stride, shape) for width, out, stride in sizes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -71,7 +73,7 @@ class SemanticEncoder(nn.Module):
 
 
 class Codebook(nn.Module):
-    """Rows of a codebook, and the nearest of them by Euclidean distance."""
+    """The rows of a codebook, found by Euclidean distance."""
 
     embed: Tensor
 
@@ -80,7 +82,7 @@ class Codebook(nn.Module):
         self.register_buffer("embed", torch.empty(size, dim))
 
     def nearest(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T) ids."""
+        """The nearest rows: (B, T, D) -> (B, T) ids."""
         squares = x.pow(2).sum(-1, keepdim=True) - 2 * x @ self.embed.t() + self.embed.pow(2).sum(-1)
         return squares.argmin(-1)
 
@@ -88,7 +90,7 @@ class Codebook(nn.Module):
 class Quantizer(nn.Module):
     """One stage of the residual quantisation: a projection into the codebook's space, and one back.
 
-    boson's files have none of the two where the codebook is as wide as the embedding.
+    boson's files have neither where the codebook is as wide as the embedding.
     """
 
     def __init__(self, width: int, size: int, dim: int, *, projected: bool) -> None:
@@ -107,7 +109,7 @@ class Quantizer(nn.Module):
 
 
 class ResidualQuantizer(nn.Module):
-    """Each stage quantises what the ones before it left."""
+    """Stages of which each quantises the residual of those before it."""
 
     def __init__(self, shape: CodecShape) -> None:
         super().__init__()
@@ -136,7 +138,7 @@ class ResidualQuantizer(nn.Module):
 
 
 class CodecNet(nn.Module):
-    """All modules, named as transformers names them, so that its files load as they are."""
+    """All modules, by transformers' names, so that its files load unchanged."""
 
     def __init__(self, shape: CodecShape) -> None:
         super().__init__()
@@ -152,7 +154,7 @@ class CodecNet(nn.Module):
         self.acoustic_decoder = DacDecoder(dac)
         for module in self.acoustic_decoder.modules():
             if isinstance(module, nn.ConvTranspose1d):
-                module.output_padding = (module.stride[0] % 2,)  # exactly stride times as long, odd strides too
+                module.output_padding = (module.stride[0] % 2,)  # exactly stride times as long, for odd strides too
         self.acoustic_decoder.tanh = nn.Identity()  # type: ignore[assignment]  # boson's decoder has none
         self.semantic_model = HubertModel(shape.hubert)
         positions = self.semantic_model.encoder.pos_conv_embed.conv
@@ -165,7 +167,7 @@ class CodecNet(nn.Module):
 
 
 class Codec:
-    """Waveform <-> codes. Holds nothing of a call, so several threads may use it at once."""
+    """Waveform <-> codes. Keeps no state of a call, so several threads may use it at once."""
 
     def __init__(self, net: CodecNet, shape: CodecShape, device: torch.device) -> None:
         self.net = net.eval().requires_grad_(False)
@@ -181,7 +183,7 @@ class Codec:
     def encode(self, wave: Tensor) -> Tensor:
         """(N,) float32 at `sample_rate` -> codes (codebooks, T) int64 on the CPU.
 
-        Raises InvalidAudio if it is too short.
+        Raises InvalidAudio for too few samples.
         """
         x = wave.to(self.device, torch.float32)[None, None]  # (1, 1, N)
         try:
@@ -193,30 +195,30 @@ class Codec:
         except RuntimeError as error:
             if "Kernel size can't be greater" not in str(error) and "too small" not in str(error):
                 raise
-            raise InvalidAudio("the recording is too short to be encoded; half a second is the least of use") from None
+            raise InvalidAudio(TOO_SHORT) from None
         frames = min(acoustic.shape[2], semantic.shape[2])
         joined = torch.cat([acoustic[..., :frames], semantic[..., :frames]], 1)  # (1, D + H, T)
         return self.quantize(self.net.fc(joined.transpose(1, 2)).transpose(1, 2))[0].cpu()
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (codebooks, T) -> (T * hop,) float32 on the CPU; may be beyond 1, where a format is to clip it."""
+        """Codes (codebooks, T) -> (T * hop,) float32 on the CPU. Samples may exceed 1: the decoder has no bounds."""
         if codes.shape[1] == 0:
             return torch.zeros(0)
         quantized = self.net.quantizer.decode(codes.to(self.device)[None])
         return self.net.acoustic_decoder(self.post(quantized))[0, 0].float().cpu()
 
     def semantic_input(self, x: Tensor) -> Tensor:
-        """(1, 1, N) at `sample_rate` -> (1, 1, N') at the rate that HuBERT hears."""
+        """(1, 1, N) at `sample_rate` -> (1, 1, N') at HuBERT's rate."""
         if self.shape.sample_rate == self.shape.semantic_rate:
             return x
         return resample(x, self.shape.sample_rate, self.shape.semantic_rate)
 
     @torch.inference_mode()
     def features(self, x: Tensor) -> Tensor:
-        """(1, 1, N) -> (1, T, H): the mean of all of HuBERT's hidden states, its input's too, at the codec's rate."""
-        heard = F.pad(self.semantic_input(x)[:, 0], (_HUBERT_PAD, _HUBERT_PAD))
-        states = self.net.semantic_model(heard, output_hidden_states=True).hidden_states
+        """(1, 1, N) -> (1, T, H): the mean of HuBERT's hidden states, its input included, at the codec's rate."""
+        wave = F.pad(self.semantic_input(x)[:, 0], (_HUBERT_PAD, _HUBERT_PAD))
+        states = self.net.semantic_model(wave, output_hidden_states=True).hidden_states
         mean, step = torch.stack(states, 1).mean(1), max(1, self.shape.semantic_step)
         if self.shape.averaged:
             return F.avg_pool1d(mean.transpose(1, 2), step).transpose(1, 2)
@@ -239,5 +241,5 @@ class Codec:
 
     @torch.inference_mode()
     def post(self, quantized: Tensor) -> Tensor:
-        """(1, D + H, T) -> (1, D, T): what the decoder reads."""
+        """(1, D + H, T) -> (1, D, T): the decoder's input."""
         return self.net.fc2(quantized.transpose(1, 2)).transpose(1, 2)

@@ -1,9 +1,9 @@
 """The language model: a Llama in which audio positions have feed-forward layers and norms of their own ("dual FFN").
 
-Weights and sizes live in transformers' `HiggsAudioV2ForConditionalGeneration`; the pass through its layers is written
-here, over a key/value cache of a fixed size, so that a decoding step has no branch and nothing to read back, and can be
-one CUDA graph. The released model has a dual FFN in every layer; boson's configuration can also say that audio passes
-some layers as text does, or passes them by, or attends to audio alone first (`Adapter`).
+Weights, sizes and norms are those of transformers' `HiggsAudioV2ForConditionalGeneration`. The pass through its layers
+is written here, over a key/value cache of a fixed size, so that a decoding step has no branch, reads nothing back, and
+can be one CUDA graph. The released model has a dual FFN in every layer. With boson's configuration audio can also take
+the path of text through some layers, bypass them, or attend to audio alone first (`Adapter`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hub.nn.attention import attend, causal_mask
+from hub.nn.attention import attend, causal_mask, rotary_table, rotate_half_split
 from hub.nn.decode import KVCache, prefix_mask
 
 
 class Sizes(NamedTuple):
-    """What the rest of the backend asks of the model's configuration."""
+    """The sizes that the rest of the backend needs."""
 
     codebooks: int
     codebook_size: int
@@ -32,34 +32,35 @@ class Sizes(NamedTuple):
     max_positions: int
 
 
-Way = Literal["dual", "shared", "past"]
-"""Audio in a layer: a feed-forward and norms of its own; text's; or past the layer, where text does not see it."""
+AudioPath = Literal["dual", "shared", "bypass"]
+"""Audio in a layer: has a feed-forward and norms of its own, shares text's, or bypasses the layer, where text does not
+see it."""
 
 
 class Adapter(NamedTuple):
-    """How audio is brought into the Llama. `ways`: through each layer, all dual if there are none."""
+    """The ways in which audio differs from text in the Llama. No `paths`: dual in all layers."""
 
-    ways: tuple[Way, ...] = ()
+    paths: tuple[AudioPath, ...] = ()
     averaged: bool = False
-    """Whether a column is the mean of its codebooks' rows; else their sum."""
+    """A column is the mean of its codebooks' rows; otherwise their sum."""
     projected: bool = False
-    """Whether columns go through a projection."""
+    """Columns go through a projection."""
     attention: bool = False
-    """Whether audio attends to audio alone before all attend to all, in dual layers."""
+    """In dual layers, audio attends to audio alone before all attend to all."""
 
-    def through(self, layers: int) -> tuple[Way, ...]:
-        """Audio's way through each of `layers` layers."""
-        usual: Way = "dual"
-        return self.ways or (usual,) * layers
+    def paths_through(self, layers: int) -> tuple[AudioPath, ...]:
+        """The path of audio through each of `layers` layers."""
+        usual: AudioPath = "dual"
+        return self.paths or (usual,) * layers
 
     @property
-    def tells_apart(self) -> bool:
-        """Whether attention has to know which positions before are audio."""
-        return self.attention or "past" in self.ways
+    def masks_by_kind(self) -> bool:
+        """Attention needs to know which earlier positions are audio."""
+        return self.attention or "bypass" in self.paths
 
 
 class Cache(KVCache):
-    """Keys and values, and which positions are audio: `audio` (length,) bool. Written where an adapter asks for it."""
+    """Keys and values, and the positions that are audio: `audio` (length,) bool, written if an adapter needs it."""
 
     def __init__(self, **sizes: Any) -> None:
         super().__init__(**sizes)
@@ -67,27 +68,28 @@ class Cache(KVCache):
 
 
 class Rows(NamedTuple):
-    """Which positions of a pass are text and which are audio: indices (N,), None where there are none; where there is
-    no audio, all are text and need no indices."""
+    """The rows of a pass that are text and those that are audio: indices (N,), None if there are none.
+
+    Without audio all rows are text, and need no indices.
+    """
 
     text: Tensor | None
     audio: Tensor | None
 
 
-class _Pass(NamedTuple):
-    """What all layers of a pass share: the angles of its positions (T, D/2), and attention over its cache."""
+TEXT_ALONE = Rows(None, None)
+"""Rows of a pass without audio, and of a layer that treats audio as text."""
 
-    cos: Tensor
-    sin: Tensor
+
+class _Pass(NamedTuple):
+    """Shared by all layers of a pass: the rotary table of its positions (T, D/2, 2), and attention over its cache."""
+
+    rotary: Tensor
     attention: Callable[[int, Tensor, Tensor, Tensor, bool | None], Tensor]
 
 
-TEXT_ALONE = Rows(None, None)
-"""Of a pass without audio, and what a layer sees that takes audio for text."""
-
-
 class LanguageModel:
-    """Holds weights alone: several threads may use it at once, each with a cache of its own."""
+    """Weights alone: several threads may use it at once, each with a cache of its own."""
 
     def __init__(self, net: Any, device: torch.device, dtype: torch.dtype, adapter: Adapter | None = None) -> None:
         self.net = net.eval().requires_grad_(False)
@@ -105,19 +107,19 @@ class LanguageModel:
             head_dim=config.head_dim or config.hidden_size // config.num_attention_heads,
             max_positions=config.max_position_embeddings,
         )
-        rotary = type(net.model.rotary_emb)(config)  # what the constructor computed was on the meta device
+        rotary = type(net.model.rotary_emb)(config)  # the one in `net` was computed on the meta device
         self._frequencies = rotary.inv_freq.to(device, torch.float32)  # (D/2,)
         self._rotary_scale = float(rotary.attention_scaling)
-        self._ways = self.adapter.through(self.sizes.layers)
+        self._paths = self.adapter.paths_through(self.sizes.layers)
         self._offsets = torch.arange(config.num_codebooks, device=device) * config.codebook_size
 
     @property
     def writes_text(self) -> bool:
-        """Whether the checkpoint has a head for text; one saved for audio alone has none."""
+        """The checkpoint has a head for text. One saved for audio alone has none."""
         return self.net.text_lm_head is not None
 
     def cache(self, length: int) -> Cache:
-        """Keys and values for `length` positions of one reply. Attention among audio alone has its own, behind all."""
+        """Keys and values for `length` positions of one reply. Attention among audio has its own, the last layers."""
         sizes = self.sizes
         return Cache(
             layers=sizes.layers * (2 if self.adapter.attention else 1),
@@ -142,7 +144,7 @@ class LanguageModel:
     def embed(self, ids: Tensor, columns: Tensor | None, is_audio: Tensor) -> tuple[Tensor, Rows]:
         """A stretch of a prompt: ids (T,), of which those where `is_audio` (T,), on the CPU, are `columns` (K, A).
 
-        -> embeddings (T, C), and which rows are which.
+        -> embeddings (T, C), and their rows by kind.
         """
         hidden = self.embed_text(ids)
         text_at = (~is_audio).nonzero()[:, 0].to(self.device)
@@ -153,10 +155,10 @@ class LanguageModel:
         return hidden, Rows(text_at if len(text_at) else None, audio_at)
 
     def run(self, hidden: Tensor, rows: Rows, cache: Cache, start: int) -> Tensor:
-        """A pass over positions `start`... of which all before are in `cache`. hidden (T, C) -> (T, C), normed."""
+        """A pass over the positions from `start` on; `cache` has all before them. hidden (T, C) -> (T, C), normed."""
         end = start + hidden.shape[0]
-        places = torch.arange(start, end, device=self.device)
-        if self.adapter.tells_apart:
+        positions = torch.arange(start, end, device=self.device)
+        if self.adapter.masks_by_kind:
             cache.audio[start:end] = False
             if rows.audio is not None:
                 cache.audio[start + rows.audio] = True
@@ -168,26 +170,26 @@ class LanguageModel:
             mask = causal_mask(end - start, end, device=self.device) & (cache.audio[:end] == audio)
             return attend(query, keys, values, mask=mask)
 
-        return self._layers(hidden, rows, places, attention)
+        return self._layers(hidden, rows, positions, attention)
 
-    def step(self, prefix: int, column: Tensor, place: Tensor, cache: Cache) -> Tensor:
-        """One audio position whose place (1,), below `prefix`, only the device knows. column (K, 1) -> (1, C), normed.
+    def step(self, prefix: int, column: Tensor, position: Tensor, cache: Cache) -> Tensor:
+        """One audio position (1,), below `prefix`, that only the device knows. column (K, 1) -> (1, C), normed.
 
-        Attends over `prefix` positions under a mask, so that each step is the same kernels: a CUDA graph.
+        Attends over `prefix` positions under a mask, so that each step runs the same kernels: a CUDA graph.
         """
-        mask = prefix_mask(place, prefix)
-        if self.adapter.tells_apart:
-            cache.audio.index_fill_(0, place, True)
+        mask = prefix_mask(position, prefix)
+        if self.adapter.masks_by_kind:
+            cache.audio.index_fill_(0, position, True)
 
         def attention(layer: int, query: Tensor, key: Tensor, value: Tensor, audio: bool | None) -> Tensor:
-            keys, values = cache.write_at(layer, place, key, value, prefix)
+            keys, values = cache.write_at(layer, position, key, value, prefix)
             seen = mask if audio is None else mask & (cache.audio[:prefix] == audio)
             return attend(query, keys, values, mask=seen)
 
-        return self._layers(self.embed_audio(column), Rows(None, place), place, attention)
+        return self._layers(self.embed_audio(column), Rows(None, position), position, attention)
 
     def audio_logits(self, hidden: Tensor) -> Tensor:
-        """(T, C) -> (T, K, codebook_size + 2) float32: position f predicts column f + 1."""
+        """(T, C) -> (T, K, codebook_size + 2) float32: column f predicts column f + 1."""
         logits = F.linear(hidden, self.net.audio_lm_head.weight)
         return logits.view(hidden.shape[0], self.sizes.codebooks, -1).float()
 
@@ -195,53 +197,52 @@ class LanguageModel:
         """(T, C) -> (T, vocabulary) float32."""
         return F.linear(hidden, self.net.text_lm_head.weight).float()
 
-    def _layers(self, hidden: Tensor, rows: Rows, places: Tensor, attention: Any) -> Tensor:
-        angles = places[:, None].float() * self._frequencies  # (T, D/2)
-        cos, sin = ((f * self._rotary_scale).to(hidden.dtype) for f in (angles.cos(), angles.sin()))
-        over = _Pass(cos, sin, attention)
-        for number, (layer, way) in enumerate(zip(self.net.model.layers, self._ways, strict=True)):
-            if way == "past":
-                hidden = self._past(layer, number, hidden, rows, over)
+    def _layers(self, hidden: Tensor, rows: Rows, positions: Tensor, attention: Any) -> Tensor:
+        rotary = rotary_table(positions, self._frequencies) * self._rotary_scale  # (T, D/2, 2)
+        shared = _Pass(rotary.to(hidden.dtype), attention)
+        for number, (layer, path) in enumerate(zip(self.net.model.layers, self._paths, strict=True)):
+            if path == "bypass":
+                hidden = self._bypassed(layer, number, hidden, rows, shared)
                 continue
-            kinds = rows if way == "dual" else TEXT_ALONE
-            hidden = self._attended(layer, number, hidden, kinds, over)
+            kinds = rows if path == "dual" else TEXT_ALONE
+            hidden = self._attended(layer, number, hidden, kinds, shared)
             hidden = hidden + _feed_forward(layer, hidden, kinds)
         return self.net.model.norm(hidden)
 
-    def _attended(self, layer: Any, number: int, hidden: Tensor, rows: Rows, over: _Pass) -> Tensor:
+    def _attended(self, layer: Any, number: int, hidden: Tensor, rows: Rows, shared: _Pass) -> Tensor:
         """The first half of a layer, with the residual. (T, C) -> (T, C)."""
         if rows.audio is None:
             normed = layer.input_layernorm(hidden)
         else:
             normed = _by_kind(hidden, rows, layer.input_layernorm, layer.audio_input_layernorm)
         if self.adapter.attention and rows.audio is not None:
-            among = self._attention(layer.audio_attn, self.sizes.layers + number, normed, over, audio=True)
+            among = self._attention(layer.audio_attn, self.sizes.layers + number, normed, shared, audio=True)
             where = slice(None) if rows.text is None else rows.audio
             hidden, normed = hidden.clone(), normed.clone()
             hidden[where] += among[where]
             normed[where] = layer.audio_post_audio_attn_layer_norm(hidden[where])
-        return hidden + self._attention(layer.self_attn, number, normed, over)
+        return hidden + self._attention(layer.self_attn, number, normed, shared)
 
-    def _past(self, layer: Any, number: int, hidden: Tensor, rows: Rows, over: _Pass) -> Tensor:
-        """A layer that audio passes by: it changes text alone, which sees text alone. (T, C) -> (T, C)."""
+    def _bypassed(self, layer: Any, number: int, hidden: Tensor, rows: Rows, shared: _Pass) -> Tensor:
+        """A layer that audio bypasses: it changes text alone, which sees text alone. (T, C) -> (T, C)."""
         if rows.audio is not None and rows.text is None:
             return hidden
         where = slice(None) if rows.audio is None else rows.text
-        attended = hidden + self._attention(layer.self_attn, number, layer.input_layernorm(hidden), over, audio=False)
+        attended = hidden + self._attention(layer.self_attn, number, layer.input_layernorm(hidden), shared, audio=False)
         text = attended[where]
         hidden = hidden.clone()
         hidden[where] = text + layer.mlp(layer.post_attention_layernorm(text))
         return hidden
 
-    def _attention(self, module: Any, number: int, x: Tensor, over: _Pass, *, audio: bool | None = None) -> Tensor:
-        """(T, C) -> (T, C). `audio`: only the positions seen that are audio, or are not."""
+    def _attention(self, module: Any, number: int, x: Tensor, shared: _Pass, *, audio: bool | None = None) -> Tensor:
+        """(T, C) -> (T, C). `audio` True or False: among the positions that are, or are not, audio."""
         count = x.shape[0]
 
         def heads(projection: Any) -> Tensor:  # (T, C) -> (1, H, T, D)
             return projection(x).view(1, count, -1, self.sizes.head_dim).transpose(1, 2)
 
-        query, key = (_rotated(heads(p), over.cos, over.sin) for p in (module.q_proj, module.k_proj))
-        attended = over.attention(number, query, key, heads(module.v_proj), audio)  # (1, H, T, D)
+        query, key = (rotate_half_split(heads(p), shared.rotary) for p in (module.q_proj, module.k_proj))
+        attended = shared.attention(number, query, key, heads(module.v_proj), audio)  # (1, H, T, D)
         return module.o_proj(attended.transpose(1, 2).reshape(count, -1))
 
 
@@ -255,12 +256,6 @@ def _feed_forward(layer: Any, x: Tensor, rows: Rows) -> Tensor:
         return layer.audio_mlp(layer.audio_post_attention_layernorm(part))
 
     return _by_kind(x, rows, text, audio)
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions on halves: x (1, H, T, D), cos and sin (T, D/2)."""
-    first, second = x.chunk(2, -1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
 
 def _by_kind(x: Tensor, rows: Rows, text: Any, audio: Any) -> Tensor:

@@ -1,7 +1,9 @@
 """From audio logits to the next column: draws, repetition-aware redraws, and the rules of the delay pattern.
 
-All of it is arithmetic on tensors without reading a value back to the host, so that one step fits into a CUDA graph:
-settings are tensors, and the random numbers of a whole reply are drawn beforehand from the request's own generator.
+All of it is arithmetic on tensors that reads no value back to the host, so that one step fits into a CUDA graph: the
+parameters are tensors, and the random numbers of a whole reply are drawn beforehand from the request's own generator.
+The functions of `hub.nn.sampling` give other numbers than boson's: here top-k is a tensor and keeps ties, the nucleus
+is summed from its least probable id, and a draw inverts the cumulative distribution.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from torch import Tensor
 MINUS_INFINITY = -float("inf")
 
 
-class Settings(NamedTuple):
-    """How tokens are drawn. `temperature` 0 takes the most probable, and then nothing is redrawn.
+class SamplingParams(NamedTuple):
+    """How tokens are drawn. `temperature` 0 takes the most probable id and redraws nothing.
 
-    `top_k` 0 and `top_p` 1 cut nothing. A token that stands `ras_repeats` times among the last `ras_window` of its
+    `top_k` 0 and `top_p` 1 cut nothing. A token that occurs `ras_repeats` times among the last `ras_window` of its
     codebook is redrawn once from the uncut distribution (repetition-aware sampling, Chen et al. 2024,
-    arXiv:2406.05370); with a window of 0 none is.
+    arXiv:2406.05370); a window of 0 redraws none.
     """
 
     temperature: float = 0.7
@@ -29,8 +31,8 @@ class Settings(NamedTuple):
     ras_repeats: int = 2
 
 
-class Knobs(NamedTuple):
-    """Settings as tensors on the device."""
+class SamplingTensors(NamedTuple):
+    """SamplingParams as tensors on the device."""
 
     temperature: Tensor
     greedy: Tensor
@@ -40,27 +42,27 @@ class Knobs(NamedTuple):
     ras_repeats: Tensor
 
     @classmethod
-    def of(cls, settings: Settings, device: torch.device) -> Knobs:
+    def of(cls, params: SamplingParams, device: torch.device) -> SamplingTensors:
         """On `device`."""
-        greedy = settings.temperature <= 0
-        window = 0 if greedy else max(0, settings.ras_window)
+        greedy = params.temperature <= 0
+        window = 0 if greedy else max(0, params.ras_window)
 
         def tensor(value: float | bool) -> Tensor:
             return torch.tensor(value, device=device)
 
         return cls(
-            temperature=tensor(1.0 if greedy else float(settings.temperature)),
+            temperature=tensor(1.0 if greedy else float(params.temperature)),
             greedy=tensor(greedy),
-            top_k=tensor(settings.top_k if settings.top_k > 0 else 1 << 30),
-            top_p=tensor(float(settings.top_p)),
+            top_k=tensor(params.top_k if params.top_k > 0 else 1 << 30),
+            top_p=tensor(float(params.top_p)),
             ras_window=tensor(window),
-            ras_repeats=tensor(settings.ras_repeats),
+            ras_repeats=tensor(params.ras_repeats),
         )
 
 
 class Delays(NamedTuple):
-    """Where the delay pattern stands: `begun` codebooks after the first have begun; `left` columns until the end of
-    audio, -1 while no codebook has ended. Both are integers of no axes."""
+    """The state of the delay pattern, two integers of no axes: `begun` codebooks after the first have begun, and `left`
+    columns remain until the end of audio, -1 while no codebook has ended."""
 
     begun: Tensor
     left: Tensor
@@ -72,7 +74,7 @@ class Delays(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One step's outcome. `ended`: this column is the last of the audio. `redrawn` (K,): where a repeat was redrawn."""
+    """The outcome of one step. `ended`: this column is the last of the audio. `redrawn` (K,): repeats were redrawn."""
 
     ids: Tensor
     delays: Delays
@@ -80,18 +82,18 @@ class Column(NamedTuple):
     redrawn: Tensor
 
 
-def warp(logits: Tensor, knobs: Knobs) -> Tensor:
+def warp(logits: Tensor, params: SamplingTensors) -> Tensor:
     """Probabilities after temperature, top-k and top-p, in this order, as transformers' warpers cut. (N, V) -> same.
 
-    Scores equal to the k-th all stay; top-p keeps the fewest whose mass reaches it, and always the best.
+    Scores equal to the k-th all stay. top-p keeps the fewest whose mass reaches it, and always the best.
     """
-    scores = logits.float() / knobs.temperature
+    scores = logits.float() / params.temperature
     ordered, ids = scores.sort(dim=-1, descending=True, stable=True)
-    place = (knobs.top_k.clamp(max=scores.shape[-1]) - 1).expand(scores.shape[0], 1)
-    ordered = ordered.masked_fill(ordered < ordered.gather(-1, place), MINUS_INFINITY)
+    last = (params.top_k.clamp(max=scores.shape[-1]) - 1).expand(scores.shape[0], 1)
+    ordered = ordered.masked_fill(ordered < ordered.gather(-1, last), MINUS_INFINITY)
     probable = ordered.softmax(-1)
     mass_from_here = probable.flip(-1).cumsum(-1).flip(-1)  # summed from the least probable, as the warper does
-    keep = mass_from_here > 1 - knobs.top_p
+    keep = mass_from_here > 1 - params.top_p
     keep[:, 0] = True
     ordered = ordered.masked_fill(~keep, MINUS_INFINITY)
     return torch.empty_like(scores).scatter_(-1, ids, ordered.softmax(-1))
@@ -100,7 +102,7 @@ def warp(logits: Tensor, knobs: Knobs) -> Tensor:
 def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """For each row the least id whose cumulative probability exceeds `uniform` in [0, 1). (N, V), (N,) -> (N,) int64.
 
-    The sum is made in the type of `uniform`, float64 wherever the device has it.
+    The sum has the type of `uniform`, float64 wherever the device supports it.
     """
     mass = probabilities.to(uniform.dtype).cumsum(-1)
     ids = (mass <= uniform[:, None]).sum(-1)
@@ -109,9 +111,9 @@ def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
     return torch.minimum(ids, last)
 
 
-def choose(logits: Tensor, knobs: Knobs, uniform: Tensor) -> Tensor:
-    """A token for each row: drawn, or the most probable in greedy mode. (N, V), (N,) -> (N,)."""
-    return torch.where(knobs.greedy, logits.argmax(-1), draw(warp(logits, knobs), uniform))
+def choose(logits: Tensor, params: SamplingTensors, uniform: Tensor) -> Tensor:
+    """A token for each row: drawn, or the most probable one in greedy mode. (N, V), (N,) -> (N,)."""
+    return torch.where(params.greedy, logits.argmax(-1), draw(warp(logits, params), uniform))
 
 
 def next_column(
@@ -119,7 +121,7 @@ def next_column(
     history: Tensor,
     length: Tensor,
     delays: Delays,
-    knobs: Knobs,
+    params: SamplingTensors,
     uniform: Tensor,
     bos: int,
     eos: int,
@@ -129,21 +131,21 @@ def next_column(
     logits (K, V) float32; history (K, S), of which the first `length` columns are the audio so far, references
     included; uniform (2, K): for the draws and for the redraws.
     """
-    ids = choose(logits, knobs, uniform[0])
-    place = torch.arange(history.shape[1], device=history.device)
-    recent = (place < length) & (place >= length - knobs.ras_window)
+    ids = choose(logits, params, uniform[0])
+    position = torch.arange(history.shape[1], device=history.device)
+    recent = (position < length) & (position >= length - params.ras_window)
     repeats = ((history == ids[:, None]) & recent).sum(-1)
-    redrawn = (repeats >= knobs.ras_repeats) & (knobs.ras_window > 0)
+    redrawn = (repeats >= params.ras_repeats) & (params.ras_window > 0)
     ids = torch.where(redrawn, draw(logits.float().softmax(-1), uniform[1]), ids)
     ids, after, ended = delayed(ids, delays, bos, eos)
     return Column(ids, after, ended, redrawn)
 
 
 def delayed(ids: Tensor, delays: Delays, bos: int, eos: int) -> tuple[Tensor, Delays, Tensor]:
-    """The sampled ids (K,) under the rules of the delay pattern, where it stands after them, and whether audio ends.
+    """Apply the rules of the delay pattern to sampled ids (K,). -> the ids, the new state, and the end of audio.
 
     Codebooks that have not begun are BOS. Once one has ended (EOS), those before it have ended too, and the others
-    follow one a step; the column in which the last one's EOS is due is the end.
+    follow, one in each step; the column in which the last one's EOS is due is the end.
     """
     books = ids.shape[0]
     book = torch.arange(books, device=ids.device)

@@ -1,6 +1,6 @@
 """All sizes of a codec, from its configuration in either layout and from the shapes of its weights.
 
-boson's code writes most of them down in code; nothing is taken from there that the files can tell.
+Most of them are constants in boson's code; here they come from the files wherever the files have them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from transformers import HubertConfig
 
 from hub_higgs_audio.layout import CONFIG, CheckpointRefused
 
-_RATIOS = (8, 5, 4, 2)  # where a configuration names none
+_RATIOS = (8, 5, 4, 2)  # the defaults of both configurations
 _HUBERT_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-_HUBERT_STEP = 320  # samples that a HuBERT frame stands for, where no configuration tells it
-_HEAD = 64  # width of HuBERT's attention heads, where no configuration tells it
+_HUBERT_STEP = 320  # samples of a HuBERT frame, unless the configuration says otherwise
+_HEAD = 64  # width of HuBERT's attention heads, unless the configuration says otherwise
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class SemanticShape:
     """Sizes of the encoder behind HuBERT."""
 
     widths: tuple[int, ...] = (768, 768, 768, 768)
-    """Of HuBERT, then after the first convolution and after each block."""
+    """Widths of HuBERT, after the first convolution, and after each block."""
     kernel: int = 3
     unit_kernel: int = 3
     strides: tuple[int, ...] = (1, 1)
     dilations: tuple[int, ...] = (1, 1)
-    """Of a block's residual units."""
+    """Dilations of a block's residual units."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any], size: Sizes) -> SemanticShape:
-        """Widths and kernels off the weights; strides and dilations, which boson's files do not tell, are its ones."""
+        """Widths and kernels from the weights; strides and dilations from the configuration, or 1, as boson's are."""
         first = size("encoder_semantic.conv.weight")
         blocks = size.count(r"encoder_semantic\.conv_blocks\.(\d+)\.")
         units = size.count(r"encoder_semantic\.conv_blocks\.0\.res_units\.(\d+)\.")
@@ -52,7 +52,7 @@ class SemanticShape:
 
 @dataclass(frozen=True)
 class CodecShape:
-    """All sizes of a codec. What the configurations of the two layouts leave open is read off the weights."""
+    """All sizes of a codec. The weights give those that the configuration of its layout lacks."""
 
     sample_rate: int
     semantic_rate: int
@@ -62,30 +62,30 @@ class CodecShape:
     decoder_width: int
     acoustic: int
     width: int
-    """Of the quantised embedding."""
+    """Width of the quantised embedding."""
     codebooks: int
     codebook_size: int
     codebook_dim: int
     semantic: SemanticShape
     hubert: HubertConfig
     projected: bool = True
-    """Whether each codebook has projections into its space and back."""
+    """Each codebook has projections into its space and back."""
     encoder_ratios: tuple[int, ...] = ()
-    """Strides of the encoder, if they are not the decoder's."""
+    """Strides of the encoder, if they differ from the decoder's."""
     hubert_step: int = _HUBERT_STEP
     averaged: bool = False
-    """Whether the frames of HuBERT that make one of the codec are averaged; otherwise the first of them is taken."""
+    """The HuBERT frames of one codec frame are averaged; otherwise the first of them counts."""
 
     @property
     def hop(self) -> int:
-        """Samples a frame."""
+        """Samples per frame."""
         return math.prod(self.ratios)
 
     @property
     def context(self) -> int:
-        """Frames on either side that the audio of a frame depends on, and no more: 10 with the release's ratios.
+        """Frames on either side that the audio of a frame depends on: 10 with the release's ratios.
 
-        Followed backwards through the decoder: the last convolution, then for each block the residual units (kernel
+        Traced backwards through the decoder: the last convolution, then for each block the residual units (kernel
         7 at dilations 1, 3 and 9) and the transposed convolution, then the first convolution.
         """
         first, last = -3, self.hop - 1 + 3
@@ -97,19 +97,19 @@ class CodecShape:
 
     @property
     def joined(self) -> int:
-        """Width of both branches together."""
+        """Width of both branches, concatenated."""
         return self.acoustic + self.semantic.widths[-1]
 
     @property
     def semantic_step(self) -> int:
-        """HuBERT frames for each codec frame, rounded down: 0 if the codec's frames are the shorter ones."""
+        """HuBERT frames per codec frame, rounded down: 0 if the codec's frames are shorter."""
         return int(self.hop / (self.sample_rate / self.semantic_rate) / self.hubert_step)
 
     @classmethod
     def of(cls, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> CodecShape:
-        """The shape that a `config.json` of either layout and weights by transformers' names tell.
+        """The shape of a codec from its `config.json`, of either layout, and its weights by transformers' names.
 
-        Raises CheckpointRefused for what is not computed here.
+        Raises CheckpointRefused for a setting that is not implemented here.
         """
         down, up = _ratios(config)
         size = Sizes(state)
@@ -138,23 +138,24 @@ class CodecShape:
 
 
 class Sizes:
-    """Shapes of weights by name; a missing one refuses the checkpoint."""
+    """Shapes of weights by name. Raises CheckpointRefused for a missing one."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._state = state
 
     def __call__(self, key: str) -> tuple[int, ...]:
         if key not in self._state:
-            raise CheckpointRefused(f"the codec's weights lack {key}; this is no codec of Higgs Audio v2", key=key)
+            raise CheckpointRefused(f"the codec's weights lack {key}; they are not a codec of Higgs Audio v2", key=key)
         return tuple(self._state[key].shape)
 
     def count(self, pattern: str) -> int:
+        """One more than the highest number that the group of `pattern` finds in a name; 0 without any."""
         numbers = {int(found[1]) for key in self._state if (found := re.match(pattern, key))}
         return max(numbers, default=-1) + 1
 
 
 def _ratios(config: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Strides of the acoustic encoder and decoder. What a file leaves out is its classes' own."""
+    """Strides of the acoustic encoder and decoder; by default those of the configuration's class."""
     acoustic = config.get("acoustic_model_config")
     if acoustic is None:
         return tuple(config.get("ratios", _RATIOS)), tuple(config.get("ratios", _RATIOS))
@@ -165,8 +166,11 @@ def _ratios(config: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 def _codebooks(config: Mapping[str, Any], size: Sizes) -> int:
-    """boson's configuration may use fewer than are stored; transformers' derives their number from the bandwidths, and
-    wrongly for some files, so there the weights count."""
+    """The number of codebooks in use.
+
+    boson's configuration may use fewer than are stored. transformers' derives the number from the bandwidths, for some
+    files wrongly, so there the weights decide.
+    """
     stored = size.count(r"quantizer\.quantizers\.(\d+)\.")
     wanted = int(config.get("n_q") or stored)
     if wanted > stored:
@@ -175,7 +179,7 @@ def _codebooks(config: Mapping[str, Any], size: Sizes) -> int:
 
 
 def _hubert(config: Mapping[str, Any], size: Sizes) -> HubertConfig:
-    """HuBERT's configuration: transformers' own where there is one, with all sizes from the weights."""
+    """HuBERT's configuration: the file's own if it has one, with all sizes from the weights."""
     count = size.count(r"semantic_model\.feature_extractor\.conv_layers\.(\d+)\.")
     convs = [size(f"semantic_model.feature_extractor.conv_layers.{layer}.conv.weight") for layer in range(count)]
     width = size("semantic_model.encoder.layer_norm.weight")[0]
@@ -196,7 +200,7 @@ def _hubert(config: Mapping[str, Any], size: Sizes) -> HubertConfig:
             "num_feat_extract_layers": count,
             "num_conv_pos_embeddings": positions[2],
             "num_conv_pos_embedding_groups": width // positions[1],
-            "mask_time_prob": 0.0,  # a mask is for training; without it there is no embedding of masked frames
+            "mask_time_prob": 0.0,  # masks are for training; without them there is no embedding of masked frames
             "mask_feature_prob": 0.0,
             "apply_spec_augment": False,
         }
@@ -214,4 +218,4 @@ def _check(config: Mapping[str, Any], shape: CodecShape) -> None:
     wrong += [f"vq_scale {scale}"] if shape.joined // scale != shape.width else []
     wrong += [f"bins {config['bins']}"] if config.get("bins", shape.codebook_size) != shape.codebook_size else []
     if wrong:
-        raise CheckpointRefused(f"{CONFIG} of the codec: this backend does not compute {', '.join(wrong)}")
+        raise CheckpointRefused(f"{CONFIG} of the codec: this backend does not implement {', '.join(wrong)}")

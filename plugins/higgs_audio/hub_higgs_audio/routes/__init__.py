@@ -8,18 +8,19 @@ from litestar.types import ControllerRouterHandler
 
 from hub.api.family import options_of
 from hub.api.mount import shaped
+from hub_higgs_audio.capabilities import BACKEND
+from hub_higgs_audio.options import CompatOptions
 from hub_higgs_audio.routes import chat, generate, lists
 from hub_higgs_audio.routes.answers import error_response
-from hub_higgs_audio.routes.voices import Voices
-from hub_higgs_audio.settings import BACKEND, CompatOptions
+from hub_higgs_audio.routes.voices import NamedVoices
 
 if TYPE_CHECKING:
-    from hub.service.hub import Hub
+    from hub.plugin.host import Host
 
 
-def make_routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers, as `[compat.higgs_audio.options]` wants them."""
+def make_routes(hub: Host) -> list[ControllerRouterHandler]:
+    """The handlers, as `[compat.higgs_audio.options]` configures them."""
     options = options_of(hub, BACKEND, CompatOptions)
-    voices = Voices(hub, options.voice_prompts)
+    voices = NamedVoices(hub, options.voice_prompts)
     own = shaped([*lists.routes(hub, options, voices), *generate.routes(hub, options, voices)], error_response)
     return [*own, *chat.routes(hub, options)]

@@ -1,4 +1,4 @@
-"""How this API tells errors: `success` is false, the other fields null; FastAPI's list for fields that do not fit."""
+"""Answers and errors of this API: `success` is false and other fields are null, or FastAPI's list of wrong fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hub.api.http.request_id import HEADER, request_id
 from hub.contract.errors import HubError
 
 NOTHING = {"audio_base64": None, "sampling_rate": None, "duration": None, "generated_text": None}
-"""The fields of an answer, of one that failed."""
+"""The other fields of a failed answer."""
 
 
 def answer(
@@ -26,15 +26,15 @@ def answer(
 
 
 def failure(request: Request[Any, Any, Any], error: HubError, *, as_200: bool) -> Response[bytes]:
-    """What /generate answers when it failed."""
+    """The answer of a /generate that failed."""
     if (body := fastapi_body(error)) is not None:
         return answer(request, body, 422)
-    told = {"success": False, "message": error.message, "code": error.code, **NOTHING}
-    return answer(request, told, 200 if as_200 else error.status, error_headers(error))
+    failed = {"success": False, "message": error.message, "code": error.code, **NOTHING}
+    return answer(request, failed, 200 if as_200 else error.status, error_headers(error))
 
 
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
-    """The exception handler of the other routes: FastAPI's `detail`, and the hub's `code` beside it."""
+    """The exception handler of the other routes: FastAPI's `detail`, with the hub's `code` beside it."""
     error = to_hub_error(raised, request)
     body = fastapi_body(error) or {"detail": error.message, "code": error.code}
     return answer(request, body, error.status, error_headers(error))

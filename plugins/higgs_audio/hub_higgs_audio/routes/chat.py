@@ -1,7 +1,7 @@
-"""OpenAI's chat completions with audio, as boson's server of Higgs Audio has them: POST /v1/chat/completions.
+"""OpenAI's chat completions with audio, as boson's own server offers them: POST /v1/chat/completions.
 
-The messages are the model's own conversation: recordings in an assistant's messages are the voice that answers, the
-last message is what it says. The answer is audio alone; its `transcript` is the text that was asked for.
+The messages are the model's conversation: recordings in an assistant's messages are the voice that answers, and the
+last message is the text that it says. The answer is audio alone; its `transcript` is that text.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from hub.api.family import model_of
+from hub.api.http import sse
 from hub.api.http.departure import until_departure
 from hub.api.http.negotiate import JSON
 from hub.api.mount import YIELDS, shaped
@@ -33,12 +34,12 @@ from hub.contract.errors import Cancelled, HubError, InvalidRequest, Unsupported
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, Sampling, SpeechRequest
 from hub.text.speakable import clean
+from hub_higgs_audio.capabilities import BACKEND
+from hub_higgs_audio.options import CompatOptions
 from hub_higgs_audio.routes.messages import ChatMessage, chat_of
-from hub_higgs_audio.settings import BACKEND, CompatOptions
 
 if TYPE_CHECKING:
-    from hub.plugin.host import HostModel
-    from hub.service.hub import Hub
+    from hub.plugin.host import Host, HostModel
 
 log = logging.getLogger("hub.higgs_audio")
 
@@ -47,20 +48,20 @@ MODEL_ALIAS = re.compile(r"gpt-(?:audio|4o(?:-mini)?-audio)(?:-mini)?(?:-preview
 """OpenAI's names for its models that answer with audio."""
 
 ENDS = frozenset({"<|eot_id|>", "<|end_of_text|>", "<|audio_eos|>", "<|eom_id|>"})
-"""Where an answer ends in any case, which is all that `stop` may name."""
+"""The tokens that end any answer, and the only ones that `stop` may name."""
 
 TOKENS_A_SECOND = 25
 
 
-class Voiced(Struct, kw_only=True, forbid_unknown_fields=True):
-    """How the audio is sent, and who speaks where no recording tells it."""
+class ChatAudio(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The container of the audio, and the voice where no recording is one."""
 
     format: Literal["wav", "mp3", "flac", "opus", "aac", "pcm16"] | None = None
     voice: str | None = None
 
 
 class StreamOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`include_usage`: whether a last event counts tokens."""
+    """With `include_usage` a last event counts tokens."""
 
     include_usage: bool = False
     include_obfuscation: bool | None = None
@@ -72,7 +73,7 @@ class CreateChatCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(description="a Higgs Audio model of this hub, or one of OpenAI's names for such models")]
     messages: Annotated[list[ChatMessage], Meta(description="the conversation; the last message is what is spoken")]
     modalities: list[Literal["text", "audio"]] | None = None
-    audio: Voiced | None = None
+    audio: ChatAudio | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
@@ -85,14 +86,14 @@ class CreateChatCompletion(Struct, kw_only=True, forbid_unknown_fields=True):
     n: Annotated[int, Meta(ge=1, le=1)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Meta(ge=0, le=0)] | None = None
-    user: Annotated[str, Meta(description="passed over")] | None = None
-    metadata: Annotated[dict[str, Any], Meta(description="passed over")] | None = None
-    store: Annotated[bool, Meta(description="passed over; nothing is kept")] | None = None
+    user: Annotated[str, Meta(description="ignored")] | None = None
+    metadata: Annotated[dict[str, Any], Meta(description="ignored")] | None = None
+    store: Annotated[bool, Meta(description="ignored; nothing is kept")] | None = None
     options: Annotated[dict[str, Any], Meta(description="the backend's options, as in POST /v1/speech")] = {}
 
 
-def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
-    """The handlers; they tell errors in OpenAI's shape."""
+def routes(hub: Host, options: CompatOptions) -> list[HTTPRouteHandler]:
+    """The handlers; they report errors in OpenAI's shape."""
     started = int(time.time())
 
     @post(PATH, status_code=200, summary="Answer a conversation with speech, as OpenAI's API")
@@ -100,7 +101,7 @@ def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
         data: JSONBody[CreateChatCompletion],
         request: Request,
     ) -> Response[bytes]:
-        """One answer as JSON, or with `stream` as events whose `delta.audio.data` is audio, ended by `[DONE]`."""
+        """One answer as JSON, or with `stream` as events whose `delta.audio.data` is audio; `[DONE]` is the last."""
         model = find_model(hub, data.model, options)
         wanted = speech_request(data, model.name)
         speech = await open_speech(hub, request, wanted)
@@ -108,8 +109,7 @@ def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
         answer = Answer(data, packed, clean(wanted.text or ""))
         headers = speech_headers(packed)
         if wanted.stream:
-            headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return PartsResponse(answer.events(), packed, media_type="text/event-stream", headers=headers)
+            return PartsResponse(answer.events(), packed, media_type=sse.MEDIA_TYPE, headers=headers | sse.HEADERS)
         try:
             async with until_departure(request.receive):
                 audio = b"".join([part async for part in packed])
@@ -119,15 +119,15 @@ def routes(hub: Hub, options: CompatOptions) -> list[HTTPRouteHandler]:
 
     @get("/v1/models", opt=YIELDS, summary="The models that answer, as OpenAI's API")
     async def list_chat_models() -> ModelList:
-        """Those of this family; what clients ask first that are told no model."""
+        """The models of this family, for clients that look for one first."""
         models = [model for model in hub.models if model.spec.name == BACKEND]
         return ModelList(data=[model_object(model, started) for model in models])
 
     return shaped([create_chat_completion, list_chat_models], error_response)
 
 
-def find_model(hub: Hub, name: str, options: CompatOptions) -> HostModel:
-    """The model, which must be one of this family. Raises UnknownModel, UnsupportedCapability."""
+def find_model(hub: Host, name: str, options: CompatOptions) -> HostModel:
+    """The model of this name, which must belong to this family. Raises UnknownModel, UnsupportedCapability."""
     if MODEL_ALIAS(name) and name not in {model.name for model in hub.models}:
         return model_of(hub, BACKEND, options.model)
     if not name:
@@ -135,8 +135,8 @@ def find_model(hub: Hub, name: str, options: CompatOptions) -> HostModel:
     model = hub.models.get(name)
     if model.spec.name != BACKEND:
         raise UnsupportedCapability(
-            f"model {name[:100]!r} takes no conversation; only models of the backend {BACKEND} do: ask it to speak a "
-            "text with POST /v1/audio/speech",
+            f"model {name[:100]!r} takes no conversation; only models of the backend {BACKEND} do; send a text to "
+            "POST /v1/audio/speech",
             field="model",
         )
     return model
@@ -159,7 +159,7 @@ def speech_request(data: CreateChatCompletion, model: str) -> SpeechRequest:
     if voice is not None and voice not in VOICE_ALIASES:
         if chat.lines:
             raise InvalidRequest(
-                "`audio.voice` speaks a single message; in a conversation the voice is who speaks in its recordings",
+                "`audio.voice` is for a single message; the voice of a conversation is that of its recordings",
                 field="audio.voice",
             )
     elif chat.lines:
@@ -185,7 +185,7 @@ def speech_request(data: CreateChatCompletion, model: str) -> SpeechRequest:
 
 
 def _format(data: CreateChatCompletion) -> AudioFormat:
-    """WAV, and 16-bit samples of a stream, unless another is asked for."""
+    """The format that is asked for; by default WAV, and 16-bit samples of a stream."""
     asked = (data.audio.format if data.audio is not None else None) or ("pcm16" if data.stream else "wav")
     if data.stream and asked == "wav":
         raise UnsupportedCapability("a stream has no WAV: ask for pcm16", field="audio.format")
@@ -193,7 +193,7 @@ def _format(data: CreateChatCompletion) -> AudioFormat:
 
 
 class Answer:
-    """One answer: what is told, in either form, of a speech of `text`."""
+    """One answer, whole or as events, to a request that speaks `text`."""
 
     def __init__(self, data: CreateChatCompletion, packed: PackedSpeech, text: str) -> None:
         self._packed, self._text, self._id = packed, text, packed.speech.request_id
@@ -207,10 +207,10 @@ class Answer:
             for message in data.messages
         )
         self._report: dict[str, Any] = {}
-        self._reached = self._said = 0  # characters of the text that are begun, and told
-        packed.listener = self._hear
+        self._reached = self._sent = 0  # characters of the text that the audio has reached, and that were sent
+        packed.listener = self._follow
 
-    def _hear(self, event: AudioChunk | Mark | Done) -> None:
+    def _follow(self, event: AudioChunk | Mark | Done) -> None:
         if isinstance(event, AudioChunk):
             self._reached = max(self._reached, event.span[1] if event.span is not None else 0)
         elif isinstance(event, Done):
@@ -219,41 +219,41 @@ class Answer:
 
     def whole(self, audio: bytes) -> dict[str, Any]:
         """The answer in one piece."""
-        told = {
+        sound = {
             "id": f"audio-{self._id}",
             "data": b64encode(audio).decode(),
             "expires_at": self._created,
             "transcript": self._text,
         }
-        message = {"role": "assistant", "content": None, "refusal": None, "audio": told}
+        message = {"role": "assistant", "content": None, "refusal": None, "audio": sound}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._ended()}
         return {**self._head("chat.completion"), "choices": [choice], "usage": self._counted()}
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The events of a stream. Each `delta.audio` has `data`, and `transcript` where more of the text is begun."""
+        """The events of a stream. Each `delta.audio` has `data`, and `transcript` when it reaches more of the text."""
         yield self._event({"role": "assistant", "content": ""})
         try:
             async for part in self._packed:
                 audio = {"id": f"audio-{self._id}", "data": b64encode(part).decode()}
-                if words := self._text[self._said : self._reached]:
+                if words := self._text[self._sent : self._reached]:
                     audio["transcript"] = words
-                    self._said = self._reached
+                    self._sent = self._reached
                 yield self._event({"audio": audio})
         except Cancelled:
             raise
         except HubError as error:
             log.warning("request %s: fault after %.1f s of audio: %s", self._id, self._packed.seconds, error.code)
-            yield b"data: %b\n\n" % msgspec.json.encode(openai_error(error))
+            yield sse.server_event(msgspec.json.encode(openai_error(error)))
             raise
         yield self._event({}, self._ended())
         if self._usage:
             body = {**self._head("chat.completion.chunk"), "choices": [], "usage": self._counted()}
-            yield b"data: %b\n\n" % msgspec.json.encode(body)
-        yield b"data: [DONE]\n\n"
+            yield sse.server_event(msgspec.json.encode(body))
+        yield sse.server_event(b"[DONE]")
 
     def _event(self, delta: dict[str, Any], ended: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": ended}
-        return b"data: %b\n\n" % msgspec.json.encode({**self._head("chat.completion.chunk"), "choices": [choice]})
+        return sse.server_event(msgspec.json.encode({**self._head("chat.completion.chunk"), "choices": [choice]}))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": f"chatcmpl-{self._id}", "object": kind, "created": self._created, "model": self._model}
@@ -263,6 +263,6 @@ class Answer:
         return "length" if any(one.get("reason") == "max_new_tokens" for one in cut) else "stop"
 
     def _counted(self) -> dict[str, int]:
-        """Characters asked, and frames of the codec answered."""
-        made = math.ceil(round(self._packed.seconds * TOKENS_A_SECOND, 6))  # sums of seconds are not quite whole
+        """Characters of the question, and codec frames of the answer."""
+        made = math.ceil(round(self._packed.seconds * TOKENS_A_SECOND, 6))  # summing the seconds leaves rounding errors
         return {"prompt_tokens": self._asked, "completion_tokens": made, "total_tokens": self._asked + made}

@@ -14,33 +14,35 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta, Struct
 
 from hub.api.family import model_of
+from hub.api.http import sse
 from hub.api.http.departure import until_departure
 from hub.api.http.errors import to_hub_error
 from hub.api.http.fields import Upload, as_struct, read_fields
-from hub.api.http.sse import PING_PERIOD, with_pings
 from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers, speech_response
 from hub.audio.pcm import to_s16
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.speech import AudioFormat, Reference, Sampling, SpeechRequest
 from hub.text.speakable import clean
+from hub_higgs_audio.capabilities import BACKEND
+from hub_higgs_audio.options import CompatOptions
 from hub_higgs_audio.routes.answers import answer, failure
-from hub_higgs_audio.settings import BACKEND, DEFAULT_SCENE, CompatOptions
 
 if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_higgs_audio.routes.voices import Voices
+    from hub.plugin.host import Host
+    from hub_higgs_audio.routes.voices import NamedVoices
 
 log = logging.getLogger("hub.higgs_audio")
 
+DEFAULT_SCENE = "quiet_indoor"
 NO_SCENE = ("", "empty")
 
 RESERVED = ("AUDIO", "ERROR:", "[DONE]")
-"""What events that are no text begin with."""
+"""The beginnings of events that are not text."""
 
 
 class Sampled(Struct, kw_only=True):
-    """What both ways to ask have in common. `max_new_tokens` None is the model's own, 2048 unless it is set."""
+    """The fields that all three routes share. `max_new_tokens` None is the model's own limit, 2048 by default."""
 
     text: Annotated[str, Meta(min_length=1)]
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = 0.7
@@ -74,7 +76,7 @@ class Uploaded(Sampled, kw_only=True):
 
 
 class Generated(Struct, kw_only=True):
-    """What /generate answers."""
+    """The answer of /generate."""
 
     success: bool
     message: str
@@ -84,12 +86,12 @@ class Generated(Struct, kw_only=True):
     generated_text: str
 
 
-def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPRouteHandler]:
     """The handlers."""
 
     @post("/generate", status_code=200, summary="Speak, the audio as base64")
     async def generate(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """A failure is `"success": false` with a fitting status, or with 200 if the settings say so."""
+        """A failure has `"success": false` and a fitting status, or 200 if the settings say so."""
         try:
             asked = as_struct(await read_fields(request), Asked)
             wanted = await speech_request(hub, options, voices, asked)
@@ -110,20 +112,20 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
 
     @post("/generate-stream", status_code=200, summary="Speak, as server-sent events")
     async def generate_stream(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Unnamed events: a text that is begun, `AUDIO_FORMAT:` (JSON), `AUDIO:` (base64 of samples), `ERROR:` and at
-        the end, once, `[DONE]`. What fails before the first audio is an error with its own status.
+        """Unnamed events: the text that begins, `AUDIO_FORMAT:` (JSON), `AUDIO:` (base64 of samples), `ERROR:`, and at
+        the end, once, `[DONE]`. A failure before the first audio is an error with its own status.
         """
         asked = as_struct(await read_fields(request), Asked)
         wanted = await speech_request(hub, options, voices, asked)
         wanted.format, wanted.stream = AudioFormat(container="pcm"), True
         packed = await pack(hub, await open_speech(hub, request, wanted), wanted.format, whole=False)
-        headers = {**speech_headers(packed), "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        parts = with_pings(events(packed, _spoken(wanted)), PING_PERIOD)
-        return PartsResponse(parts, packed, media_type="text/event-stream", headers=headers)
+        headers = {**speech_headers(packed), **sse.HEADERS, "Cache-Control": "no-cache"}  # as the original server
+        parts = sse.with_pings(events(packed, _spoken(wanted)))
+        return PartsResponse(parts, packed, media_type=sse.MEDIA_TYPE, headers=headers)
 
-    @post("/generate-upload", status_code=200, summary="Speak like a recording that is sent along")
+    @post("/generate-upload", status_code=200, summary="Speak like an uploaded recording")
     async def generate_upload(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """A multipart form. Without `ref_text` the model hears the recording and is told nothing of its words."""
+        """A multipart form. Without `ref_text` the model hears the recording and does not know its words."""
         form = as_struct(await read_fields(request), Uploaded)
         wanted = _request(hub, options, form, await _scene(hub, form.scene_prompt, explicit=True))
         if form.ref_audio_file is not None:
@@ -136,8 +138,8 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
     return [generate, generate_stream, generate_upload]
 
 
-async def whole(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest) -> tuple[bytes, PackedSpeech]:
-    """A WAV file, and what it was packed by."""
+async def whole(hub: Host, request: Request[Any, Any, Any], wanted: SpeechRequest) -> tuple[bytes, PackedSpeech]:
+    """A WAV file, and the speech that was packed in it."""
     packed = await pack(hub, await open_speech(hub, request, wanted), wanted.format, whole=True)
     try:
         async with until_departure(request.receive):
@@ -146,14 +148,14 @@ async def whole(hub: Hub, request: Request[Any, Any, Any], wanted: SpeechRequest
         await packed.aclose()
 
 
-async def speech_request(hub: Hub, options: CompatOptions, voices: Voices, asked: Asked) -> SpeechRequest:
+async def speech_request(hub: Host, options: CompatOptions, voices: NamedVoices, asked: Asked) -> SpeechRequest:
     """`asked` in the hub's own words. Raises UnknownVoice, UnknownScene, InvalidRequest."""
-    cast = await voices.cast(asked.ref_audio, asked.text)
+    speakers = await voices.speakers(asked.ref_audio, asked.text)
     scene = await _scene(hub, asked.scene_prompt, explicit=asked.scene_prompt != DEFAULT_SCENE)
     wanted = _request(hub, options, asked, scene)
-    wanted.voice, wanted.references = cast.voice, cast.references
-    if cast.turns:
-        wanted.text, wanted.turns = None, cast.turns
+    wanted.voice, wanted.references = speakers.voice, speakers.references
+    if speakers.turns:
+        wanted.text, wanted.turns = None, speakers.turns
     wanted.options = {
         "chunk_method": None if asked.chunk_method == "None" else asked.chunk_method,
         "chunk_max_word_num": asked.chunk_max_word_num,
@@ -167,7 +169,7 @@ async def speech_request(hub: Hub, options: CompatOptions, voices: Voices, asked
     return wanted
 
 
-def _request(hub: Hub, options: CompatOptions, asked: Sampled, scene: str | None) -> SpeechRequest:
+def _request(hub: Host, options: CompatOptions, asked: Sampled, scene: str | None) -> SpeechRequest:
     sampling = Sampling(
         temperature=asked.temperature, top_k=asked.top_k, top_p=asked.top_p, max_new_tokens=asked.max_new_tokens
     )
@@ -175,8 +177,8 @@ def _request(hub: Hub, options: CompatOptions, asked: Sampled, scene: str | None
     return SpeechRequest(text=asked.text, model=model, scene=scene, seed=asked.seed, sampling=sampling)
 
 
-async def _scene(hub: Hub, name: str | None, *, explicit: bool) -> str | None:
-    """The id of a scene. The default one counts only if it is there; another that is not is an UnknownScene later."""
+async def _scene(hub: Host, name: str | None, *, explicit: bool) -> str | None:
+    """The id of a scene. The default one counts only if it exists; any other that does not is an UnknownScene later."""
     if name is None or name.strip() in NO_SCENE:
         return None
     if not explicit and all(scene.id != name for scene in await asyncio.to_thread(hub.scenes.list)):
@@ -185,12 +187,12 @@ async def _scene(hub: Hub, name: str | None, *, explicit: bool) -> str | None:
 
 
 def _spoken(wanted: SpeechRequest) -> str:
-    """The text that the spans of the audio count in, as the hub reads it: of a dialogue, its turns, a line each."""
+    """The text that spans of the audio refer to, as the hub reads it: for a dialogue its turns, one to a line."""
     return "\n".join(clean(text) for text in [turn.text for turn in wanted.turns] or [wanted.text or ""])
 
 
 async def events(packed: PackedSpeech, text: str) -> AsyncGenerator[bytes, None]:
-    """The lines of a stream. `text` is what the spans of the audio count in."""
+    """The events of a stream. The spans of the audio refer to `text`."""
     said: list[str] = []
     samples: list[bytes] = []
     last: tuple[int, int] | None = None
@@ -223,11 +225,11 @@ async def events(packed: PackedSpeech, text: str) -> AsyncGenerator[bytes, None]
 
 
 def _plain(words: str) -> str:
-    """A text as one line, for clients that read line by line; one that reads like another event begins with a space."""
+    """A text as one line, for clients that read lines; one that looks like another event begins with a space."""
     line = " ".join(words.split())
     return f" {line}" if line.startswith(RESERVED) else line
 
 
 def _line(data: str) -> bytes:
     """One event; `data` has no line breaks."""
-    return f"data: {data}\n\n".encode()
+    return sse.server_event(data.encode())

@@ -10,12 +10,13 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from hub.api.family import model_of
+from hub_higgs_audio.capabilities import BACKEND
+from hub_higgs_audio.options import CompatOptions
 from hub_higgs_audio.routes.answers import answer
-from hub_higgs_audio.settings import BACKEND, CompatOptions
 
 if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_higgs_audio.routes.voices import Voices
+    from hub.plugin.host import Host
+    from hub_higgs_audio.routes.voices import NamedVoices
 
 FEATURES = ["单说话人音频生成", "多说话人音频生成", "语音克隆", "智能语音", "场景描述", "流式生成"]
 """In the words of the API."""
@@ -23,12 +24,12 @@ FEATURES = ["单说话人音频生成", "多说话人音频生成", "语音克�
 MOST_TOKENS = 2048
 
 
-def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPRouteHandler]:
     """The handlers."""
 
     @get("/info", status_code=200, summary="The model that answers")
     async def info(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """`is_loaded` says whether a request would wait for it."""
+        """`is_loaded` is false while a request would have to wait for the model."""
         model = model_of(hub, BACKEND, options.model)
         status = model.status()
         body = {
@@ -40,15 +41,15 @@ def routes(hub: Hub, options: CompatOptions, voices: Voices) -> list[HTTPRouteHa
         }
         return answer(request, body)
 
-    @get("/voices", status_code=200, summary="Whom ref_audio may name")
+    @get("/voices", status_code=200, summary="The voices that ref_audio may name")
     async def list_voices(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The recordings of the voice folder, and the voices that the hub keeps."""
+        """The recordings of the voice folder, and the hub's stored voices."""
         found = await asyncio.to_thread(voices.entries)
         return answer(request, {"voices": found, "count": len(found)})
 
-    @get("/scenes", status_code=200, summary="What scene_prompt may name")
+    @get("/scenes", status_code=200, summary="The scenes that scene_prompt may name")
     async def list_scenes(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The hub's scenes; a folder of `NAME.txt` among its `scene_folders` is read as it is."""
+        """The hub's scenes, with the `NAME.txt` files in the folders that `scene_folders` names."""
         found = await asyncio.to_thread(hub.scenes.list)
         scenes = [{"name": scene.id, "content": scene.text, "file": f"{scene.id}.txt"} for scene in found]
         return answer(request, {"scenes": scenes, "count": len(scenes)})

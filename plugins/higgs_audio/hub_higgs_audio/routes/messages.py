@@ -1,4 +1,4 @@
-"""A chat's messages as the hub's request: a conversation, its recordings, and the text to speak, which comes last."""
+"""The messages of a chat as a request of the hub: a conversation, its recordings, and the text to say, the last one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hub.contract.errors import InvalidRequest
 from hub.contract.speech import Reference
 
 MOST_RECORDINGS = 16
-"""As many as a request of the hub may bring."""
+"""The most that a request of the hub may have."""
 
 _DATA = "data:"
 
@@ -23,8 +23,8 @@ class TextPart(Struct, tag="text", tag_field="type", forbid_unknown_fields=True)
     text: str
 
 
-class Recording(Struct, kw_only=True, forbid_unknown_fields=True):
-    """An audio file as base64. `format` is passed over: what a file is, it tells itself."""
+class InputAudio(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An audio file as base64. `format` is ignored: the file itself says what it is."""
 
     data: str
     format: str | None = None
@@ -33,22 +33,22 @@ class Recording(Struct, kw_only=True, forbid_unknown_fields=True):
 class AudioPart(Struct, tag="input_audio", tag_field="type", forbid_unknown_fields=True):
     """A recording."""
 
-    input_audio: Recording
+    input_audio: InputAudio
 
 
-class Address(Struct, forbid_unknown_fields=True):
-    """A `data:` address with an audio file in it."""
+class AudioUrl(Struct, forbid_unknown_fields=True):
+    """A `data:` URL with an audio file in it."""
 
     url: str
 
 
-class AddressPart(Struct, tag="audio_url", tag_field="type", forbid_unknown_fields=True):
+class UrlPart(Struct, tag="audio_url", tag_field="type", forbid_unknown_fields=True):
     """A recording, as clients of vLLM send it."""
 
-    audio_url: Address
+    audio_url: AudioUrl
 
 
-Part = TextPart | AudioPart | AddressPart
+Part = TextPart | AudioPart | UrlPart
 
 
 class ChatMessage(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,11 +56,11 @@ class ChatMessage(Struct, kw_only=True, forbid_unknown_fields=True):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[Part]
-    name: Annotated[str, Meta(description="passed over")] | None = None
+    name: Annotated[str, Meta(description="ignored")] | None = None
 
 
 class Chat(NamedTuple):
-    """`lines` are the option `conversation`; numbers in them are places in `references`. `text` is what to speak."""
+    """`lines` are the option `conversation`, with positions in `references`. `text` is to be said."""
 
     lines: list[dict[str, Any]]
     references: tuple[Reference, ...]
@@ -68,7 +68,7 @@ class Chat(NamedTuple):
 
 
 def chat_of(messages: list[ChatMessage]) -> Chat:
-    """Raises InvalidRequest: the last message is not a user's text, a recording is no base64, or there are too many."""
+    """Raises InvalidRequest if the last message is not a user's text, or for bad base64, or too many recordings."""
     if not messages or messages[-1].role != "user":
         raise InvalidRequest("the last of `messages` must be a user's: it is what is spoken", field="messages")
     recordings: list[bytes] = []
@@ -87,21 +87,21 @@ def chat_of(messages: list[ChatMessage]) -> Chat:
     words = lines.pop()["content"]
     if not all(isinstance(word, str) for word in words):
         raise InvalidRequest(
-            "the last of `messages` is what is spoken, and holds text alone; a voice to speak like goes before it, as "
-            "a user's message with the words of the recording and an assistant's message with the recording",
+            "the last of `messages` is what is spoken, and may hold text alone; put a voice to speak like before it, "
+            "as a user's message with the words of the recording and an assistant's message with the recording",
             field="messages",
         )
     if len(recordings) > MOST_RECORDINGS:
-        raise InvalidRequest(f"`messages` hold {len(recordings)} recordings; the most is {MOST_RECORDINGS}")
+        raise InvalidRequest(f"`messages` have {len(recordings)} recordings; the most is {MOST_RECORDINGS}")
     return Chat(lines, tuple(Reference(audio=audio) for audio in recordings), "".join(map(str, words)))
 
 
-def _audio(part: AudioPart | AddressPart) -> bytes:
-    if isinstance(part, AddressPart):
+def _audio(part: AudioPart | UrlPart) -> bytes:
+    if isinstance(part, UrlPart):
         head, found, data = part.audio_url.url.partition(";base64,")
         if not found or not head.startswith(_DATA):
             raise InvalidRequest(
-                "audio_url takes an address that holds the audio, `data:audio/wav;base64,...`; nothing is fetched",
+                "audio_url takes a URL that contains the audio, `data:audio/wav;base64,...`; nothing is fetched",
                 field="messages",
             )
     else:
@@ -109,4 +109,4 @@ def _audio(part: AudioPart | AddressPart) -> bytes:
     try:
         return base64.b64decode("".join(data.split()), validate=True)  # some tools break its lines
     except (binascii.Error, ValueError):
-        raise InvalidRequest("a recording in `messages` is no base64", field="messages") from None
+        raise InvalidRequest("a recording in `messages` is not valid base64", field="messages") from None

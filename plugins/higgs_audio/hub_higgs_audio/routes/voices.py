@@ -1,4 +1,4 @@
-"""Whom a request may name, and with which words and recordings it is then spoken."""
+"""The voices that `ref_audio` may name, and the words and recordings that a request then has."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from hub.contract.errors import InvalidRequest, UnknownVoice
 from hub.contract.speech import Reference, Turn
+from hub_higgs_audio.capabilities import PROFILE
+from hub_higgs_audio.text.normalising import SPEAKER
 
 if TYPE_CHECKING:
-    from hub.service.hub import Hub
+    from hub.plugin.host import Host
 
-PROFILE = "profile:"
 _NAME = re.compile(r"[^\\/:\0]{1,255}")
-_TAG = re.compile(r"\[(SPEAKER\d+)\]")
 _MOST_DIGITS = 4
 
 
@@ -29,23 +29,23 @@ class VoiceFile(Struct, frozen=True):
     type: str = "wav"
 
 
-class Cast(NamedTuple):
-    """Who speaks: a voice by its id, or recordings, or turns that have their voices."""
+class Speakers(NamedTuple):
+    """Who speaks: a voice by its id, or recordings, or turns with their voices."""
 
     voice: str | None = None
     references: tuple[Reference, ...] = ()
     turns: tuple[Turn, ...] = ()
 
 
-class Voices:
+class NamedVoices:
     """The voice folder of the settings, and the hub's own voices and presets. Read anew for each request."""
 
-    def __init__(self, hub: Hub, folder: str) -> None:
+    def __init__(self, hub: Host, folder: str) -> None:
         self._hub = hub
         self._folder = Path(folder).expanduser() if folder else None
 
     def entries(self) -> list[VoiceFile]:
-        """One entry a name: the folder's recordings, then the voices that the hub keeps."""
+        """One entry for each name: the folder's recordings first, then the hub's stored voices."""
         found = {path.stem: VoiceFile(path.stem, f"{path.parent.name}/{path.name}") for path in self._files()}
         for voice in self._hub.voices.list():
             if voice.recordings:
@@ -57,32 +57,32 @@ class Voices:
             return []
         return [path for path in sorted(self._folder.iterdir()) if path.suffix == ".wav" and path.is_file()]
 
-    async def cast(self, names: str | None, text: str) -> Cast:
-        """`names`, with commas between, for `text`, whose `[SPEAKERn]` tags say whose turn it is.
+    async def speakers(self, names: str | None, text: str) -> Speakers:
+        """The speakers with these `names`, separated by commas, of `text` and its `[SPEAKERn]` tags.
 
         Of several voices only those count whose turn may come. Raises UnknownVoice, and InvalidRequest for a turn
-        without a voice, or where a described voice is to speak beside one of the folder.
+        without a voice, or if a described voice and one of the folder speak together.
         """
         wanted = [name for part in (names or "").split(",") if (name := part.strip())]
         if not wanted:
-            return Cast()
+            return Speakers()
         own = [await asyncio.to_thread(self._recording, name) for name in wanted]
         if len(wanted) == 1:
-            return Cast(references=(own[0],)) if own[0] else Cast(voice=wanted[0])
+            return Speakers(references=(own[0],)) if own[0] else Speakers(voice=wanted[0])
         if all(own):
-            return Cast(references=tuple(one for one in own if one)[: speakers_in(text, len(wanted))])
+            return Speakers(references=tuple(one for one in own if one)[: speakers_in(text, len(wanted))])
         if any(own) and any(name.startswith(PROFILE) for name in wanted):
             raise InvalidRequest(
                 "a described voice (profile:NAME) and a recording of the voice folder cannot speak in one dialogue; "
-                "keep the recording as a voice of the hub"
+                "store the recording as a voice of the hub"
             )
         if not any(own):
-            return Cast(turns=turns_of(text, wanted))
+            return Speakers(turns=turns_of(text, wanted))
         stored = [one or (await self._stored(name)) for name, one in zip(wanted, own, strict=True)]
-        return Cast(references=tuple(stored)[: speakers_in(text, len(wanted))])
+        return Speakers(references=tuple(stored)[: speakers_in(text, len(wanted))])
 
     def _recording(self, name: str) -> Reference | None:
-        """NAME.wav of the folder with its NAME.txt, if it is there. Raises InvalidRequest for a damaged NAME.txt."""
+        """NAME.wav of the folder with its NAME.txt, if it exists. Raises InvalidRequest for a damaged NAME.txt."""
         if self._folder is None or name.startswith(PROFILE) or not _NAME.fullmatch(name):
             return None
         file = self._folder / f"{name}.wav"
@@ -93,8 +93,8 @@ class Voices:
             text = said.read_text(encoding="utf-8-sig").strip() if said.is_file() else None
             return Reference(audio=file.read_bytes(), text=text)
         except UnicodeDecodeError:
-            raise InvalidRequest(f"{name}.txt of the voice folder is no UTF-8; its voice cannot be used") from None
-        except OSError:  # a name too long for a file, or a file that has just gone
+            raise InvalidRequest(f"{name}.txt of the voice folder is not UTF-8; its voice cannot be used") from None
+        except OSError:  # the name is too long for a file, or the file was just removed
             return None
 
     async def _stored(self, name: str) -> Reference:
@@ -105,11 +105,11 @@ class Voices:
 
 
 def turns_of(text: str, voices: list[str]) -> tuple[Turn, ...]:
-    """The turns that the tags of `text` make; voice i speaks as SPEAKERi, what is before the first tag is SPEAKER0's.
+    """The turns that the tags of `text` make; voice i is SPEAKERi's, and SPEAKER0 says the text before the first tag.
 
     Raises InvalidRequest if there are more speakers than voices.
     """
-    parts = _TAG.split(text)
+    parts = SPEAKER.split(text)
     pairs = [("SPEAKER0", parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
     turns = []
     for tag, said in pairs:
@@ -119,15 +119,15 @@ def turns_of(text: str, voices: list[str]) -> tuple[Turn, ...]:
 
 
 def speakers_in(text: str, voices: int) -> int:
-    """How many of so many voices `text` may need: up to the last one that a tag names, and SPEAKER0 without any.
+    """How many of so many voices `text` may need: up to the last that a tag names; without tags, SPEAKER0 alone.
 
     Raises InvalidRequest if there are more speakers than voices.
     """
-    return 1 + max((_number(tag, voices) for tag in _TAG.findall(text)), default=0)
+    return 1 + max((_number(tag, voices) for tag in SPEAKER.findall(text)), default=0)
 
 
 def _number(tag: str, voices: int) -> int:
-    """Which voice a tag means. Raises InvalidRequest if there is none."""
+    """The number of the voice that a tag means. Raises InvalidRequest if there is none."""
     digits = tag.removeprefix("SPEAKER")
     if len(digits) > _MOST_DIGITS or int(digits) >= voices:
         raise InvalidRequest(f"the text has a turn of {tag[:20]}, and ref_audio names {voices} voices")

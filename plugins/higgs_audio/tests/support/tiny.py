@@ -9,20 +9,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
-SPECIAL = (
-    *("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"),
-    *("<|audio_bos|>", "<|audio_eos|>", "<|audio_out_bos|>", "<|reserved_special_token_6|>", "<|AUDIO|>"),
-    *("<|AUDIO_OUT|>", "<|scene_desc_start|>", "<|scene_desc_end|>"),
-    *("<SE>", "</SE>", "<SE_s>", "</SE_s>", "<SE_e>", "</SE_e>"),
-)
+from plugins.higgs_audio.tests.support.tokenizer import SPECIAL, tokenizer
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a checkpoint. The defaults are the smallest that has all parts; `RELEASE` is the published model's."""
+    """Sizes of a checkpoint. The defaults are about the smallest; `RELEASE` is the published model's."""
 
     hidden: int = 64
     ffn: int = 96
@@ -64,16 +58,6 @@ RELEASE = Size(
 )
 
 
-def tokenizer() -> Tokenizer:
-    """Bytes, and the control tokens that prompts are made of."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE(vocab={letter: place for place, letter in enumerate(letters)}, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    made.decoder = decoders.ByteLevel()
-    made.add_special_tokens(list(SPECIAL))
-    return made
-
-
 def write_language(
     folder: Path, size: Size, *, seed: int = 0, boson: bool = True, dtype: torch.dtype = torch.float32
 ) -> Path:
@@ -89,8 +73,8 @@ def write_language(
         net = HiggsAudioV2ForConditionalGeneration(language_config(Part(folder, config)), use_text_head=True)
     state = random_state({name: tuple(value.shape) for name, value in net.state_dict().items()}, seed, dtype)
     rows = state["audio_lm_head.weight"].view(size.codebooks, size.codebook_size + 2, -1)
-    rows *= 2  # scores apart enough that no audio ends at once,
-    rows[:, -2:] = 0  # with EOS among the unlikely
+    rows *= 2  # scores far enough apart that no audio ends at once,
+    rows[:, -2:] = 0  # with EOS among the unlikely ids
     if boson:
         state = {_boson_language(name): value for name, value in state.items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -99,7 +83,7 @@ def write_language(
 
 def language_json(size: Size) -> dict[str, Any]:
     """boson's `config.json`."""
-    ids = {name: 256 + place for place, name in enumerate(SPECIAL)}
+    ids = _special_ids()
     return {
         "model_type": "higgs_audio",
         "audio_adapter_type": "dual_ffn_fast_forward",
@@ -126,7 +110,7 @@ def language_json(size: Size) -> dict[str, Any]:
 
 def flat_json(size: Size) -> dict[str, Any]:
     """transformers' `config.json`."""
-    ids = {name: 256 + place for place, name in enumerate(SPECIAL)}
+    ids = _special_ids()
     return {
         "model_type": "higgs_audio_v2",
         **_sizes(size),
@@ -142,6 +126,10 @@ def flat_json(size: Size) -> dict[str, Any]:
         "bos_token_id": ids["<|begin_of_text|>"],
         "pad_token_id": ids["<|end_of_text|>"],
     }
+
+
+def _special_ids() -> dict[str, int]:
+    return {name: 256 + number for number, name in enumerate(SPECIAL)}
 
 
 _ROPE = {
@@ -197,7 +185,7 @@ def write_codec(folder: Path, size: Size, *, seed: int = 1) -> Path:
 
 
 LOUD = 1 / 150
-"""Of the last convolution, so that random codes sound neither silent nor clipped."""
+"""A factor of the last convolution, so that random codes sound neither silent nor clipped."""
 
 
 def codec_json(size: Size) -> dict[str, Any]:

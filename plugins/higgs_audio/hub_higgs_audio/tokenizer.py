@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from tokenizers import Tokenizer
 
 from hub_higgs_audio.layout import CheckpointRefused
 
-_CONTROL = re.compile(r"<\|[^|<>]*\|>")
 
-
-class Tokens:
-    """Text <-> ids. Control tokens are attributes; their ids are the tokenizer's own."""
+class HiggsTokenizer:
+    """Text <-> ids. Control tokens are attributes; their ids come from the tokenizer's file."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -29,7 +25,7 @@ class Tokens:
         self.audio_out = self._id("<|AUDIO_OUT|>")
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, in which names of control tokens are these tokens; nothing is added."""
+        """The ids of `text`, in which the name of a control token is that token; nothing is added."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: list[int]) -> str:
@@ -39,15 +35,7 @@ class Tokens:
     def _id(self, name: str) -> int:
         found = self._tokenizer.token_to_id(name)
         if found is None:
-            raise CheckpointRefused(f"tokenizer.json has no token {name}; it is not that of Higgs Audio v2", token=name)
+            raise CheckpointRefused(
+                f"tokenizer.json has no token {name}; it belongs to another model than Higgs Audio v2", token=name
+            )
         return int(found)
-
-
-def without_control(text: str) -> str:
-    """`text` without anything that reads as a control token (`<|...|>`), so that nobody's text can leave its turn.
-
-    Taking one out may make another of what stood around it; that one is broken up. `<SE>` and its like stay: they are
-    how sounds are asked for.
-    """
-    text = _CONTROL.sub("", text)
-    return text.replace("<|", "< |") if _CONTROL.search(text) else text

@@ -1,8 +1,8 @@
-"""Frames of codes to audio, packet by packet, with the samples that decoding all at once would give.
+"""Frames of codes to audio, packet by packet, with the samples that decoding all frames at once would give.
 
-The decoder hears so many frames to either side of a frame (`Codec.context`) and nothing else. So a packet is decoded
-within a window that much wider, and cut out of it; at the true ends there is nothing, as in the whole. Windows also
-bound the memory that a long audio takes.
+The audio of a frame depends on `Codec.context` frames to either side and on no others. So a packet is decoded within a
+window that is wider by as much, and cut out of it; at the true ends there is no context, as in the whole. Windows also
+limit the memory that a long audio takes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from hub_higgs_audio.model.codec import Codec
 
 FADE_SECONDS = 0.02
-"""Over which an early first packet is joined to the exact one."""
+"""The length of the join of an early first packet to the exact one."""
 
 EARLY_CONTEXT = 0
 """Frames that an early first packet waits for."""
@@ -31,20 +31,20 @@ class Packet(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Packets:
-    """Frames of the first packet and of later ones; `early` sends the first without waiting for its right context."""
+class PacketSizes:
+    """Frames of the first packet and of later ones. `early` sends the first without waiting for its right context."""
 
     first: int = 5
     later: int = 25
     early: bool = False
 
 
-class Vocoder:
-    """One stream of frames, whatever the pieces in which they come."""
+class PacketDecoder:
+    """Decodes one stream of frames, which may come in pieces of any size."""
 
-    def __init__(self, codec: Codec, packets: Packets) -> None:
+    def __init__(self, codec: Codec, sizes: PacketSizes) -> None:
         self._codec = codec
-        self._packets = packets
+        self._sizes = sizes
         self._codes = torch.zeros(codec.codebooks, 0, dtype=torch.long)  # from frame `_base` on
         self._base = 0
         self._sent = 0
@@ -54,27 +54,27 @@ class Vocoder:
         """More frames (K, t); yields the packets that are complete."""
         self._codes = torch.cat([self._codes, codes], 1)
         while True:
-            size = self._packets.later if self._sent else self._packets.first
-            early = self._packets.early and not self._sent
+            size = self._sizes.later if self._sent else self._sizes.first
+            early = self._sizes.early and not self._sent
             if self._sent + size + (EARLY_CONTEXT if early else self._codec.context) > self._end:
                 return
             yield self._packet(self._sent + size, early=early)
 
     def finish(self) -> Iterator[Packet]:
-        """The frames have come to their end; yields the rest."""
+        """No more frames come; yields the rest."""
         while self._sent < self._end:
-            yield self._packet(min(self._end, self._sent + self._packets.later), early=False)
-        if self._held is not None:  # an early packet was all there is, and its end is the true one
+            yield self._packet(min(self._end, self._sent + self._sizes.later), early=False)
+        if self._held is not None:  # nothing followed the early packet, so its end is the true one
             held, self._held = self._held, None
             yield Packet(held, self._sent - 1)
 
     def drop(self) -> None:
-        """Forget the frames whose audio was not given."""
+        """Forget the frames that are not decoded yet."""
         self._codes = self._codes[:, : self._sent - self._base]
 
     @property
     def sent(self) -> int:
-        """Frames whose audio was given."""
+        """Frames whose audio was given out."""
         return self._sent
 
     @property
@@ -89,7 +89,7 @@ class Vocoder:
     def _packet(self, end: int, *, early: bool) -> Packet:
         """The audio of the frames from `_sent` to `end`."""
         begin = self._sent
-        exact_from = begin - 1 if self._held is not None else begin  # the join lies in the frame before
+        exact_from = begin - 1 if self._held is not None else begin  # the join is in the frame before
         left = max(self._base, exact_from - self._codec.context)
         right = min(self._end, end + self._codec.context)
         wave = self._codec.decode(self._codes[:, left - self._base : right - self._base])
@@ -106,21 +106,21 @@ class Vocoder:
         return Packet(wave, begin)
 
     def _forget(self, before: int) -> None:
-        """No window will reach frames before `before` again."""
+        """Drop the frames before `before`, which no later window needs."""
         if before > self._base:
             self._codes = self._codes[:, before - self._base :]
             self._base = before
 
 
 def _joined(before: Tensor, after: Tensor) -> Tensor:
-    """`after` (N,), faded in over the length of `before`, which it begins with another version of."""
+    """`after` (N,), faded in over `before`, which is another version of its beginning."""
     count = len(before)
     rise = (torch.arange(count) + 0.5) / count
     return torch.cat([before * (1 - rise) + after[:count] * rise, after[count:]])
 
 
 def decode_whole(codec: Codec, codes: Tensor, window: int = 250) -> Tensor:
-    """Codes (K, T) of any length -> (T * hop,), in windows of bounded memory."""
-    vocoder = Vocoder(codec, Packets(first=window, later=window))
-    packets = [*vocoder.feed(codes), *vocoder.finish()]
+    """Codes (K, T) of any length -> (T * hop,), decoded in windows that limit the memory."""
+    decoder = PacketDecoder(codec, PacketSizes(first=window, later=window))
+    packets = [*decoder.feed(codes), *decoder.finish()]
     return torch.cat([packet.wave for packet in packets]) if packets else torch.zeros(0)

@@ -1,4 +1,4 @@
-"""How long a text takes to say: what an answer may last, and whether one can be right."""
+"""The time that a text takes to say: how long an answer may last, and how short it cannot be."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SOUND = re.compile(r"<SE[^>]*>")
 _SOUND_SECONDS = 2.0
 
 SLOWEST = 2.5
-"""An answer that lasts longer than this many times the expected seconds, and the leeway, is cut."""
+"""An answer is cut when it lasts this many times the expected seconds, plus the leeway."""
 
 FASTEST = 0.25
-"""An answer that lasts less than this share of the expected seconds cannot have said everything."""
+"""An answer that lasts less than this share of the expected seconds has left something out."""
 
 LEEWAY = 4.0
-"""Seconds that any answer may take on top: breath, a slow start, a sound."""
+"""Seconds that any answer may take in addition: a breath, a slow start, a sound."""
 
 
 def expected_seconds(text: str) -> float:
@@ -52,5 +52,5 @@ def longest(text: str) -> float:
 
 
 def shortest(text: str) -> float:
-    """Seconds that an answer must have to be believed."""
+    """Seconds that a plausible answer lasts at least."""
     return FASTEST * expected_seconds(text)

@@ -8,64 +8,15 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from hub_higgs_audio.model.generate import make_step
-from hub_higgs_audio.model.slots import Slot, Slots
-from hub_higgs_audio.speech import RETRY_STEP
-from hub_higgs_audio.synthesizer import HiggsSynthesizer
-from hub_higgs_audio.vocoder import Packets, Vocoder, decode_whole
+from hub_higgs_audio.packets import PacketDecoder, PacketSizes, decode_whole
+from hub_higgs_audio.session import Session, make_sessions
+from hub_higgs_audio.speaking import RETRY_STEP
 
-from hub.contract import (
-    AudioChunk,
-    CastVoice,
-    Done,
-    ModelConfig,
-    Reference,
-    ResolvedRequest,
-    Sampling,
-    Tokens,
-    Turn,
-    VoiceDraft,
-)
-from hub.contract.errors import EmptyAudio, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract import CastVoice, Sampling, Tokens, Turn
+from hub.contract.errors import EmptyAudio, InvalidRequest, UnspeakableText, UnsupportedCapability
 from hub.testing.own_voice import own_voice
 from hub.testing.sounds import alike
-from plugins.higgs_audio.tests.support.tiny import write_checkpoint
-
-TEXT = "The hub speaks, and every word is heard."
-LONG = "One sentence is here. Another one follows it. A third one is said. The fourth ends it all, at last."
-
-
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory):
-    """A loaded synthesizer."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    synthesizer = HiggsSynthesizer()
-    folder = write_checkpoint(tmp_path_factory.mktemp("higgs") / "v2")
-    synthesizer.load(ModelConfig(name="higgs", path=str(folder), device="cpu", options={"max_new_tokens": 48}))
-    yield synthesizer
-    synthesizer.close()
-    torch.set_num_threads(threads)
-
-
-def say(synthesizer, text=TEXT, stop=None, **fields):
-    """The chunks, and the report."""
-    fields = {"seed": 7, **fields}
-    if "turns" not in fields:
-        fields["text"] = text
-    events = list(synthesizer.speak(ResolvedRequest(**fields), stop or threading.Event()))
-    chunks = [event for event in events if isinstance(event, AudioChunk)]
-    report = events[-1].report if events and isinstance(events[-1], Done) else None
-    return chunks, report
-
-
-def samples(chunks):
-    return np.concatenate([np.frombuffer(chunk.pcm, "<f4") for chunk in chunks])
-
-
-def reference(text="This is how I sound."):
-    return Reference(audio=own_voice().audio, text=text)
-
+from plugins.higgs_audio.tests.support.saying import LONG, TEXT, reference, samples, say
 
 # -- streams --------------------------------------------------------------------------------------
 
@@ -76,11 +27,11 @@ def codes_for(codec, frames):
 
 @pytest.mark.parametrize(("first", "later", "piece"), [(1, 1, 1), (5, 25, 1), (7, 3, 4), (40, 40, 13), (200, 9, 200)])
 def test_packets_of_any_size_are_the_whole(spoken, first, later, piece):
-    codec = spoken._codec
+    codec = spoken._machinery.codec
     codes = codes_for(codec, 61)
     whole = codec.decode(codes)
-    vocoder = Vocoder(codec, Packets(first, later))
-    packets = [packet for part in codes.split(piece, 1) for packet in vocoder.feed(part)] + list(vocoder.finish())
+    decoder = PacketDecoder(codec, PacketSizes(first, later))
+    packets = [packet for part in codes.split(piece, 1) for packet in decoder.feed(part)] + list(decoder.finish())
     if first + codec.context <= 61:
         assert [packet.frame for packet in packets][:2] == [0, first]
     stream = torch.cat([packet.wave for packet in packets])
@@ -90,7 +41,7 @@ def test_packets_of_any_size_are_the_whole(spoken, first, later, piece):
 
 
 def test_less_context_would_be_heard(spoken):
-    codec = spoken._codec
+    codec = spoken._machinery.codec
     codes = codes_for(codec, 61)
     whole = codec.decode(codes)
     assert codec.context == 10
@@ -100,17 +51,17 @@ def test_less_context_would_be_heard(spoken):
 
 
 def test_an_early_first_packet_is_joined_within_a_frame(spoken):
-    codec = spoken._codec
+    codec = spoken._machinery.codec
     codes = codes_for(codec, 61)
     whole = codec.decode(codes)
-    vocoder = Vocoder(codec, Packets(5, 25, early=True))
-    first = list(vocoder.feed(codes[:, :5]))
+    decoder = PacketDecoder(codec, PacketSizes(5, 25, early=True))
+    first = list(decoder.feed(codes[:, :5]))
     assert len(first) == 1
-    rest = [*vocoder.feed(codes[:, 5:]), *vocoder.finish()]
+    rest = [*decoder.feed(codes[:, 5:]), *decoder.finish()]
     stream = torch.cat([packet.wave for packet in first + rest])
     assert stream.shape == whole.shape
     assert torch.allclose(stream[5 * codec.hop :], whole[5 * codec.hop :], atol=1e-4)
-    short = Vocoder(codec, Packets(5, 25, early=True))
+    short = PacketDecoder(codec, PacketSizes(5, 25, early=True))
     packets = [*short.feed(codes[:, :5]), *short.finish()]
     assert torch.allclose(torch.cat([packet.wave for packet in packets]), codec.decode(codes[:, :5]), atol=1e-4)
 
@@ -123,7 +74,7 @@ def test_a_stream_is_the_whole_and_comes_in_packets(spoken):
     assert stream[0].seconds == pytest.approx(0.2)
     assert report["seed"] == 7
     early, _ = say(spoken, LONG, stream=True, options={**options, "early": True})
-    later = slice(5 * spoken._codec.hop, None)
+    later = slice(5 * spoken._machinery.codec.hop, None)
     assert len(samples(early)) == len(samples(whole))
     assert np.allclose(samples(early)[later], samples(whole)[later], atol=1e-4)
 
@@ -131,7 +82,7 @@ def test_a_stream_is_the_whole_and_comes_in_packets(spoken):
 # -- long texts and dialogues ---------------------------------------------------------------------
 
 
-def test_a_long_text_is_said_in_chunks_that_know_their_places(spoken):
+def test_the_chunks_of_a_long_text_have_their_spans(spoken):
     chunks, report = say(spoken, LONG, options={"chunk_max_word_num": 5, "retry": False})
     assert report["chunks"] == 4
     spans = list(dict.fromkeys(chunk.span for chunk in chunks))
@@ -144,16 +95,16 @@ def test_a_long_text_is_said_in_chunks_that_know_their_places(spoken):
 
 
 @pytest.mark.parametrize("buffered", [1, None])
-def test_reusing_the_frame_changes_nothing(spoken, monkeypatch, buffered):
+def test_reusing_the_opening_changes_nothing(spoken, monkeypatch, buffered):
     options = {"chunk_max_word_num": 5, "retry": False, "generation_chunk_buffer_size": buffered}
     fields = {"references": (reference(),), "options": options, "sampling": Sampling(temperature=0)}
     with_prefix, _ = say(spoken, LONG, **fields)
-    monkeypatch.setattr("hub_higgs_audio.story.Story.remember_frame", lambda self: None)
+    monkeypatch.setattr("hub_higgs_audio.context.Context.compute_opening", lambda self: None)
     without, _ = say(spoken, LONG, **fields)
     assert np.allclose(samples(with_prefix), samples(without), atol=1e-3)
 
 
-def test_a_dialogue_has_its_places_in_the_turns(spoken):
+def test_the_chunks_of_a_dialogue_have_their_spans(spoken):
     turns = (Turn(text="Good morning to you.", speaker="Ann"), Turn(text="And to you as well.", speaker="Ben"))
     plain = "\n".join(turn.text for turn in turns)
     cast = {"Ann": CastVoice(references=(reference(),)), "Ben": CastVoice(voice="profile:male_en")}
@@ -162,34 +113,10 @@ def test_a_dialogue_has_its_places_in_the_turns(spoken):
     assert [plain[slice(*span)] for span in spans] == [turn.text for turn in turns]
 
 
-def test_voices_differ_and_prepared_ones_do_not(spoken):
-    own = reference()
-    cloned, _ = say(spoken, references=(own,))
-    prepared = spoken.make_voice(VoiceDraft(references=(own,)))
-    again, _ = say(spoken, references=(own,), prepared=prepared)
-    in_system, _ = say(spoken, references=(Reference(audio=own.audio),))
-    asked, _ = say(spoken, references=(own,), options={"ref_audio_in_system_message": True})
-    smart, _ = say(spoken, voice="smart")
-    described, _ = say(spoken, voice="profile:male_en")
-    on_scene, _ = say(spoken, voice="smart", scene_text="Audio is recorded in a cave.")
-    said = (cloned, again, in_system, asked, smart, described, on_scene)
-    heard = [samples(chunks) for chunks in said]
-    assert alike(heard[0], heard[1])
-    assert alike(heard[2], heard[3])
-    assert not any(alike(*pair) for pair in combinations((heard[0], *heard[3:]), 2))
-
-
-def test_a_state_of_another_codec_is_not_spoken_with(spoken):
-    with pytest.raises(InvalidRequest, match="prepare the voice again"):
-        say(spoken, prepared=b"\x00nothing")
-    with pytest.raises(UnknownVoice, match="smart"):
-        say(spoken, voice="profile:nobody")
-
-
 # -- guards ---------------------------------------------------------------------------------------
 
 
-def test_an_answer_too_short_is_said_again_and_told(spoken):
+def test_an_answer_too_short_is_said_again_and_reported(spoken):
     sampling = Sampling(temperature=3.0, top_k=0, top_p=1.0)
     text = "This is a sentence of which nobody could have said all the words in so few moments. " * 2
     for seed in range(40):
@@ -216,7 +143,7 @@ def test_an_answer_too_long_is_cut_at_its_budget(spoken):
 
 
 def test_silence_ends_a_chunk_and_most_of_it_is_taken_back(spoken, monkeypatch):
-    codec = spoken._codec
+    codec = spoken._machinery.codec
     decode = codec.decode
 
     def falling_silent(codes):
@@ -241,12 +168,12 @@ def test_a_prompt_that_cannot_fit_is_refused_before_it_starts(spoken):
         say(spoken, sampling=Sampling(max_new_tokens=9000), options={"length_budget": False})
 
 
-def test_a_frame_that_cannot_fit_is_refused_before_it_is_computed(spoken, monkeypatch):
+def test_an_opening_that_cannot_fit_is_refused_before_it_is_computed(spoken, monkeypatch):
     def computed(*_):
-        raise AssertionError("the frame was computed")
+        raise AssertionError("the opening was computed")
 
-    monkeypatch.setattr(spoken._engine, "longest", 8)
-    monkeypatch.setattr("hub_higgs_audio.story.prefill", computed)
+    monkeypatch.setattr(spoken._machinery, "positions", 8)
+    monkeypatch.setattr("hub_higgs_audio.context.prefill", computed)
     with pytest.raises(InvalidRequest, match="shorten the text"):
         say(spoken, LONG, options={"chunk_max_word_num": 4})
 
@@ -265,48 +192,60 @@ def test_a_text_of_control_tokens_has_nothing_to_say(spoken):
 
 
 def test_reading_columns_a_step_late_changes_nothing(spoken, monkeypatch):
-    """On a GPU the host learns of the end of audio one step late; what ran beyond it has not been."""
+    """On a GPU the host learns of the end of audio one step late, and undoes the step beyond it."""
     fields = {"sampling": Sampling(temperature=1.0), "options": {"force_audio": True, "retry": False}}
-    prompt_first = [say(spoken, seed=seed, **fields) for seed in range(3)]
-    begin = Slot.begin
+    at_once = [say(spoken, seed=seed, **fields) for seed in range(3)]
+    begin = Session.begin
 
-    def late(self, settings):
-        begin(self, settings)
+    def late(self, params):
+        begin(self, params)
         self.lag = 1
 
-    monkeypatch.setattr(Slot, "begin", late)
-    for seed, (chunks, report) in enumerate(prompt_first):
-        again, told = say(spoken, seed=seed, **fields)
+    monkeypatch.setattr(Session, "begin", late)
+    for seed, (chunks, report) in enumerate(at_once):
+        again, reported = say(spoken, seed=seed, **fields)
         assert alike(samples(again), samples(chunks))
-        assert told == report
+        assert reported == report
 
 
-def test_a_slot_that_is_lent_again_remembers_nothing(spoken, monkeypatch):
-    """On a GPU slots are kept, with whatever the reply before left in them."""
-    engine = spoken._engine
-    requests = [{"text": LONG, "seed": 1}, {"text": TEXT, "seed": 2, "sampling": Sampling(temperature=1.0)}]
-    fresh = [samples(say(spoken, **request)[0]) for request in requests]
-    slots = Slots(engine.model, make_step, keep=2)
-    slots._keep = 2  # as on a GPU
-    monkeypatch.setattr(engine, "slots", slots)
-    with slots.lend(10) as first, slots.lend(1500) as second:
+@pytest.fixture
+def kept_sessions(spoken, monkeypatch):
+    """The synthesizer's sessions stay when they come back, as on a GPU."""
+    sessions = make_sessions(spoken._machinery.language, keep=2)
+    monkeypatch.setattr(sessions, "keeps", True)
+    monkeypatch.setattr(spoken._machinery, "sessions", sessions)
+    return sessions
+
+
+def test_a_session_that_is_lent_again_remembers_nothing(spoken, request):
+    asked = [{"text": LONG, "seed": 1}, {"text": TEXT, "seed": 2, "sampling": Sampling(temperature=1.0)}]
+    fresh = [samples(say(spoken, **fields)[0]) for fields in asked]
+    sessions = request.getfixturevalue("kept_sessions")
+    with sessions.lend(10) as first, sessions.lend(1500) as second:
         assert (first.cache.length, second.cache.length) == (1024, 2048)
         lent = [first, second]
-    kept = [samples(say(spoken, **request)[0]) for request in requests]
+    kept = [samples(say(spoken, **fields)[0]) for fields in asked]
     assert all(map(alike, kept, fresh))
-    with slots.lend(700) as again, slots.lend(700) as longer:
+    with sessions.lend(700) as again, sessions.lend(700) as longer:
         assert [again, longer] == lent  # the shortest that fits, and then the next
-    slots.clear()
-    with slots.lend(700) as new:
+    sessions.clear()
+    with sessions.lend(700) as new:
         assert new not in lent
 
 
-def test_compiling_is_for_slots_that_are_kept(spoken, monkeypatch):
-    """A slot of the CPU serves one request, and compiling its step would take longer than all its steps."""
+def test_a_session_that_computed_an_opening_is_lent_again(spoken, request):
+    fields = {"text": LONG, "options": {"chunk_max_word_num": 5, "retry": False}}
+    fresh = samples(say(spoken, **fields)[0])
+    request.getfixturevalue("kept_sessions")
+    assert alike(samples(say(spoken, **fields)[0]), fresh)
+
+
+def test_compiling_is_for_sessions_that_are_kept(spoken, monkeypatch):
+    """A session on the CPU serves one request, and compiling its step would take longer than all its steps."""
     monkeypatch.setattr(torch, "compile", lambda step, **_: pytest.fail("a step was compiled"))
     plain, _ = say(spoken)
-    slots = Slots(spoken._engine.model, make_step, keep=2, compiled=True)
-    monkeypatch.setattr(spoken._engine, "slots", slots)
+    sessions = make_sessions(spoken._machinery.language, keep=2, compiled=True)
+    monkeypatch.setattr(spoken._machinery, "sessions", sessions)
     assert alike(samples(say(spoken)[0]), samples(plain))
 
 
@@ -318,7 +257,7 @@ def test_without_forcing_the_model_writes_what_it_likes(spoken):
 
 def test_codes_go_there_and_back(spoken):
     tokens = spoken.encode(own_voice().audio)
-    assert tokens.codebooks == spoken._codec.codebooks
+    assert tokens.codebooks == spoken._machinery.codec.codebooks
     chunk = spoken.decode(tokens)
     assert chunk.seconds == pytest.approx(tokens.frames / 25)
     for wrong in (Tokens.from_rows([[1]]), Tokens.from_rows([[64]] * 8), Tokens.from_rows([[-1]] * 8)):
@@ -335,7 +274,7 @@ def test_greedy_needs_no_seed(spoken):
     assert alike(samples(first), samples(second))
 
 
-def test_without_a_seed_one_is_chosen_and_told(spoken):
+def test_without_a_seed_one_is_chosen_and_reported(spoken):
     chunks, report = say(spoken, seed=None)
     again, _ = say(spoken, seed=report["seed"])
     assert alike(samples(chunks), samples(again))
@@ -370,7 +309,7 @@ class StopAfter:
 
 
 def test_a_caller_who_leaves_stops_it_within_a_frame(spoken, monkeypatch):
-    language = spoken._engine.model
+    language = spoken._machinery.language
     steps = [0]
     step = type(language).step
 

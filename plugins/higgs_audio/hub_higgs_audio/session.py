@@ -1,0 +1,91 @@
+"""Session: everything on the device that belongs to one reply, and the pool that lends sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hub.nn.decode import Stepper
+from hub.nn.loans import Loans
+from hub_higgs_audio.model.language import Cache, LanguageModel
+from hub_higgs_audio.model.sampling import Delays, SamplingParams, SamplingTensors, next_column
+
+SHORTEST = 1024
+"""Positions of the shortest session that is kept."""
+
+
+class Session:
+    """The cache, the history of columns, the sampling parameters and the graphs of one reply at a time.
+
+    `remembered` columns of `history` (K, length) are filled. The host reads columns `lag` steps late.
+    """
+
+    def __init__(self, model: LanguageModel, length: int, *, compiled: bool = False) -> None:
+        device = model.device
+        self.cache = model.cache(length)
+        self.history = torch.zeros(model.sizes.codebooks, length, dtype=torch.long, device=device)
+        self.remembered = 0
+        self.params = SamplingTensors.of(SamplingParams(), device)
+        self.uniform_dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.lag = 1 if device.type == "cuda" else 0
+        step: Callable[..., tuple[Tensor, ...]] = make_step(model, self.cache, self.history, self.params)
+        self.step = Stepper(torch.compile(step, dynamic=False) if compiled else step, device)
+
+    def begin(self, params: SamplingParams) -> None:
+        """Forget the reply before, and draw by `params`."""
+        self.remembered = 0
+        for held, value in zip(self.params, SamplingTensors.of(params, self.history.device), strict=True):
+            held.copy_(value)  # in place: graphs read the tensors that they were captured with
+
+    def remember(self, audios: Sequence[Tensor]) -> None:
+        """Fill in columns (K, F) each that are in the context already. If there is too little room, the last ones."""
+        for columns in audios:
+            room = self.history.shape[1] - self.remembered
+            kept = columns[:, -room:]
+            self.history[:, self.remembered : self.remembered + kept.shape[1]] = kept.to(self.history.device)
+            self.remembered += kept.shape[1]
+
+
+def make_step(
+    model: LanguageModel, cache: Cache, history: Tensor, params: SamplingTensors
+) -> Callable[..., tuple[Tensor, ...]]:
+    """One step of a session as a function of tensors, for a `Stepper`. Running it twice does the same as once."""
+
+    def step(
+        prefix: int, column: Tensor, position: Tensor, length: Tensor, begun: Tensor, left: Tensor, uniform: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The inputs of the next step, and (K + 1,) for the host: the ids, and whether the audio ends."""
+        hidden = model.step(prefix, column, position, cache)
+        found = next_column(
+            model.audio_logits(hidden)[0],
+            history,
+            length,
+            Delays(begun, left),
+            params,
+            uniform,
+            model.sizes.bos,
+            model.sizes.eos,
+        )
+        ids = found.ids[:, None]
+        history.index_copy_(1, length, ids)
+        for_host = torch.cat([found.ids, found.ended.reshape(1).to(found.ids.dtype)])
+        return ids, position + 1, length + 1, found.delays.begun, found.delays.left, for_host
+
+    return step
+
+
+def make_sessions(model: LanguageModel, *, keep: int, compiled: bool = False) -> Loans[Session]:
+    """The pool. On a GPU `keep` sessions stay, and their steps are `compiled`.
+
+    Elsewhere a session serves one request, and compiling its step would take longer than all its steps.
+    """
+    on_gpu = model.device.type == "cuda"
+    return Loans(
+        lambda length: Session(model, length, compiled=compiled and on_gpu),
+        size_of=lambda session: session.cache.length,
+        device=model.device,
+        keep=keep,
+        rounded=lambda length: max(SHORTEST, 1 << (length - 1).bit_length()),
+    )

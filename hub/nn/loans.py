@@ -55,6 +55,7 @@ class Loans(Generic[T]):
         """A thing of `size` or larger, until `give_back`: the smallest idle one that fits, else a new one."""
         thing = self._fitting(size) if self.keeps else None
         if thing is None:
+            self._make_room()
             thing = self._make(self._rounded(size) if self.keeps else size)
         self._made_ready(thing)
         return thing
@@ -71,6 +72,12 @@ class Loans(Generic[T]):
         """Drop what is idle."""
         with self._lock:
             self._idle.clear()
+
+    def _make_room(self) -> None:
+        """Drop the smallest idle thing if there are as many as are kept: another one will be made."""
+        with self._lock:
+            if self.keeps and len(self._idle) >= self._keep:
+                del self._idle[self._smallest(range(len(self._idle)))]
 
     def _fitting(self, size: int) -> T | None:
         with self._lock:

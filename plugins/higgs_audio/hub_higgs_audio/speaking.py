@@ -256,7 +256,7 @@ def _passages(text: TaggedText, options: HiggsOptions) -> list[Passage]:
         for passage in passages_of(text.text, method, words=words, turns=options.chunk_max_num_turns)
     ]
     if not passages or not is_speakable(" ".join(passage.text for passage in passages)):
-        raise UnspeakableText("the text has nothing to say: no letter and no number; add words")
+        raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
     return passages
 
 

@@ -1,4 +1,4 @@
-"""Who speaks: presets that are described in words, and recordings as codes, kept in a format that runs no code."""
+"""Voices: presets described in words, and recordings as codes, with a prepared state that is plain data."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _transcript(text: str | None) -> str | None:
 
 
 def _fingerprint(codec: Codec) -> str:
-    """A few bytes of a hash of the first codebook, which tell codecs of one shape apart."""
+    """A few bytes of a hash of the first codebook: codecs of one shape differ in it."""
     rows: Any = codec.net.quantizer.quantizers[0]
     return hashlib.sha256(rows.codebook.embed[:16].cpu().numpy().tobytes()).hexdigest()[:12]
 

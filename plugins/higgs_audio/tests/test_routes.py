@@ -1,4 +1,4 @@
-"""The API that users of Higgs Audio servers know, over a real socket, on a tiny checkpoint."""
+"""The API that users of Higgs Audio servers know, over a real socket, with a tiny checkpoint."""
 
 import base64
 import io
@@ -100,7 +100,7 @@ def test_two_voices_speak_a_dialogue(hub):
     other = generated(hub, text=text, ref_audio="broom,belinda")
     assert not alike(both, other)
     alone = generated(hub, text="[SPEAKER0] Hello there.", ref_audio="belinda,broom")
-    assert alike(alone, generated(hub, text="[SPEAKER0] Hello there."))  # nobody else's recording is mixed in
+    assert alike(alone, generated(hub, text="[SPEAKER0] Hello there."))  # the other recording is not mixed in
     described = generated(hub, text=text, ref_audio="profile:male_en, profile:female_en_story")
     assert len(described) > 0
     assert len(generated(hub, text=text, ref_audio=None)) > 0

@@ -228,6 +228,8 @@ def test_a_session_that_is_lent_again_remembers_nothing(spoken, request):
     assert all(map(alike, kept, fresh))
     with sessions.lend(700) as again, sessions.lend(700) as longer:
         assert [again, longer] == lent  # the shortest that fits, and then the next
+    with sessions.lend(5000), sessions.lend(10) as left:
+        assert left is second  # the shortest made room for a longer one
     sessions.clear()
     with sessions.lend(700) as new:
         assert new not in lent

@@ -1,4 +1,4 @@
-"""Who speaks: presets, recordings, and stored voices by their prepared state alone."""
+"""Voices: presets, recordings, and stored voices by their prepared state alone."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MINUS_INFINITY = -float("inf")
 
 
 class SamplingParams(NamedTuple):
-    """How tokens are drawn. `temperature` 0 takes the most probable id and redraws nothing.
+    """The parameters of a draw. `temperature` 0 takes the most probable id and redraws nothing.
 
     `top_k` 0 and `top_p` 1 cut nothing. A token that occurs `ras_repeats` times among the last `ras_window` of its
     codebook is redrawn once from the uncut distribution (repetition-aware sampling, Chen et al. 2024,

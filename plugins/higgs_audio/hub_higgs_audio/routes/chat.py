@@ -143,7 +143,7 @@ def find_model(hub: Host, name: str, options: CompatOptions) -> HostModel:
 
 
 def speech_request(data: CreateChatCompletion, model: str) -> SpeechRequest:
-    """`data` in the hub's own words. Raises InvalidRequest, UnsupportedCapability."""
+    """`data` as a request of the hub. Raises InvalidRequest, UnsupportedCapability."""
     if data.modalities is not None and "audio" not in data.modalities:
         raise UnsupportedCapability(
             'this model answers with audio: send `modalities` as ["text", "audio"], or leave it out', field="modalities"

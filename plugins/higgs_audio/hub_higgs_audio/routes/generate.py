@@ -100,15 +100,7 @@ def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPR
             raise
         except Exception as error:
             return failure(request, to_hub_error(error, request), as_200=options.failures_as_200)
-        body = Generated(
-            success=True,
-            message="音频生成成功",
-            audio_base64=audio,
-            sampling_rate=packed.encoder.sample_rate,
-            duration=round(packed.seconds, 4),
-            generated_text=asked.text,
-        )
-        return answer(request, body, headers=speech_headers(packed))
+        return answer(request, generated(audio, packed, asked.text), headers=speech_headers(packed))
 
     @post("/generate-stream", status_code=200, summary="Speak, as server-sent events")
     async def generate_stream(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -127,11 +119,7 @@ def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPR
     async def generate_upload(request: Request[Any, Any, Any]) -> Response[bytes]:
         """A multipart form. Without `ref_text` the model hears the recording and does not know its words."""
         form = as_struct(await read_fields(request), Uploaded)
-        wanted = _request(hub, options, form, await _scene(hub, form.scene_prompt, explicit=True))
-        if form.ref_audio_file is not None:
-            said = form.ref_text or (form.ref_text_file.content.decode(errors="replace") if form.ref_text_file else "")
-            wanted.references = (Reference(audio=form.ref_audio_file.content, text=said.strip() or None),)
-        response = await speech_response(hub, request, wanted, stream=False)
+        response = await speech_response(hub, request, await upload_request(hub, options, form), stream=False)
         response.headers["Content-Disposition"] = "attachment; filename=generated_audio.wav"
         return response
 
@@ -148,8 +136,29 @@ async def whole(hub: Host, request: Request[Any, Any, Any], wanted: SpeechReques
         await packed.aclose()
 
 
+def generated(audio: bytes, packed: PackedSpeech, text: str) -> Generated:
+    """The answer of a /generate that succeeded."""
+    return Generated(
+        success=True,
+        message="音频生成成功",
+        audio_base64=audio,
+        sampling_rate=packed.encoder.sample_rate,
+        duration=round(packed.seconds, 4),
+        generated_text=text,
+    )
+
+
+async def upload_request(hub: Host, options: CompatOptions, form: Uploaded) -> SpeechRequest:
+    """`form` as a request of the hub."""
+    wanted = _request(hub, options, form, await _scene(hub, form.scene_prompt, explicit=True))
+    if form.ref_audio_file is not None:
+        said = form.ref_text or (form.ref_text_file.content.decode(errors="replace") if form.ref_text_file else "")
+        wanted.references = (Reference(audio=form.ref_audio_file.content, text=said.strip() or None),)
+    return wanted
+
+
 async def speech_request(hub: Host, options: CompatOptions, voices: NamedVoices, asked: Asked) -> SpeechRequest:
-    """`asked` in the hub's own words. Raises UnknownVoice, UnknownScene, InvalidRequest."""
+    """`asked` as a request of the hub. Raises UnknownVoice, InvalidRequest."""
     speakers = await voices.speakers(asked.ref_audio, asked.text)
     scene = await _scene(hub, asked.scene_prompt, explicit=asked.scene_prompt != DEFAULT_SCENE)
     wanted = _request(hub, options, asked, scene)

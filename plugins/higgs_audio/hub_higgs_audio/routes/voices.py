@@ -30,7 +30,7 @@ class VoiceFile(Struct, frozen=True):
 
 
 class Speakers(NamedTuple):
-    """Who speaks: a voice by its id, or recordings, or turns with their voices."""
+    """The speakers of a request: a voice by its id, or recordings, or turns with their voices."""
 
     voice: str | None = None
     references: tuple[Reference, ...] = ()
@@ -119,7 +119,7 @@ def turns_of(text: str, voices: list[str]) -> tuple[Turn, ...]:
 
 
 def speakers_in(text: str, voices: int) -> int:
-    """How many of so many voices `text` may need: up to the last that a tag names; without tags, SPEAKER0 alone.
+    """The number of voices, out of so many, that `text` may need: up to the last tag's, or one without tags.
 
     Raises InvalidRequest if there are more speakers than voices.
     """

@@ -71,7 +71,7 @@ def word_passages(text: str, words: int) -> list[str]:
 
 
 def _is_chinese(text: str) -> bool:
-    """Tell Chinese from other texts, mixed ones about as langid does, which boson asks.
+    """Recognise a Chinese text, a mixed one about as langid does, which boson uses.
 
     A Chinese character weighs as much as seven Latin letters.
     """

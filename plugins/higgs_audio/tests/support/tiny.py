@@ -250,8 +250,8 @@ def random_state(
     return state
 
 
-def write_checkpoint(folder: Path, size: Size | None = None, *, boson: bool = True, seed: int = 0) -> Path:
-    """Both parts below `folder`, as `path` of a model."""
+def tiny_model(folder: Path, size: Size | None = None, *, boson: bool = True, seed: int = 0) -> Path:
+    """A checkpoint with both parts in `folder`, the `path` of a model."""
     size = size or Size()
     write_language(folder / "language", size, seed=seed, boson=boson)
     write_codec(folder / "codec", size, seed=seed + 1)

@@ -32,10 +32,10 @@ import psutil
 import soundfile
 import torch
 from hub_fish_speech.prompt import Example
-from hub_fish_speech.references import read_wave
 from hub_fish_speech.sampling import Draws
 from hub_fish_speech.session import RequestNoise
 from hub_fish_speech.synthesizer import FishSpeech
+from hub_fish_speech.voices import read_wave
 
 from bench.fish_official import Official
 from bench.fish_weights import write_s1_mini
@@ -139,7 +139,7 @@ class Ours:
             if isinstance(event, AudioChunk):
                 first = first or time.perf_counter() - begun
                 samples += len(event.pcm) // 4
-        return Spoken(first, time.perf_counter() - begun, samples / self.backend._loaded.codec.frame)
+        return Spoken(first, time.perf_counter() - begun, samples / self.backend.machinery.codec.frame)
 
     def at_once(self, count: int) -> Together:
         """So many requests together."""
@@ -154,20 +154,20 @@ class Ours:
 
     def example(self) -> Example:
         """The reference as both codes read it."""
-        codec = self.backend._loaded.codec
+        codec = self.backend.machinery.codec
         return Example(TRANSCRIPT, codec.encode(read_wave(self.wav, codec.sample_rate)))
 
     def parts(self, example: Example) -> Parts:
         """The language model's frames, then the codec's sound of them, one after the other."""
-        voiced = self.backend._loaded
-        prompt = voiced.prompter.prompt(TEXT, [example], [], max_length=voiced.language.positions)
-        variant = voiced.language.variant
-        draws = Draws(variant.temperature, variant.top_p, variant.repetition_penalty)
-        generator = torch.Generator(voiced.language.model.device).manual_seed(0)
-        with Clock() as language, self.backend._session() as session:
+        machinery = self.backend.machinery
+        prompt = machinery.prompter.prompt(TEXT, [example], [], max_length=machinery.language.positions)
+        draws = Draws.of(Sampling(), machinery.variant)
+        generator = torch.Generator(machinery.device).manual_seed(0)
+        positions = prompt.shape[1] + self.frames
+        with Clock() as language, self.backend.sessions.lend(positions) as session:
             frames = torch.cat(list(session.frames(prompt, draws, RequestNoise(generator), self.frames)), 1)
         with Clock() as codec:
-            voiced.codec.decode(voiced.prompter.codes(frames[:, :-1]))
+            machinery.codec.decode(machinery.prompter.codes(frames[:, :-1]))
         return Parts(language.seconds, codec.seconds, language.cpu, codec.cpu, frames.shape[1] - 1)
 
 
@@ -254,8 +254,8 @@ def measure(args: argparse.Namespace, checkpoint: Path) -> None:
     their_memory = Memory()
     official = None
     if args.official is not None:
-        dtype = ours.backend._loaded.language.model.dtype
-        device = str(ours.backend._loaded.language.model.device)
+        dtype = ours.backend.machinery.language.model.dtype
+        device = ours.backend.device
         official = Official(args.official, checkpoint, device, dtype, compiled=args.compile)
         official_parts(official, example, 2)
     parts = [ours.parts(example)]

@@ -12,9 +12,9 @@ import json
 from pathlib import Path
 
 import torch
-from hub_fish_speech.codec.config import DacSizes
-from hub_fish_speech.codec.dac import Dac
 from hub_fish_speech.config import read_config
+from hub_fish_speech.model.codec.dac import Dac
+from hub_fish_speech.model.codec.sizes import DacSizes
 from hub_fish_speech.model.dual_ar import DualAR
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""`ttshub fish`: the vendor's server and command line, on the hub. What needs torch is imported inside."""
+"""`ttshub fish`: the vendor's server and command line, on the hub. Modules that need torch are imported inside."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec.structs import replace
 
 from hub.cli.failure import Failed
 from hub.cli.session import Session, session_options
-from hub_fish_speech.settings import BACKEND
+from hub_fish_speech.capabilities import BACKEND
 
 if TYPE_CHECKING:
     from hub.settings import CompatSettings, ModelSettings, Settings
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
-PLACE = click.Path(exists=True, path_type=Path)
+EXISTING = click.Path(exists=True, path_type=Path)
 
 DEFAULT_CHECKPOINT = Path("checkpoints/openaudio-s1-mini")
-"""Where the vendor's server looks if it is told nothing."""
+"""Where the vendor's server looks by default."""
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -34,11 +34,13 @@ def fish() -> None:
 
 
 def step_options(command: Function) -> Function:
-    """Where a step finds its model, and where it runs."""
+    """Add the options that all three steps have: the model, and its device."""
     path = click.option(
-        "--checkpoint-path", type=PLACE, help="Folder of the checkpoint [default: that of the configured model]"
+        "--checkpoint-path",
+        type=EXISTING,
+        help="Folder of the checkpoint [default: that of the configured model]",
     )
-    device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+    device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
     return session_options(path(device(command)))
 
 
@@ -48,7 +50,7 @@ def step_options(command: Function) -> Function:
 @step_options
 @click.pass_obj
 def encode(session: Session, recording: Path, output: Path, checkpoint_path: Path | None, device: str) -> None:
-    """Make codes of a recording: the first step of cloning a voice."""
+    """Turn a recording into codes: the first step of cloning a voice."""
     import numpy as np
 
     from hub.audio.decode import decode as decode_audio
@@ -71,7 +73,7 @@ def encode(session: Session, recording: Path, output: Path, checkpoint_path: Pat
 @click.option(
     "--output-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder for codes_0.npy, codes_1.npy"
 )
-@click.option("--num-samples", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often to say it")
+@click.option("--num-samples", type=click.IntRange(1, 1000), default=1, show_default=True, help="Times to say it")
 @click.option("--max-new-tokens", type=click.IntRange(0), default=0, help="Frames at most; 0: as the text needs")
 @click.option("--top-p", type=click.FloatRange(0, 1), help="[default: the model's own]")
 @click.option("--repetition-penalty", type=click.FloatRange(0.1, 10), help="[default: the model's own]")
@@ -84,26 +86,25 @@ def encode(session: Session, recording: Path, output: Path, checkpoint_path: Pat
 @click.pass_obj
 def semantic(
     session: Session,
+    /,
     text: str,
     prompt_text: tuple[str, ...],
     prompt_tokens: tuple[Path, ...],
     output: Path | None,
     output_dir: Path | None,
     num_samples: int,
-    max_new_tokens: int,
-    top_p: float | None,
-    repetition_penalty: float | None,
-    temperature: float | None,
     seed: int,
     chunk_length: int | None,
     half: bool,
     compile: bool,
     checkpoint_path: Path | None,
     device: str,
+    **sampling: Any,
 ) -> None:
-    """Make codes of a text, said like the prompts."""
+    """Turn a text into codes, in the voice of the prompts."""
     import numpy as np
 
+    from hub.contract.speech import Sampling
     from hub_fish_speech.offline import Semantics, read_codes
 
     if len(prompt_text) != len(prompt_tokens):
@@ -111,19 +112,11 @@ def semantic(
             f"there are {len(prompt_text)} --prompt-text and {len(prompt_tokens)} --prompt-tokens: give as many"
         )
     prompts = [(said, read_codes(path)) for said, path in zip(prompt_text, prompt_tokens, strict=True)]
-    dtype = "float16" if half else "auto"
-    model = Semantics(_checkpoint(session, checkpoint_path), device, dtype=dtype, compiled=compile)
+    folder = _checkpoint(session, checkpoint_path)
+    model = Semantics(folder, device, dtype="float16" if half else "auto", compiled=compile)
+    asked = Sampling(**sampling)
     for number in range(num_samples):
-        codes = model.codes(
-            text,
-            prompts,
-            seed=seed + number,
-            temperature=temperature,
-            top_p=top_p,
-            repetition_penalty=repetition_penalty,
-            max_new_tokens=max_new_tokens,
-            chunk_length=chunk_length,
-        )
+        codes = model.codes(text, prompts, seed=seed + number, sampling=asked, chunk_length=chunk_length)
         path = _sample_path(output, output_dir, number, num_samples)
         _write(path, partial(np.save, arr=codes))
         click.echo(f"{path}: {codes.shape[0]} codebooks, {codes.shape[1]} frames")
@@ -137,7 +130,7 @@ def semantic(
 @step_options
 @click.pass_obj
 def decode(session: Session, codes: Path, output: Path, checkpoint_path: Path | None, device: str) -> None:
-    """Make sound of codes."""
+    """Turn codes into sound."""
     from hub.audio.encode import check_format, encode_whole
     from hub.contract.speech import AudioFormat
     from hub_fish_speech.offline import Sound, read_codes
@@ -153,10 +146,12 @@ def decode(session: Session, codes: Path, output: Path, checkpoint_path: Path | 
 
 @fish.command()
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port; [ADDRESS]:PORT for IPv6")
-@click.option("--llama-checkpoint-path", type=PLACE, help=f"Folder of the checkpoint [default: {DEFAULT_CHECKPOINT}]")
-@click.option("--decoder-checkpoint-path", type=PLACE, help="File of the codec [default: beside the language model]")
+@click.option(
+    "--llama-checkpoint-path", type=EXISTING, help=f"Folder of the checkpoint [default: {DEFAULT_CHECKPOINT}]"
+)
+@click.option("--decoder-checkpoint-path", type=EXISTING, help="File of the codec [default: beside the language model]")
 @click.option("--decoder-config-name", help="Read and not needed: the file of the codec says what it is")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--half", is_flag=True, help="Use float16, for GPUs without bfloat16")
 @click.option("--compile", is_flag=True, help="Compile the model: a slower start, faster speech")
 @click.option(
@@ -189,11 +184,10 @@ def serve(
 ) -> None:
     """Serve Fish Speech's own API alone, with the flags of its own server.
 
-    Without a checkpoint the models of hub.toml are served. A folder `references` of
+    Without a checkpoint it serves the models of hub.toml. A folder `references` of
     voices is served as it is.
     """
     from hub.cli.serve_alone import serve_alone
-    from hub.settings import ModelSettings
 
     host, port = _address(listen)
     settings = session.settings()
@@ -201,26 +195,31 @@ def serve(
     settings = replace(settings, compat={**settings.compat, BACKEND: _with_options(settings, options)})
     if references.is_dir():
         settings = replace(settings, voice_folders=(*settings.voice_folders, str(references.absolute())))
+    path = llama_checkpoint_path
+    if path is None and DEFAULT_CHECKPOINT.is_dir() and not settings.models:
+        path = DEFAULT_CHECKPOINT
     models: dict[str, ModelSettings] = {}
-    path = llama_checkpoint_path or (
-        DEFAULT_CHECKPOINT if DEFAULT_CHECKPOINT.is_dir() and not settings.models else None
-    )
-    if path is None and (decoder_checkpoint_path or half or compile or device != "auto" or workers > 1):
-        raise click.UsageError("without --llama-checkpoint-path the models of hub.toml are served, as hub.toml says")
     if path is not None:
-        load: dict[str, object] = {"codec": str(decoder_checkpoint_path.absolute())} if decoder_checkpoint_path else {}
-        if workers > 1:
-            load["concurrency"] = workers
-        models[path.resolve().name] = ModelSettings(
-            backend=BACKEND,
-            path=str(path.absolute()),
-            device=device,
-            dtype="float16" if half else "auto",
-            compile=compile,
-            options=load,
-        )
-    serve_alone(
-        session, BACKEND, host=host, port=port, models=models, api_keys=[api_key] if api_key else [], settings=settings
+        models[path.resolve().name] = _model(path, decoder_checkpoint_path, device, half, compile, workers)
+    elif decoder_checkpoint_path or half or compile or device != "auto" or workers > 1:
+        raise click.UsageError("without --llama-checkpoint-path the models of hub.toml are served, as hub.toml says")
+    keys = [api_key] if api_key else []
+    serve_alone(session, BACKEND, host=host, port=port, models=models, api_keys=keys, settings=settings)
+
+
+def _model(path: Path, codec: Path | None, device: str, half: bool, compile: bool, workers: int) -> ModelSettings:
+    from hub.settings import ModelSettings
+
+    options: dict[str, object] = {"codec": str(codec.absolute())} if codec else {}
+    if workers > 1:
+        options["concurrency"] = workers
+    return ModelSettings(
+        backend=BACKEND,
+        path=str(path.absolute()),
+        device=device,
+        dtype="float16" if half else "auto",
+        compile=compile,
+        options=options,
     )
 
 
@@ -235,12 +234,12 @@ def _address(listen: str) -> tuple[str, int]:
     """`127.0.0.1:8080` or `[::1]:8080`. Raises UsageError."""
     found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+)):(\d{1,5})", listen)
     if found is None or int(found[3]) > 65535:
-        raise click.UsageError(f"--listen {listen!r} is no address and port, such as 127.0.0.1:8080 or [::1]:8080")
+        raise click.UsageError(f"--listen {listen!r} is not an address and port, such as 127.0.0.1:8080 or [::1]:8080")
     return found[1] or found[2], int(found[3])
 
 
 def _checkpoint(session: Session, given: Path | None) -> Path:
-    """The checkpoint that was named, else that of the configured model, else the vendor's usual one. Raises Failed."""
+    """The `given` checkpoint, else that of the configured model, else the vendor's usual one. Raises Failed."""
     if given is not None:
         return given
     settings = session.settings()

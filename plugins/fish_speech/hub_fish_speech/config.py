@@ -1,4 +1,4 @@
-"""config.json of a checkpoint -> sizes: flat (1.4, 1.5, S1, and what S2's own tools save) or nested (S2)."""
+"""config.json of a checkpoint -> sizes. It is flat (1.4, 1.5, S1, and S2 as its own tools save it) or nested (S2)."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError:
         raise CheckpointError(f"the checkpoint file {path.name} is missing", file=path.name) from None
     except ValueError as error:
-        raise CheckpointError(f"{path.name} is no JSON: {error}", file=path.name) from None
+        raise CheckpointError(f"{path.name} is not JSON: {error}", file=path.name) from None
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path.name} holds no JSON object", file=path.name)
+        raise CheckpointError(f"{path.name} does not hold a JSON object", file=path.name)
     return found
 
 
@@ -69,12 +69,12 @@ def read_config(data: dict[str, Any], variant: Name) -> DualARConfig:
     except KeyError as error:
         raise CheckpointError(f"{CONFIG} lacks {error.args[0]!r}", file=CONFIG, key=str(error.args[0])) from None
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{CONFIG} holds a value that is none: {error}", file=CONFIG) from None
+        raise CheckpointError(f"{CONFIG} holds a wrong value: {error}", file=CONFIG) from None
     return config
 
 
 def _flat(data: dict[str, Any], variant: Name) -> DualARConfig:
-    """1.4, 1.5, S1, and S2 as its own tools save it. The code of each knows only some keys, and ignores the others."""
+    """1.4, 1.5, S1, and S2 as its own tools save it. The code of each reads some keys only, and ignores the others."""
     old = variant in ("v1_4", "v1_5")
     dim, heads = int(data["dim"]), int(data["n_head"])
     slow = StackConfig(
@@ -106,7 +106,7 @@ def _flat(data: dict[str, Any], variant: Name) -> DualARConfig:
 
 
 def _nested(data: dict[str, Any]) -> DualARConfig:
-    """S2. What its audio decoder does not say, its text model says for both."""
+    """S2. Sizes that are missing in its audio decoder are those of its text model."""
     text, audio = data["text_config"], data["audio_decoder_config"]
     dim, heads = int(text["dim"]), int(text["n_head"])
     slow = StackConfig(
@@ -169,7 +169,7 @@ def _head_dim(data: dict[str, Any], otherwise: int) -> int:
 
 
 def default_ffn(dim: int) -> int:
-    """The inner width of a feed-forward that a configuration leaves open: two thirds of 4 `dim`, up to a whole 256."""
+    """The inner width of a feed-forward if the configuration has none: two thirds of 4 `dim`, rounded up to 256s."""
     wanted = int(2 * 4 * dim / 3)
     return -(-wanted // 256) * 256
 

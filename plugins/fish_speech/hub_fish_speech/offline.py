@@ -12,23 +12,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hub.contract import ModelConfig, Sampling
+from hub.contract.backend import Dtype
 from hub.contract.errors import InvalidRequest
-from hub.nn.sampling import request_generator
-from hub_fish_speech.codec import load_codec
+from hub.nn.device import Placement, find_device, find_dtype
+from hub_fish_speech.capabilities import BACKEND
+from hub_fish_speech.checkpoint.codec import load_codec
+from hub_fish_speech.machinery import load_machinery
 from hub_fish_speech.prompt import Example
-from hub_fish_speech.references import encode
-from hub_fish_speech.sampling import Draws
-from hub_fish_speech.session import RequestNoise, Session
-from hub_fish_speech.speaking import Limits, Speaking
-from hub_fish_speech.text import segments_of
-from hub_fish_speech.voiced import find_device, load_voiced
+from hub_fish_speech.session import session_pool
+from hub_fish_speech.speaking import Speaking
+from hub_fish_speech.text.segments import segments_of
+from hub_fish_speech.voices import encode
 
 Codes = npt.NDArray[np.int64]
 """(C, T)."""
 
+DEVICE_OPTION = "--device"
+
+DEFAULTS = Sampling()
+
 
 def read_codes(path: Path) -> Codes:
-    """The codes in a `.npy` file, as the vendor's tools write them. Raises InvalidRequest for what is none, OSError."""
+    """The codes in a `.npy` file, as the vendor's tools write them. Raises InvalidRequest for other files, OSError."""
     try:
         codes = np.load(path, allow_pickle=False)
     except (ValueError, EOFError):
@@ -49,10 +55,10 @@ def _check_rows(codes: Codes, codebooks: int) -> None:
 
 
 class Sound:
-    """The codec of a checkpoint folder, alone: the first and the last step."""
+    """The codec of a checkpoint folder, alone: the first and the last step. Raises WorkerStartFailed."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
-        self._codec = load_codec(folder, find_device(device))
+        self._codec = load_codec(folder, find_device(device, setting=DEVICE_OPTION))
 
     @property
     def sample_rate(self) -> int:
@@ -70,10 +76,13 @@ class Sound:
 
 
 class Semantics:
-    """The language model of a checkpoint folder: the step from text to codes."""
+    """The language model of a checkpoint folder: the step from text to codes. Raises WorkerStartFailed."""
 
-    def __init__(self, folder: Path, device: str = "auto", *, dtype: str = "auto", compiled: bool = False) -> None:
-        self._voiced = load_voiced(folder, device=device, dtype=dtype, compiled=compiled)
+    def __init__(self, folder: Path, device: str = "auto", *, dtype: Dtype = "auto", compiled: bool = False) -> None:
+        found = find_device(device, setting=DEVICE_OPTION)
+        placement = Placement(found, find_dtype(ModelConfig(name=BACKEND, dtype=dtype), found))
+        self._machinery = load_machinery(folder, placement, compiled=compiled)
+        self._sessions = session_pool(self._machinery.language, keep=1)
 
     def codes(
         self,
@@ -81,35 +90,19 @@ class Semantics:
         references: Sequence[tuple[str, Codes]] = (),
         *,
         seed: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        repetition_penalty: float | None = None,
-        max_new_tokens: int = 0,
+        sampling: Sampling = DEFAULTS,
         chunk_length: int | None = None,
     ) -> Codes:
-        """What the codec is to say: (C, T), of all segments of `text` together. None leaves the variant's default.
+        """The codes (C, T) of all segments of `text` together. None leaves the variant's default.
 
         References are transcripts with codes. Raises InvalidRequest if they are too long, or have too few codebooks.
         """
-        voiced = self._voiced
+        machinery = self._machinery
         for _, given in references:
-            _check_rows(given, voiced.codec.codebooks)
-        variant = voiced.language.variant
-        draws = Draws(
-            temperature=variant.temperature if temperature is None else temperature,
-            top_p=variant.top_p if top_p is None else top_p,
-            repetition_penalty=variant.repetition_penalty if repetition_penalty is None else repetition_penalty,
-            top_k=(variant.top_k if top_k is None else top_k) or None,
-        )
-        speaking = Speaking(
-            voiced,
-            Session(voiced.language),
-            [Example(words, torch.from_numpy(np.asarray(codes, np.int64))) for words, codes in references],
-            draws=draws,
-            noise=RequestNoise(request_generator(seed, voiced.language.model.device)),
-            limits=Limits(max_new_tokens, 1.0),
-        )
+            _check_rows(given, machinery.codec.codebooks)
+        variant = machinery.variant
+        examples = [Example(words, torch.from_numpy(np.asarray(codes, np.int64))) for words, codes in references]
         segments = segments_of(text, variant, chunk_length or variant.chunk_length)
-        parts = [speaking.codes(segment.text) for segment in segments]
-        return torch.cat(parts, 1).numpy() if parts else np.zeros((voiced.codec.codebooks, 0), np.int64)
+        with Speaking(machinery, self._sessions, examples, sampling=sampling, seed=seed) as speaking:
+            parts = [speaking.codes(segment.text) for segment in segments]
+        return torch.cat(parts, 1).numpy() if parts else np.zeros((machinery.codec.codebooks, 0), np.int64)

@@ -1,10 +1,12 @@
-"""What requests to Fish Speech and models of it may say beyond the fields that every request has."""
+"""The family's own options: of a request, of a model, and of the routes."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
+
+from hub_fish_speech.capabilities import BACKEND
 
 
 class FishOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -26,8 +28,8 @@ class FishOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
         Meta(
             ge=0.0,
             le=10.0,
-            description="how much longer than the text would usually take speech may get before it is cut, as a factor "
-            "on the hub's own limit; 0 sets no limit",
+            description="how much longer than the text usually takes speech may get before it is cut, as a factor on "
+            "the hub's own limit; 0 sets no limit",
         ),
     ] = 1.0
     seeded_voice: Annotated[
@@ -51,3 +53,21 @@ class FishLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
         ""
     )
     warm_up: Annotated[bool, Meta(description="speak a word while loading, so that the first request is quick")] = True
+
+
+class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """`[compat.fish_speech.options]`."""
+
+    max_text_length: Annotated[int, Meta(ge=0, description="characters of one text; 0: as many as the hub takes")] = 0
+
+
+class RouteOptions(Struct, kw_only=True, frozen=True):
+    """What all routes share: `backend` is the one whose models speak, `max_text_length` as in CompatOptions."""
+
+    backend: str = BACKEND
+    max_text_length: int = 0
+
+    @property
+    def is_own_backend(self) -> bool:
+        """Whether this family's models speak, which alone take its options."""
+        return self.backend == BACKEND

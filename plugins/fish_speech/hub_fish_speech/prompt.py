@@ -1,8 +1,8 @@
 """Prompts: texts and codes -> the columns that the language model reads.
 
 A column is 1 + C ids: the main token, and the C codes of a frame where the main token stands for audio (zeros
-elsewhere). Every part of a prompt is tokenized on its own: no token reaches across two parts. Codes are as the codec
-has them; 1.4's shift by one happens here.
+elsewhere). Every part of a prompt is tokenized on its own: no token reaches across two parts. Codes are those of the
+codec; 1.4's shift by one happens here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hub_fish_speech.text import SPEAKER, clean_text
+from hub_fish_speech.text.cleaning import clean_text
+from hub_fish_speech.text.dialogue import SPEAKER, speaker_tag
 from hub_fish_speech.tokenizer import IM_END, IM_START, Tokenizer
 from hub_fish_speech.variants import Variant
 
@@ -22,14 +23,14 @@ SYSTEM_S2 = "convert the provided text to speech"
 
 
 class Example(NamedTuple):
-    """A text and how it sounds: `codes`, (C, T) integers of the codec."""
+    """A text and its sound: `codes`, (C, T) integers of the codec."""
 
     text: str
     codes: Tensor
 
 
 class Past(NamedTuple):
-    """A segment that was spoken: its text, and its frames (1 + C, N) as the model made them, all of them."""
+    """A segment that was spoken: its text, and all frames (1 + C, N) that the model made."""
 
     text: str
     frames: Tensor
@@ -54,8 +55,8 @@ class Prompter:
     ) -> Tensor:
         """The prompt for speaking `text` as `references` sound, after `history`: (1 + C, T) int64.
 
-        `system` false leaves out 1.5's system message, as its command line does. `max_length` is 1.x's budget: past
-        segments between the first and the newest are left out where they would not fit.
+        `system` false leaves out 1.5's system message, as its command line does. `max_length` is the budget of 1.x:
+        past segments between the first and the newest are left out if they do not fit.
         """
         if self._variant.name == "s1":
             return self._s1(text, references, history)
@@ -64,7 +65,7 @@ class Prompter:
         return self._v1(text, references, history, system, max_length or self._variant.max_length)
 
     def text_columns(self, *parts: str, user: str | None = None) -> Tensor:
-        """(1 + C, T) of parts that the prompt writes itself, then of what a user wrote."""
+        """(1 + C, T) of parts that the prompt writes itself, then of a user's text."""
         ids = [number for part in parts for number in self._tokenizer.encode(part)]
         if user is not None:
             ids += self._tokenizer.encode_user(user)
@@ -81,12 +82,12 @@ class Prompter:
     def kept(self, frames: Tensor) -> Tensor:
         """The codes (C, N) of `frames` (1 + C, N') that reach the codec.
 
-        Upstream drops one frame of each run whatever it is; which one differs, and the models' users hear the result.
+        Upstream drops one frame of each run, whatever it holds: the first or the last, by the variant.
         """
         return self.codes(frames[:, 1:] if self._variant.drops == "first" else frames[:, :-1])
 
     def codes(self, frames: Tensor) -> Tensor:
-        """Frames (1 + C, N) -> the codec's codes (C, N). What is no audio counts as code 0."""
+        """Frames (1 + C, N) -> the codec's codes (C, N). Frames that are not audio count as code 0."""
         return (frames[1:] - self._variant.code_shift).clamp(min=0)
 
     def _s1(self, text: str, references: Sequence[Example], history: Sequence[Past]) -> Tensor:
@@ -94,11 +95,11 @@ class Prompter:
         spoken = [*references, *(Example(past.text, self.kept(past.frames)) for past in history)]
         for example in spoken:
             parts += [
-                self.text_columns("<|speaker:0|>", user=example.text),
+                self.text_columns(speaker_tag(0), user=example.text),
                 self.code_columns(example.codes),
                 self.text_columns(IM_END),
             ]
-        return torch.cat([*parts, self.text_columns("<|speaker:0|>", user=text)], dim=1)
+        return torch.cat([*parts, self.text_columns(speaker_tag(0), user=text)], dim=1)
 
     def _s2(self, text: str, references: Sequence[Example], history: Sequence[Past]) -> Tensor:
         begin, end = f"{IM_START}system\n", f"{IM_END}\n"
@@ -130,16 +131,16 @@ class Prompter:
         named = self._variant.name == "v1_5"
         fixed = [self.text_columns(f"{IM_START}system\n", SYSTEM_V1_5, IM_END)] if named else []
         for example in references:
-            fixed += [self._v1_turn(example.text), self.code_columns(example.codes), self.text_columns(IM_END)]
+            fixed += [self._v1_user(example.text), self.code_columns(example.codes), self.text_columns(IM_END)]
         past: list[Tensor] = []
         for one in history:
-            past += [self._v1_turn(one.text), one.frames if named else one.frames[:, :-1]]
-        past.append(self._v1_turn(text))
+            past += [self._v1_user(one.text), one.frames if named else one.frames[:, :-1]]
+        past.append(self._v1_user(text))
         room = max_length - 1024 - sum(part.shape[1] for part in fixed)
         return torch.cat([*(fixed if system else []), *_recent(past, room)], dim=1)
 
-    def _v1_turn(self, text: str) -> Tensor:
-        """What a user said, up to where its audio begins."""
+    def _v1_user(self, text: str) -> Tensor:
+        """A user's text, up to where its audio begins."""
         text = clean_text(text, self._variant)
         if self._variant.name == "v1_4":
             ids = self._tokenizer.encode_user(text, before=f"{IM_START}user\n", after=f"{IM_END}{IM_START}assistant\n")
@@ -158,14 +159,14 @@ class Prompter:
 
 def _tagged(text: str, number: int) -> str:
     """A reference's transcript with a speaker tag: its own, if it has one."""
-    return text if SPEAKER.search(text) else f"<|speaker:{number}|>{text}"
+    return text if SPEAKER.search(text) else speaker_tag(number) + text
 
 
 def _recent(past: Sequence[Tensor], room: int) -> list[Tensor]:
-    """Those of `past` (segment, frames, segment, ..., the segment to be spoken) that 1.x remembers.
+    """The parts of `past` (segment, frames, segment, ..., the segment to be spoken) that 1.x remembers.
 
-    The newest that fit into `room` positions, where the one that is counted last counts twice, and always the first
-    segment with its frames, so that the voice does not drift. Where not even the newest fits, all of them come after
+    They are the newest that fit into `room` positions, where the one that is counted last counts twice, and always the
+    first segment with its frames, so that the voice does not drift. If not even the newest fits, all of them come after
     the first.
     """
     count = kept = 0
@@ -177,4 +178,4 @@ def _recent(past: Sequence[Tensor], room: int) -> list[Tensor]:
         kept -= 1
     if kept >= len(past) - 2:
         return list(past)
-    return [*past[:2], *past[-kept:]]  # with 0 of them kept, all of them: so the models' own code has it
+    return [*past[:2], *past[-kept:]]  # with kept == 0 that is all of them, as in the vendor's code

@@ -1,7 +1,7 @@
-"""Session: the language model at work for one request.
+"""Session: the language model at work for one request, and the pool that lends sessions.
 
-It holds what a request needs and no other may touch: a cache of its size, the windows that sampling looks back on, and
-the columns that the cache holds already, so that the next segment's prompt is read only from where it differs.
+A session holds what one request needs and no other may touch: a cache of its size, the windows that sampling looks back
+on, and the columns that the cache holds already, so that the next segment's prompt is read only from where it differs.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from hub.nn.decode import Stepper, prefix_length, prefix_mask
-from hub_fish_speech.checkpoint import LanguageModel
-from hub_fish_speech.model.transformer import Cache, Place
+from hub.nn.decode import KVCache, Stepper, prefix_length, prefix_mask
+from hub.nn.loans import Loans
+from hub_fish_speech.checkpoint.language_model import LanguageModel
+from hub_fish_speech.model.transformer import CacheView, make_cache
 from hub_fish_speech.sampling import RAS_WINDOW, WINDOW, Draws, pick, pick_aware
 
 BLOCK = 8
-"""Frames that a GPU makes before it is waited for; what comes after the end of a speech is thrown away."""
-
+"""Frames that a GPU makes before the host waits for them; frames after the end of a speech are thrown away."""
 
 LEAST_GRAPHED = 1024
 """Positions that a cache with graphs has at least."""
@@ -31,7 +31,7 @@ class Noise(Protocol):
     def fill(self, main: Tensor, again: Tensor, fast: Tensor) -> None:
         """Fill the noise of the main token (V',), of its second draw (V',), and of the codes (C', columns).
 
-        Called once for each frame, in order. What a variant does not draw has no elements.
+        Called once for each frame, in order. A tensor that the variant does not draw with has no elements.
         """
         ...
 
@@ -65,13 +65,18 @@ class _Look(NamedTuple):
 
 
 class Session:
-    """One request's work at a time; not for several threads at once.
+    """Serves one request at a time, and one thread. Its cache has `length` positions at first.
 
     With `graphs` (default: on a GPU) steps have the fixed shapes that graphs need: attention covers a rounded prefix
-    under a mask, and frames come in blocks. Without, it covers what is filled, and each frame comes by itself.
+    under a mask, and frames come in blocks. Without, it covers the filled positions, and each frame comes by itself.
     """
 
-    def __init__(self, language: LanguageModel, *, graphs: bool | None = None) -> None:
+    _cache: KVCache
+    _stepper: Stepper
+    _held: Tensor
+    """The columns (1 + C, T) in the cache, on the CPU."""
+
+    def __init__(self, language: LanguageModel, length: int = 1, *, graphs: bool | None = None) -> None:
         self._language = language
         self._model = model = language.model
         self._variant = variant = language.variant
@@ -80,10 +85,8 @@ class Session:
         count = len(model.main_tokens)
         sampled = config.codebooks if variant.samples_first_code else config.codebooks - 1
         self._graphs = device.type == "cuda" if graphs is None else graphs
-        self._cache: Cache | None = None
-        self._fast_cache = Cache.empty(config.fast, config.codebooks, device, model.dtype)
-        self._stepper = Stepper(self._step, device)
-        self._held = torch.zeros(rows, 0, dtype=torch.int64)
+        self._make_room(length)
+        self._fast_cache = make_cache(config.fast, config.codebooks, device, model.dtype)
         self._look = _Look(
             window=torch.zeros(rows, WINDOW, dtype=torch.int64, device=device),
             oldest=torch.zeros(rows, dtype=torch.int64, device=device),
@@ -94,49 +97,46 @@ class Session:
         )
 
     @property
-    def room(self) -> int:
+    def length(self) -> int:
         """Positions of the cache."""
-        return 0 if self._cache is None else self._cache.length
+        return self._cache.length
 
     def reserve(self, positions: int) -> None:
-        """Room for so many positions. A cache that is too small goes, with what it holds and its graphs."""
-        if self.room < positions:
-            model = self._model
-            if self._graphs:  # rounded, so that the next, longer request finds room and the graphs
-                positions = prefix_length(positions, self._language.positions, LEAST_GRAPHED)
-            self._cache = Cache.empty(self._language.config.slow, positions, model.device, model.dtype)
-            if self._graphs:  # what a mask hides is still multiplied, by nothing: it must be a number
-                self._cache.keys.zero_()
-                self._cache.values.zero_()
-            self._stepper = Stepper(self._step, model.device)
-            self._held = self._held[:, :0]
+        """Make sure that the cache has so many positions. A new, larger one starts empty and without graphs."""
+        if self.length < positions:
+            self._make_room(rounded_length(self._language, positions) if self._graphs else positions)
 
     def forget(self) -> None:
-        """What the cache holds is not to be used by the next request."""
+        """Make the next request read its prompt from the beginning."""
         self._held = self._held[:, :0]
+
+    def _make_room(self, length: int) -> None:
+        config, model = self._language.config, self._model
+        self._cache = make_cache(config.slow, length, model.device, model.dtype)
+        self._stepper = Stepper(self._step, model.device)
+        self._held = torch.zeros(1 + config.codebooks, 0, dtype=torch.int64)
 
     @torch.inference_mode()
     def read(self, prompt: Tensor) -> Tensor:
-        """Read what the cache does not hold yet of `prompt` (1 + C, T): hidden states of those columns (T', D)."""
+        """Read the columns of `prompt` (1 + C, T) that the cache does not hold yet: their hidden states (T', D)."""
         self.reserve(prompt.shape[1])
-        assert self._cache is not None
         model, end = self._model, prompt.shape[1]
         common = min(self._held.shape[1], end - 1)
         same = (self._held[:, :common] == prompt[:, :common]).all(0)
         known = int(same.cumprod(0).sum())
         x = model.embed(prompt[:, known:].to(model.device))
-        place = Place(torch.arange(known, end, device=model.device), model.slow_turns[known:end], end)
+        view = CacheView(torch.arange(known, end, device=model.device), model.slow_rotations[known:end], end)
         self._held = prompt
-        return model.slow(x, place, self._cache)
+        return model.slow(x, view, self._cache)
 
     def frames(
         self, prompt: Tensor, draws: Draws, noise: Noise, limit: int, *, ends_at_first: bool = True
     ) -> Iterator[Tensor]:
         """Frames after `prompt` (1 + C, T), in blocks (1 + C, n), up to and with the one whose main token is the end.
 
-        At most `limit`, and what the model's positions allow; none if the prompt leaves no room. A GPU is waited for
-        once a block. The vendor's code does not look whether the very first frame is the end; nor does this with
-        `ends_at_first` false.
+        There are at most `limit` frames, and no more than the model's positions allow; none if the prompt leaves no
+        room. The host waits for a GPU once a block. The vendor's code does not check whether the very first frame is
+        the end; nor does this with `ends_at_first` false.
         """
         limit = min(limit, self._language.positions - prompt.shape[1])
         if limit < 1:
@@ -180,25 +180,24 @@ class Session:
         at = torch.tensor([position])
         if not numbers:
             return self._step(position + 1, frame, at, *self._look, draws=draws)
-        seen = prefix_length(position + 1, self.room)
+        seen = prefix_length(position + 1, self.length)
         found: Tensor = self._stepper(seen, frame, at, *self._look, *numbers)
         return found.clone()
 
     def _step(self, seen: int, frame: Tensor, at: Tensor, *inputs: Tensor, draws: Draws | None = None) -> Tensor:
-        """The next frame; what a graph captures. It sees the first `seen` positions, or as many of them as are filled.
+        """The next frame; this is what a graph captures. It sees the filled ones of the first `seen` positions.
 
         `inputs` are a `_Look`'s, and without `draws` its numbers.
         """
-        assert self._cache is not None
         model = self._model
         draws = draws or Draws(*inputs[6:])
         mask = prefix_mask(at, seen) if self._graphs else None
-        place = Place(at, model.slow_turns.index_select(0, at), seen, mask)
-        hidden = model.slow(model.embed(frame[:, None]), place, self._cache)
+        view = CacheView(at, model.slow_rotations.index_select(0, at), seen, mask)
+        hidden = model.slow(model.embed(frame[:, None]), view, self._cache)
         return self._draw(hidden, draws, _Look(*inputs[:6]), penalised=True)
 
     def _remember(self, step: int, frame: Tensor) -> None:
-        """Let the windows know `frame`, which is number `step` of those after the first."""
+        """Put `frame`, number `step` of those after the first, into the windows."""
         look = self._look
         look.window[:, step % WINDOW] = frame
         look.oldest.copy_(look.window[:, (step + 1) % WINDOW if step + 1 >= WINDOW else 0])
@@ -208,7 +207,7 @@ class Session:
         """Hidden state (1, D) -> frame (1 + C,)."""
         main = self._draw_main(hidden, draws, look, penalised)
         codes = self._draw_codes(self._model.fast_input(hidden), main, draws, look, penalised)
-        if self._variant.samples_first_code:  # 1.4 has no codes beside a token that is no audio
+        if self._variant.samples_first_code:  # 1.4 has no codes beside a token that does not stand for audio
             codes = torch.where(self._model.is_audio(main), codes, 0)
         return torch.cat([main[None], codes])
 
@@ -229,12 +228,12 @@ class Session:
         return pick(logits, draws, look.main, against if penalised else None)
 
     def _draw_codes(self, x: Tensor, main: Tensor, draws: Draws, look: _Look, penalised: bool) -> Tensor:
-        """The codes (C,) of a frame, one after the other; x (1, F) is where the fast transformer starts from."""
+        """The codes (C,) of a frame, one after the other; x (1, F) is what the fast transformer starts from."""
         model, first = self._model, 0
         codes: list[Tensor] = []
         if not self._variant.samples_first_code:
             codes.append(model.first_code(main)[None])
-            # What position 0 says is not asked, so both go through the layers together.
+            # The logits of position 0 are not needed, so both go through the layers together.
             x = torch.cat([x, model.fast_embeddings(codes[0])])
         penalised = penalised and not self._variant.repetition_aware
         for noise in look.fast:
@@ -244,6 +243,23 @@ class Session:
             codes.append(pick(logits, draws, noise, against)[None])
             x = model.fast_embeddings(codes[-1])
         return torch.cat(codes)
+
+
+def session_pool(language: LanguageModel, *, keep: int) -> Loans[Session]:
+    """Lends sessions by the length of their caches. A GPU keeps `keep` idle ones, with their graphs."""
+    return Loans(
+        lambda length: Session(language, length),
+        size_of=lambda session: session.length,
+        device=language.model.device,
+        keep=keep,
+        rounded=lambda length: rounded_length(language, length),
+        made_ready=Session.forget,
+    )
+
+
+def rounded_length(language: LanguageModel, positions: int) -> int:
+    """A length of a cache with graphs that holds `positions`: few lengths, so that longer requests find them too."""
+    return prefix_length(positions, language.positions, LEAST_GRAPHED)
 
 
 def _numbers(draws: Draws, device: torch.device) -> tuple[Tensor, ...]:

@@ -1,7 +1,7 @@
-"""The task kind `fish-speech`: one text, however long, spoken as `POST /v1/tts` speaks it, into one file.
+"""The task kind `fish-speech`: one text of any length, spoken as `POST /v1/tts` speaks it, into one file.
 
-The hub's own kind `speech` cuts long texts itself, each piece a request of its own. This family cuts them in the model,
-which keeps the voice from piece to piece even where no voice is named; so a task of it is one request.
+The hub's own kind `speech` cuts long texts itself, and each piece is a request of its own. This family cuts them in the
+model, which keeps the voice from piece to piece even if no voice is named; so its task is one request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KIND = "fish-speech"
 
 
 class GenerateTask(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is to be spoken, and the container of the file."""
+    """The body of a task: a request, and the container of the file."""
 
     request: SpeechRequest
     container: str = "mp3"
@@ -36,7 +36,7 @@ class GenerateTasks:
     body = GenerateTask
 
     async def accept(self, hub: Host, body: GenerateTask) -> Job:
-        """Check what can be checked, and draw the seed. Raises HubError."""
+        """Check the request as far as that is possible now, and draw the seed. Raises HubError."""
         request = body.request
         model = hub.models.get(request.model)
         drawn = secrets.randbits(31) if request.seed is None and model.capabilities.seed else request.seed
@@ -47,9 +47,9 @@ class GenerateTasks:
         return Job(data=msgspec.msgpack.encode(request), steps=1)
 
     async def run(self, work: TaskWork) -> dict[str, Any]:
-        """Speak, and write the file; a model that is busy or breaks down is waited for.
+        """Speak, and write the file; waits for a model that is busy or breaks down.
 
-        Raises HubError; StorageFailed if the disk does not take it.
+        Raises HubError; StorageFailed if the file cannot be written.
         """
         request = msgspec.msgpack.decode(work.job, type=SpeechRequest)
         item = await work.persist(work.hub.models.get(request.model), lambda: _spoken(work, request))
@@ -59,7 +59,7 @@ class GenerateTasks:
 
 
 async def _spoken(work: TaskWork, request: SpeechRequest) -> dict[str, Any]:
-    """Speak `request` into a file of the task; returns what the result says of it."""
+    """Speak `request` into a file of the task; returns the item of the result."""
     speech = await work.hub.speak(request, request_id=work.id)
     file = await work.write_audio(speech, request.format, "audio")
     return {**msgspec.to_builtins(file), "voice": speech.voice}

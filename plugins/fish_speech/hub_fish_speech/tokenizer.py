@@ -1,7 +1,7 @@
 """Text -> token ids: tiktoken (1.5, S1) or a Hugging Face tokenizer file (1.4, S2).
 
-Every special token is recognised when the prompt itself writes it. In what users write, none is, except the ones that
-spell a word in phonemes: a text cannot end the turn, change the speaker's role or inject codes.
+Special tokens are recognised where the prompt itself writes them. In users' texts none is, except those that spell a
+word in phonemes: a text cannot end the message, change the role or inject codes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATTERN = "|".join(
         r"\s+",
     )
 )
-"""How text falls into pieces before byte pairs are merged, as the models were trained."""
+"""The pieces of a text before byte pairs are merged, as the models were trained."""
 
 LONGEST = 400_000
 """Characters that are encoded at once; longer text is cut there."""
@@ -52,7 +52,7 @@ _S1 = (
 
 
 class Coder(Protocol):
-    """What the tokenizer libraries do for us."""
+    """A library's tokenizer."""
 
     specials: dict[str, int]
 
@@ -88,7 +88,7 @@ class Tokenizer:
         return ids
 
     def encode_user(self, text: str, *, before: str = "", after: str = "") -> list[int]:
-        """Ids of what a user wrote: a special token in it is spelled, as any other text.
+        """Ids of a user's text: a special token in it is spelled out, like any other text.
 
         `before` and `after` are the prompt's own words, tokenized together with the text.
         """
@@ -137,13 +137,13 @@ def _names(listed: str, semantic: int) -> list[str]:
 
 
 def _names_of(path: Path) -> list[str]:
-    """The special tokens of special_tokens.json in the file's order, which alone gives their ids; none without it."""
+    """The special tokens of special_tokens.json, in the file's order, which gives their ids; none without the file."""
     if not path.is_file():
         return []
     try:
         found = json.loads(path.read_bytes())
     except ValueError as error:
-        raise CheckpointError(f"{path.name} is no JSON: {error}", file=path.name) from None
+        raise CheckpointError(f"{path.name} is not JSON: {error}", file=path.name) from None
     return [str(name) for name in found]
 
 
@@ -160,7 +160,7 @@ def _read_ranks(path: Path, *, skip_padding: bool) -> dict[bytes, int]:
     except OSError:
         raise CheckpointError(f"the checkpoint file {path.name} is missing", file=path.name) from None
     except (ValueError, binascii.Error) as error:
-        raise CheckpointError(f"{path.name} is no tiktoken vocabulary: {error}", file=path.name) from None
+        raise CheckpointError(f"{path.name} is not a tiktoken vocabulary: {error}", file=path.name) from None
     return ranks
 
 
@@ -168,7 +168,7 @@ class _Tiktoken:
     def __init__(self, ranks: dict[bytes, int], names: list[str]) -> None:
         import tiktoken
 
-        self.specials = {name: len(ranks) + place for place, name in enumerate(names)}
+        self.specials = {name: len(ranks) + number for number, name in enumerate(names)}
         self._encoding = tiktoken.Encoding(
             "fish_speech", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=self.specials
         )
@@ -186,7 +186,7 @@ class _HuggingFace:
         try:
             self._library = Library.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
-            raise CheckpointError(f"{path.name} is no tokenizer file: {error}", file=path.name) from None
+            raise CheckpointError(f"{path.name} is not a tokenizer file: {error}", file=path.name) from None
         vocabulary = self._library.get_vocab(with_added_tokens=True)
         self.specials = {name: number for name, number in vocabulary.items() if name[:2] == "<|" and name[-2:] == "|>"}
         added = self._library.get_added_tokens_decoder()

@@ -1,7 +1,7 @@
 """The four generations of Fish Speech, and where their prompts, sampling and frames differ.
 
-The weights do the same in all of them; these differences are conventions of each release's own inference code, and a
-model that is run with another release's conventions speaks badly.
+All of them have the same networks; the differences are conventions of each release's own inference code, and a model
+speaks badly with the conventions of another release.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Variant:
     """One generation.
 
     `code_shift` is added to a codec's code before the language model sees it (0 is then "no code"). With
-    `samples_first_code` the fast transformer samples codebook 0 too; otherwise the main token says it.
-    `fast_columns` limits the codes that can be sampled (0: all). `main_penalty` is what the repetition penalty holds
-    against the main token: nothing, its own row of the window, or the window's oldest frame. `drops` is the frame that
-    never reaches the codec. `max_length` bounds prompt and history of 1.x, in positions.
+    `samples_first_code` the fast transformer samples codebook 0 too; otherwise the main token stands for it.
+    `fast_columns` limits the codes that can be sampled (0: all). `main_penalty` names the ids for which the main token
+    is penalised: none, its own row of the window, or the window's oldest frame. `drops` is the frame that never reaches
+    the codec. `max_length` bounds prompt and history of 1.x, in positions.
     """
 
     name: Name

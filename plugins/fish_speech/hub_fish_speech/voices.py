@@ -1,4 +1,4 @@
-"""Who speaks: the voices of a request -> the examples of a prompt, and S2's dialogues -> text with speaker tags."""
+"""Who speaks: recordings and prepared states -> the examples of a prompt."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
 from torch import Tensor
 
-from hub.contract import CastVoice, Reference, ResolvedRequest, Turn
-from hub.text.sentences import Sentence, split_sentences
-from hub.text.speakable import is_speakable
-from hub_fish_speech.codec import Codec
+from hub.contract import CastVoice, Reference, ResolvedRequest
+from hub.contract.errors import InvalidAudio
+from hub.nn.recording import read_recording
+from hub_fish_speech.model.codec.codec import Codec
 from hub_fish_speech.prompt import Example
-from hub_fish_speech.references import encode, unpack
-from hub_fish_speech.text import SPEAKER, Segment, byte_length, group_sentences, pack_segments
+from hub_fish_speech.text.dialogue import SPEAKER, speaker_numbers, speaker_tag
 
 REMEMBERED = 64
 """Recordings whose codes are kept, so that a caller who sends the same one with each request waits only once."""
 
+_LAYOUT = 1
+"""Version of the prepared state."""
+
 
 class Voices:
-    """Examples of voices; remembers the codes of the recordings that came last. Several threads may use it at once."""
+    """The examples of voices. Keeps the codes of the latest recordings; several threads may use it at once."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -30,31 +36,32 @@ class Voices:
         self._lock = threading.Lock()
 
     def examples(self, references: Sequence[Reference], prepared: bytes | None = None) -> list[Example]:
-        """Transcripts and codes; a missing transcript is an empty one. Raises InvalidAudio."""
+        """Transcripts and codes, of the prepared state if there is one: the references may then lack their audio.
+
+        A missing transcript is an empty one. Raises InvalidAudio.
+        """
         if prepared is not None:
             return unpack(prepared)
         return [Example(reference.text or "", self._codes(reference.audio)) for reference in references]
 
     def of_request(self, request: ResolvedRequest) -> list[Example]:
-        """Of all who speak. In a dialogue each transcript carries its speaker's tag.
-
-        Raises InvalidAudio.
-        """
+        """The examples of all who speak. In a dialogue each transcript has its speaker's tag. Raises InvalidAudio."""
         if request.turns:
             numbers = speaker_numbers(request.turns)
-            return self._of_cast({str(number): request.cast.get(name or "") for name, number in numbers.items()})
+            return self._tagged({str(number): request.cast.get(name or "") for name, number in numbers.items()})
         spoken = dict.fromkeys(found[1] for found in SPEAKER.finditer(request.text or ""))
-        named = {tag: request.cast.get(tag) for tag in spoken}
+        named = {number: request.cast.get(number) for number in spoken}
         if any(named.values()):  # the text names speakers of the scene's cast by their tags
-            return self._of_cast(named)
+            return self._tagged(named)
         return self.examples(request.references, request.prepared)
 
-    def _of_cast(self, cast: dict[str, CastVoice | None]) -> list[Example]:
+    def _tagged(self, voices: dict[str, CastVoice | None]) -> list[Example]:
+        """The examples of each speaker's voice, by the speaker's number."""
         found = []
-        for tag, voice in cast.items():
+        for number, voice in voices.items():
             if voice is not None:
                 for text, codes in self.examples(voice.references, voice.prepared):
-                    found.append(Example(f"<|speaker:{tag}|>{SPEAKER.sub('', text)}", codes))
+                    found.append(Example(speaker_tag(number) + SPEAKER.sub("", text), codes))
         return found
 
     def _codes(self, audio: bytes) -> Tensor:
@@ -71,25 +78,45 @@ class Voices:
         return codes
 
 
-def speaker_numbers(turns: Sequence[Turn]) -> dict[str | None, int]:
-    """Speakers by the order in which they begin."""
-    return {name: number for number, name in enumerate(dict.fromkeys(turn.speaker for turn in turns))}
+def encode(audio: bytes, codec: Codec) -> Tensor:
+    """The codes (C, T) of a sound file. Raises InvalidAudio."""
+    return codec.encode(read_wave(audio, codec.sample_rate))
 
 
-def dialogue(turns: Sequence[Turn], limit: int) -> list[Segment]:
-    """Turns as tagged text in segments of about `limit` bytes. Places count in the turns' texts, a line each."""
-    numbers = speaker_numbers(turns)
-    whole = "\n".join(turn.text for turn in turns)
-    parts: list[Segment] = []
-    start = 0
-    for turn in turns:
-        end = start + len(turn.text)
-        tag = f"<|speaker:{numbers[turn.speaker]}|>"
-        if is_speakable(turn.text):
-            if byte_length(turn.text) <= limit:
-                parts.append(Segment(tag + turn.text.strip(), (start, end)))
-            else:
-                sentences = [Sentence(one, start + a, start + b) for one, a, b in split_sentences(turn.text)]
-                parts += [Segment(tag + one.text, one.span) for one in group_sentences(sentences, whole, limit)]
-        start = end + 1
-    return list(pack_segments(parts, limit))
+def read_wave(audio: bytes, sample_rate: int) -> Tensor:
+    """A sound file as mono samples (N,) at `sample_rate`. Raises InvalidAudio."""
+    return read_recording(audio).at(sample_rate, kernel_dtype=torch.float32)  # the kernel of the vendor's code
+
+
+class _Recording(Struct, array_like=True):
+    text: str
+    rows: int
+    codes: bytes
+
+
+class _Prepared(Struct, array_like=True):
+    layout: int
+    recordings: list[_Recording]
+
+
+def pack(examples: Sequence[Example]) -> bytes:
+    """The prepared state of a voice: msgpack of transcripts and 16-bit codes."""
+    recordings = [
+        _Recording(example.text, example.codes.shape[0], example.codes.numpy().astype("<u2").tobytes())
+        for example in examples
+    ]
+    return msgspec.msgpack.encode(_Prepared(_LAYOUT, recordings))
+
+
+def unpack(state: bytes) -> list[Example]:
+    """The examples in a prepared state. Raises InvalidAudio for bytes that `pack` did not write."""
+    try:
+        prepared = msgspec.msgpack.decode(state, type=_Prepared)
+        if prepared.layout != _LAYOUT:
+            raise ValueError("another layout")
+        return [
+            Example(one.text, torch.from_numpy(np.frombuffer(one.codes, "<u2").astype(np.int64).reshape(one.rows, -1)))
+            for one in prepared.recordings
+        ]
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidAudio("the voice's prepared state cannot be read; save the voice again") from error

@@ -1,35 +1,24 @@
-"""A checkpoint folder -> variant, sizes, tokenizer and language model; strictly, with every weight accounted for.
+"""The files of a language model -> variant, sizes, tokenizer and network.
 
-The generation is told by what is in the folder, not by its name. Weights may be sharded safetensors, one safetensors
-file, or `model.pth` (a state dict, or a training checkpoint around one); their names are those of the vendor's code,
-with the spellings of all four generations.
+The files in a folder show its generation; the folder's name does not count. Weights may be sharded safetensors, one
+safetensors file, or `model.pth` (a state dict, or a training checkpoint around one).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from hub.nn.weights import CheckpointError, load_state, load_strict
+from hub_fish_speech.checkpoint.weight_names import renamed
 from hub_fish_speech.config import CONFIG, NESTED, DualARConfig, read_config, read_json
 from hub_fish_speech.model.dual_ar import DualAR
 from hub_fish_speech.tokenizer import HF, TIKTOKEN, Tokenizer, load_tokenizer
 from hub_fish_speech.variants import S1, S2, V1_4, V1_5, Variant
 
 WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "model.pth")
-
-_BUFFERS = ("freqs_cis", "causal_mask", "k_cache", "v_cache")
-"""Suffixes of what training checkpoints keep beside the weights; it is computed anew."""
-
-_S2_NAMES = (
-    ("text_model.model.", ""),
-    ("audio_decoder.codebook_embeddings.", "codebook_embeddings."),
-    ("audio_decoder.", "fast_"),
-)
 
 
 class LanguageModel(NamedTuple):
@@ -45,7 +34,7 @@ class LanguageModel(NamedTuple):
 def detect(folder: Path) -> Variant:
     """The generation of the checkpoint in `folder`. Raises CheckpointError."""
     if not folder.is_dir():
-        raise CheckpointError("the model's path is no folder: it must be the folder of a checkpoint", file=CONFIG)
+        raise CheckpointError("the model's path is not a folder: it must be the folder of a checkpoint", file=CONFIG)
     data = read_json(folder / CONFIG)
     kind = data.get("model_type")
     if kind == NESTED:
@@ -64,7 +53,7 @@ def detect(folder: Path) -> Variant:
         return S1
     if any(folder.glob("firefly*.pth")):
         return V1_5
-    return V1_5 if "share_codebook_embeddings" in data else S1  # a key that S1 has no more
+    return V1_5 if "share_codebook_embeddings" in data else S1  # a key that S1 dropped
 
 
 def load_language_model(
@@ -100,71 +89,11 @@ def load_language_model(
 
 
 def _last_semantic(tokenizer: Tokenizer, config: DualARConfig) -> int:
-    """The last token that says a code. 1.5 lists 1024 of them, also where the model has fewer codes."""
+    """The last token that stands for a code. 1.5 lists 1024 of them, also where the model has fewer codes."""
     return min(tokenizer.semantic_end, tokenizer.semantic_begin + config.codebook_size - 1)
 
 
 def _speech_tokens(tokenizer: Tokenizer, config: DualARConfig) -> torch.Tensor:
-    """The tokens that S2 may say: audio and the end."""
+    """The tokens that S2 may draw: audio and the end."""
     audio = range(tokenizer.semantic_begin, min(tokenizer.semantic_end + 1, config.vocab_size))
     return torch.tensor(sorted({tokenizer.im_end, *audio}))
-
-
-def renamed(state: Mapping[str, Tensor], file: str, *, tied: bool) -> dict[str, Tensor]:
-    """`state` with the names that DualAR has. Raises CheckpointError for adapters and for four-bit weights."""
-    found = dict(state)
-    if next(iter(found), "").startswith("model."):
-        found = {key.removeprefix("model."): value for key, value in found.items()}
-    if any(key.startswith("text_model.") for key in found):
-        found = {_s2_name(key): value for key, value in found.items()}
-    else:
-        found = {key: value for key, value in found.items() if "audio_" not in key}  # encoders of sound, never released
-    found = {key: value for key, value in found.items() if not key.endswith(_BUFFERS)}
-    if tied:
-        found.pop("output.weight", None)
-    if adapter := next((key for key in found if "lora_" in key), None):
-        raise CheckpointError(
-            f"{file} holds an adapter ({adapter}), not a model: merge it first", file=file, key=adapter
-        )
-    return _joined(_widened(found, file))
-
-
-def _s2_name(key: str) -> str:
-    for old, new in _S2_NAMES:
-        if key.startswith(old):
-            return new + key.removeprefix(old)
-    return key
-
-
-def _widened(state: dict[str, Tensor], file: str) -> dict[str, Tensor]:
-    """Eight-bit weights (one scale a row) as the numbers that they stand for."""
-    if packed := next((key for key in state if key.endswith(".scales_and_zeros")), None):
-        raise CheckpointError(
-            f"{file} has four-bit weights, packed for one kind of GPU; use the release itself, or an int8 one",
-            file=file,
-            key=packed,
-        )
-    wide: dict[str, Tensor] = {}
-    for key, value in state.items():
-        if key.endswith(".scales"):
-            continue
-        scales = state.get(key.removesuffix(".weight") + ".scales")
-        if scales is not None and value.dtype == torch.int8:
-            value = (value.float() * scales.float()[:, None]).to(scales.dtype)
-        wide[key] = value
-    return wide
-
-
-def _joined(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`wq`, `wk`, `wv` as one `wqkv`."""
-    joined: dict[str, Tensor] = {}
-    for key, value in state.items():
-        stem, kind = key.rpartition(".")[::2]
-        if stem.endswith((".wk", ".wv")) and f"{stem[:-1]}q.{kind}" in state:
-            continue
-        if stem.endswith(".wq") and all(f"{stem[:-1]}{part}.{kind}" in state for part in "kv"):
-            parts = [state[f"{stem[:-1]}{part}.{kind}"] for part in "qkv"]
-            joined[f"{stem}kv.{kind}"] = torch.cat(parts)
-        else:
-            joined[key] = value
-    return joined

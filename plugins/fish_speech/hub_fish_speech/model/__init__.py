@@ -1,1 +1,1 @@
-"""The dual autoregressive language model: a slow transformer over frames and a fast one over the codes of a frame."""
+"""The networks: the dual autoregressive language model (`dual_ar`), and the codecs (`codec`)."""

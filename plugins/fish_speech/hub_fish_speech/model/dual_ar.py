@@ -1,6 +1,6 @@
-"""DualAR: a slow transformer makes hidden states and main logits of frames, a fast one the codes of a hidden state.
+"""DualAR: a slow transformer over frames gives hidden states and main logits, a fast one the codes of each frame.
 
-Module names are those of the checkpoints. Everything is stateless: caches come with the call. C is the number of
+Module names are those of the checkpoints. The modules hold no state: caches come with the call. C is the number of
 codebooks, V the vocabulary, K the codebook size, D the slow and F the fast width.
 """
 
@@ -12,17 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hub.nn.attention import RMSNorm
+from hub.nn.decode import KVCache
 from hub.nn.layout import laid_out
 from hub_fish_speech.config import DualARConfig
-from hub_fish_speech.model.transformer import Attention, Block, Cache, FeedForward, Norm, Place, run, turns_table
+from hub_fish_speech.model.transformer import Attention, Block, CacheView, FeedForward, rotation_table, run
 
 
 class DualAR(nn.Module):
     """The language model. Build it under `torch.device("meta")`, load its weights, then call `prepare`."""
 
     offsets: Tensor
-    slow_turns: Tensor
-    fast_turns: Tensor
+    slow_rotations: Tensor
+    fast_rotations: Tensor
     fast_positions: Tensor
     main_tokens: Tensor
     main_is_audio: Tensor
@@ -35,22 +37,22 @@ class DualAR(nn.Module):
         self.embeddings = nn.Embedding(config.vocab_size, slow.dim)
         self.codebook_embeddings = nn.Embedding(config.codebook_size * config.codebooks, slow.dim)
         self.layers = nn.ModuleList(Block(slow) for _ in range(slow.layers))
-        self.norm = Norm(slow.dim, slow.eps)
+        self.norm = RMSNorm(slow.dim, slow.eps)
         self.output = None if config.tied else nn.Linear(slow.dim, config.vocab_size, bias=False)
         self.fast_project_in = nn.Linear(slow.dim, fast.dim) if fast.dim != slow.dim else nn.Identity()
         self.fast_embeddings = nn.Embedding(config.codebook_size, fast.dim)
         self.fast_layers = nn.ModuleList(Block(fast) for _ in range(fast.layers))
-        self.fast_norm = Norm(fast.dim, fast.eps)
+        self.fast_norm = RMSNorm(fast.dim, fast.eps)
         self.fast_output = nn.Linear(fast.dim, config.codebook_size, bias=False)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.embeddings.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the weights and of the caches."""
+        """The type of the weights and of the caches."""
         return self.embeddings.weight.dtype
 
     def prepare(
@@ -63,7 +65,7 @@ class DualAR(nn.Module):
         fast_columns: int = 0,
         main_tokens: Tensor | None = None,
     ) -> None:
-        """Move the loaded weights, join what is computed together, and fix what the tokenizer and the variant say.
+        """Move and join the loaded weights, and take over what tokenizer and variant determine.
 
         `semantic` are the first and last id of main tokens that stand for audio; `positions` bounds prompt and speech;
         `fast_columns` limits the codes that can be sampled (0: all), `main_tokens` (V',) the main tokens (None: all).
@@ -82,8 +84,8 @@ class DualAR(nn.Module):
         rows = self.output_matrix if main_tokens is None else laid_out(self.output_matrix[tokens.to(device)])
         constants = {
             "offsets": torch.arange(config.codebooks)[:, None] * step,
-            "slow_turns": turns_table(config.slow, positions),
-            "fast_turns": turns_table(config.fast, config.codebooks),
+            "slow_rotations": rotation_table(config.slow, positions),
+            "fast_rotations": rotation_table(config.fast, config.codebooks),
             "fast_positions": torch.arange(config.codebooks),
             "main_tokens": tokens,
             "main_is_audio": self.is_audio(tokens),
@@ -93,7 +95,7 @@ class DualAR(nn.Module):
             self.register_buffer(name, value.to(device), persistent=False)
 
     def compile_layers(self) -> None:
-        """Let torch.compile fuse what lies between the matrix products of the feed-forward layers.
+        """Let torch.compile fuse the operations between the matrix products of the feed-forward layers.
 
         The first steps then take seconds longer. Attention is left as it is: its shapes change with every frame.
         """
@@ -102,11 +104,11 @@ class DualAR(nn.Module):
                 module.compile()
 
     def is_audio(self, tokens: Tensor) -> Tensor:
-        """Which main tokens stand for audio."""
+        """True for main tokens that stand for audio, in the shape of `tokens`."""
         return (tokens >= self._semantic[0]) & (tokens <= self._semantic[1])
 
     def first_code(self, main: Tensor) -> Tensor:
-        """The code of codebook 0 that a main token says; of one that says none, the nearest."""
+        """The code of codebook 0 that a main token stands for; the nearest one for a token that stands for none."""
         return (main - self._semantic[0]).clamp(0, self.config.codebook_size - 1)
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -123,9 +125,9 @@ class DualAR(nn.Module):
             with_codes = with_codes / math.sqrt(self.config.codebooks + 1)
         return torch.where(self.is_audio(main)[:, None], with_codes, x)
 
-    def slow(self, x: Tensor, place: Place, cache: Cache) -> Tensor:
+    def slow(self, x: Tensor, view: CacheView, cache: KVCache) -> Tensor:
         """(T, D) -> hidden states before the final norm, (T, D)."""
-        return run(self.layers, x, place, cache)
+        return run(self.layers, x, view, cache)
 
     def main_logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (T, D) -> logits of `main_tokens` (T, V')."""
@@ -140,7 +142,7 @@ class DualAR(nn.Module):
         """Hidden states (T, D) -> what the fast transformer starts from, (T, F)."""
         return self.fast_project_in(self.norm(hidden) if self.config.fast_reads_normed else hidden)
 
-    def fast(self, x: Tensor, first: int, cache: Cache) -> Tensor:
+    def fast(self, x: Tensor, first: int, cache: KVCache) -> Tensor:
         """Positions `first`.. of one frame: x (T, F) -> logits of the last of them (1, columns).
 
         The cache holds the positions before.
@@ -148,8 +150,8 @@ class DualAR(nn.Module):
         hidden = self.fast_hidden(x, first, cache)
         return F.linear(self.fast_norm(hidden[-1:]), self.fast_output.weight[: self.fast_columns])
 
-    def fast_hidden(self, x: Tensor, first: int, cache: Cache) -> Tensor:
+    def fast_hidden(self, x: Tensor, first: int, cache: KVCache) -> Tensor:
         """x (T, F) -> (T, F), before the norm."""
         end = first + x.shape[0]
-        place = Place(self.fast_positions[first:end], self.fast_turns[first:end], end)
-        return run(self.fast_layers, x, place, cache)
+        view = CacheView(self.fast_positions[first:end], self.fast_rotations[first:end], end)
+        return run(self.fast_layers, x, view, cache)

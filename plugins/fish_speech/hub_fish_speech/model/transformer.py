@@ -1,7 +1,7 @@
-"""The transformer block that both stacks are made of, with a key/value cache that belongs to the request.
+"""The transformer block that both stacks of the language model are made of.
 
-Llama's block: x += Attn(RMSNorm(x)); x += W2(silu(W1 h) * W3 h) with h = RMSNorm(x). Rotary positions are interleaved,
-their table is rounded to bfloat16 for every type of model, and the turn itself is computed in float32.
+Llama's block: x += Attn(RMSNorm(x)); x += W2(silu(W1 h) * W3 h) with h = RMSNorm(x). Rotary positions are interleaved;
+their table is rounded to bfloat16 for every type of model, and the rotation itself is computed in float32.
 Shapes: T positions, D width, H query heads, G key/value heads, E the width of a head.
 """
 
@@ -13,55 +13,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hub.nn.attention import attend, rotary_frequencies, rotary_table
+from hub.nn.attention import RMSNorm, attend, rotary_frequencies, rotary_table
+from hub.nn.decode import KVCache
 from hub.nn.layout import laid_out
 from hub_fish_speech.config import StackConfig
 
 
-class Cache(NamedTuple):
-    """Keys and values of one stack: each (layers, G, positions, E)."""
+class CacheView(NamedTuple):
+    """The part of a cache that one step writes, and the part that it reads.
 
-    keys: Tensor
-    values: Tensor
-
-    @property
-    def length(self) -> int:
-        """Positions that it has room for."""
-        return self.keys.shape[2]
-
-    @classmethod
-    def empty(cls, config: StackConfig, positions: int, device: torch.device, dtype: torch.dtype) -> Cache:
-        """Room for `positions`, not filled: on the CPU, pages that are never written take no memory."""
-        shape = (config.layers, config.kv_heads, positions, config.head_dim)
-        return cls(torch.empty(shape, device=device, dtype=dtype), torch.empty(shape, device=device, dtype=dtype))
-
-
-class Place(NamedTuple):
-    """Where in the cache a step writes, and what it sees.
-
-    `positions` (T,) are the rows it writes, `turns` (T, 1, E/2) complex their rotary angles; it sees the first `seen`
-    rows. `mask` (T, seen) says which of them are filled; without it all are, and the T queries stand at their end.
+    It writes `positions` (T,), whose rotary angles are `rotations` (T, 1, E/2) complex, and reads the first `seen`
+    positions. `mask` (T, seen) is True where those are filled; without it all are, and the T queries are their last.
     """
 
     positions: Tensor
-    turns: Tensor
+    rotations: Tensor
     seen: int
     mask: Tensor | None = None
 
 
-class Norm(nn.Module):
-    """RMSNorm: in float32, cast back, then times the weight."""
-
-    def __init__(self, dim: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.empty(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        if x.dtype == torch.float32:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        return F.rms_norm(x.float(), self.weight.shape, None, self.eps).to(x.dtype) * self.weight
+def make_cache(config: StackConfig, length: int, device: torch.device, dtype: torch.dtype) -> KVCache:
+    """A cache of one stack, for one request."""
+    return KVCache(
+        layers=config.layers,
+        groups=config.kv_heads,
+        length=length,
+        head_dim=config.head_dim,
+        dtype=dtype,
+        device=device,
+    )
 
 
 class Attention(nn.Module):
@@ -73,32 +53,30 @@ class Attention(nn.Module):
         width = config.head_dim
         self.wqkv = nn.Linear(config.dim, (config.heads + 2 * config.kv_heads) * width, bias=config.qkv_bias)
         self.wo = nn.Linear(config.heads * width, config.dim, bias=config.o_bias)
-        self.q_norm = Norm(width, config.eps) if config.qk_norm else None
-        self.k_norm = Norm(width, config.eps) if config.qk_norm else None
+        self.q_norm = RMSNorm(width, config.eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(width, config.eps) if config.qk_norm else None
 
     def prepare(self) -> None:
-        """Call once, after loading."""
+        """Lay out the loaded weights. Call it once."""
         self.wqkv.weight = nn.Parameter(laid_out(self.wqkv.weight), requires_grad=False)
 
-    def forward(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
-        """x (T, D) -> (T, D); writes its rows of `keys` and `values`, (G, positions, E)."""
-        query, value = self._project(x, place, keys)
-        values.index_copy_(1, place.positions, value)
-        seen_keys, seen_values = keys[None, :, : place.seen], values[None, :, : place.seen]
-        query = query.transpose(0, 1)[None]  # (1, H, T, E)
-        attended = attend(query, seen_keys, seen_values, mask=place.mask, causal=place.mask is None)
+    def forward(self, x: Tensor, view: CacheView, layer: int, cache: KVCache) -> Tensor:
+        """x (T, D) -> (T, D); writes the keys and values of `layer`."""
+        query, key, value = self._project(x, view.rotations)
+        keys, values = cache.write_at(layer, view.positions, key, value, view.seen)
+        attended = attend(query, keys, values, mask=view.mask, causal=view.mask is None)
         return self.wo(attended[0].transpose(0, 1).flatten(1))
 
-    def _project(self, x: Tensor, place: Place, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (T, H, E) and values (G, T, E) of x; its keys are written."""
+    def _project(self, x: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (T, D) -> queries (1, H, T, E), keys and values (1, G, T, E)."""
         heads = self.wqkv(x).unflatten(1, (self._heads + 2 * self._kv_heads, -1))  # (T, H + 2 G, E)
-        turning = heads[:, : self._heads + self._kv_heads]
+        rotating = heads[:, : self._heads + self._kv_heads]
         if self.q_norm is not None and self.k_norm is not None:
-            query, key = turning.split([self._heads, self._kv_heads], 1)
-            turning = torch.cat([self.q_norm(query), self.k_norm(key)], 1)
-        turned = turn(turning, place.turns)
-        keys.index_copy_(1, place.positions, turned[:, self._heads :].transpose(0, 1))
-        return turned[:, : self._heads], heads[:, self._heads + self._kv_heads :].transpose(0, 1)
+            query, key = rotating.split([self._heads, self._kv_heads], 1)
+            rotating = torch.cat([self.q_norm(query), self.k_norm(key)], 1)
+        rotated = rotate(rotating, rotations).transpose(0, 1)[None]  # (1, H + G, T, E)
+        value = heads[:, self._heads + self._kv_heads :].transpose(0, 1)[None]
+        return rotated[:, : self._heads], rotated[:, self._heads :], value
 
 
 class FeedForward(nn.Module):
@@ -112,7 +90,7 @@ class FeedForward(nn.Module):
         self.w13: nn.Parameter | None = None
 
     def prepare(self) -> None:
-        """Call once, after loading."""
+        """Join the loaded weights. Call it once."""
         assert self.w1 is not None
         assert self.w3 is not None
         self.w13 = nn.Parameter(laid_out(torch.cat([self.w1.weight, self.w3.weight])), requires_grad=False)
@@ -132,29 +110,31 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(config)
         self.feed_forward = FeedForward(config)
-        self.attention_norm = Norm(config.dim, config.eps)
-        self.ffn_norm = Norm(config.dim, config.eps)
+        self.attention_norm = RMSNorm(config.dim, config.eps)
+        self.ffn_norm = RMSNorm(config.dim, config.eps)
 
-    def forward(self, x: Tensor, place: Place, keys: Tensor, values: Tensor) -> Tensor:
+    def forward(self, x: Tensor, view: CacheView, layer: int, cache: KVCache) -> Tensor:
         """(T, D) -> (T, D)."""
-        x = x + self.attention(self.attention_norm(x), place, keys, values)
+        x = x + self.attention(self.attention_norm(x), view, layer, cache)
         return x + self.feed_forward(self.ffn_norm(x))
 
 
-def run(layers: nn.ModuleList, x: Tensor, place: Place, cache: Cache) -> Tensor:
+def run(layers: nn.ModuleList, x: Tensor, view: CacheView, cache: KVCache) -> Tensor:
     """x (T, D) through all `layers`."""
-    for layer, keys, values in zip(layers, cache.keys.unbind(), cache.values.unbind(), strict=True):
-        x = layer(x, place, keys, values)
+    for number, layer in enumerate(layers):
+        x = layer(x, view, number, cache)
     return x
 
 
-def turns_table(config: StackConfig, positions: int) -> Tensor:
+def rotation_table(config: StackConfig, positions: int) -> Tensor:
     """cos + i sin of every position and pair, rounded to bfloat16: (positions, 1, E/2) complex64."""
     table = rotary_table(positions, rotary_frequencies(config.head_dim, config.rope_base), rounded_to=torch.bfloat16)
     return torch.view_as_complex(table.contiguous())[:, None]
 
 
-def turn(x: Tensor, turns: Tensor) -> Tensor:
-    """Rotary positions as a product of complex numbers: x (T, heads, E), turns (T, 1, E/2) -> as x."""
+def rotate(x: Tensor, rotations: Tensor) -> Tensor:
+    """Rotary positions as a product of complex numbers: x (T, heads, E), rotations (T, 1, E/2) -> as x."""
+    # Not `rotate_interleaved` of hub.nn: its eight real operations take five times as long for a single column, and
+    # round some numbers differently than one complex product.
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    return torch.view_as_real(pairs * rotations).flatten(-2).to(x.dtype)

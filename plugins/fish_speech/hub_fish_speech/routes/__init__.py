@@ -1,32 +1,29 @@
-"""Fish Speech's own HTTP API, mapped to the hub's: a file a group of routes."""
+"""Fish Speech's own HTTP API, mapped to the hub's: one file for each group of routes."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from litestar.types import ControllerRouterHandler
 
 from hub.api.family import options_of
 from hub.api.mount import shaped
+from hub.plugin.host import Host
+from hub_fish_speech.capabilities import BACKEND
+from hub_fish_speech.options import CompatOptions, RouteOptions
 from hub_fish_speech.routes import codec, health, live, models, references, speech, tasks
 from hub_fish_speech.routes.answers import error_response
-from hub_fish_speech.settings import BACKEND, CompatOptions, RouteSettings
-
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
 
 
-def make_routes(hub: Hub, backend: str = BACKEND) -> list[ControllerRouterHandler]:
+def make_routes(hub: Host, backend: str = BACKEND) -> list[ControllerRouterHandler]:
     """The handlers. Models of `backend` speak: this family's, unless a test wants another's."""
-    options = options_of(hub, "fish_speech", CompatOptions)
-    settings = RouteSettings(backend=backend, max_text_length=options.max_text_length)
+    compat = options_of(hub, "fish_speech", CompatOptions)
+    options = RouteOptions(backend=backend, max_text_length=compat.max_text_length)
     handlers = [
         *health.routes(),
-        *speech.routes(hub, settings),
-        *codec.routes(hub, settings),
-        *references.routes(hub, settings),
-        *tasks.routes(hub, settings),
-        *models.routes(hub, settings),
-        *live.routes(hub, settings),
+        *speech.routes(hub, options),
+        *codec.routes(hub, options),
+        *references.routes(hub, options),
+        *tasks.routes(hub, options),
+        *models.routes(hub, options),
+        *live.routes(hub, options),
     ]
     return list(shaped(handlers, error_response))

@@ -1,4 +1,4 @@
-"""How the API tells errors, and which representation an answer has."""
+"""The form of errors, and the representation of answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def representation(request: Request[Any, Any, Any]) -> str:
 def answer(
     request: Request[Any, Any, Any], body: Struct | dict[str, Any], status: int = 200, headers: Mapping[str, str] = {}
 ) -> Response[bytes]:
-    """`body` as the caller wants it."""
+    """`body` in the representation that the caller asks for."""
     media_type = representation(request)
     packed = (msgspec.msgpack if media_type == MSGPACK else msgspec.json).encode(body)
     all_headers = {HEADER: request_id(request.scope), **headers}
@@ -36,7 +36,7 @@ def answer(
 
 
 def error_body(error: HubError) -> dict[str, Any]:
-    """The documented `detail`, and beside it what the vendor's server sends."""
+    """The documented `detail`, and the keys that the vendor's server sends."""
     return {
         "detail": error.message,
         "statusCode": status_of(error),
@@ -46,7 +46,7 @@ def error_body(error: HubError) -> dict[str, Any]:
 
 
 def status_of(error: HubError) -> int:
-    """The API has no 422: a field that does not fit is a bad request."""
+    """The status of an error. The API has no 422: a field that does not fit is a bad request."""
     return 400 if error.status == 422 else error.status
 
 
@@ -59,7 +59,7 @@ def phrase(status: int) -> str:
 
 
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
-    """The exception handler of all routes. Errors are JSON whatever `?format=` says: clients read them so."""
+    """The exception handler of all routes. Errors are JSON whatever `?format=` says, as clients expect."""
     error = to_hub_error(raised, request)
     return Response(
         msgspec.json.encode(error_body(error)),
@@ -70,6 +70,6 @@ def error_response(request: Request[Any, Any, Any], raised: Exception) -> Respon
 
 
 def failed(request: Request[Any, Any, Any], error: HubError, body: Struct) -> Response[bytes]:
-    """An error of a route whose failures have a body of their own: that, and `error_body` beside it."""
+    """Answer with an error of a route whose failures have a `body` of their own, beside `error_body`."""
     fields = {**error_body(error), **msgspec.to_builtins(body)}
     return answer(request, fields, status_of(error), error_headers(error))

@@ -1,8 +1,6 @@
-"""`/v1/vqgan/encode` and `/v1/vqgan/decode`: the model's codec, as the API has it."""
+"""`/v1/vqgan/encode` and `/v1/vqgan/decode`: the model's codec."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from litestar import Request, Response, post
@@ -14,22 +12,20 @@ from hub.api.http.request_id import request_id
 from hub.contract.errors import HubError, InvalidRequest
 from hub.contract.event import AudioChunk
 from hub.contract.tokens import Tokens
+from hub.plugin.host import Host
+from hub_fish_speech.options import RouteOptions
 from hub_fish_speech.routes.answers import answer
 from hub_fish_speech.routes.shapes import Audios, DecodeBody, EncodeBody, TokenLists, read_body
 
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_fish_speech.settings import RouteSettings
 
-
-def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """The handlers."""
 
     @post("/v1/vqgan/encode", status_code=200, summary="Audio files to tokens")
     async def encode(request: Request) -> Response:
         """Tokens by file, codebook and frame."""
         body = await read_body(request, EncodeBody)
-        model, name = model_of(hub, settings.backend).name, request_id(request.scope)
+        model, name = model_of(hub, options.backend).name, request_id(request.scope)
         found = []
         async with until_departure(request.receive):
             for number, audio in enumerate(body.audios, 1):
@@ -44,7 +40,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
     async def decode(request: Request) -> Response:
         """Samples as little-endian float16, mono, at the model's rate; in JSON they are base64."""
         body = await read_body(request, DecodeBody)
-        model, name = model_of(hub, settings.backend).name, request_id(request.scope)
+        model, name = model_of(hub, options.backend).name, request_id(request.scope)
         wanted = [_tokens(rows) for rows in body.tokens]
         async with until_departure(request.receive):
             audios = [await _samples(hub, tokens, model, name) for tokens in wanted]
@@ -60,7 +56,7 @@ def _tokens(rows: list[list[int]]) -> Tokens:
         raise InvalidRequest(f"tokens: {error}", field="tokens") from error
 
 
-async def _samples(hub: Hub, tokens: Tokens, model: str, name: str) -> bytes:
+async def _samples(hub: Host, tokens: Tokens, model: str, name: str) -> bytes:
     decoded = await hub.decode(tokens, model=model, request_id=name)
     try:
         parts = [np.frombuffer(event.pcm, "<f4") async for event in decoded if isinstance(event, AudioChunk)]

@@ -1,4 +1,4 @@
-"""`/v1/health`, which at the root of a hub is the hub's own: that one has `status` too."""
+"""`/v1/health`. At the root of a hub the hub's own route answers, which has `status` too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/model`: what the vendor's SDK calls a model is a voice; here, a stored voice."""
+"""`/model`: the stored voices, which the vendor's SDK calls models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, patch, post
 from litestar.handlers import HTTPRouteHandler
@@ -16,16 +16,14 @@ from msgspec import Meta, Struct
 from hub.api.http.fields import as_struct, query_fields, read_fields
 from hub.contract.errors import InvalidRequest, NotFound, UnknownVoice
 from hub.contract.voice import Note, RecordingUpload, StoredVoice, Tags, Title, VoiceUpload
+from hub.plugin.host import Host
+from hub_fish_speech.options import RouteOptions
 from hub_fish_speech.routes.answers import answer
 from hub_fish_speech.routes.references import usable_voices
 
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_fish_speech.settings import RouteSettings
-
 
 class ListQuery(Struct, kw_only=True):
-    """What the list may be narrowed by."""
+    """Filters of the list."""
 
     page_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     page_number: Annotated[int, Meta(ge=1)] = 1
@@ -35,7 +33,7 @@ class ListQuery(Struct, kw_only=True):
 
 
 class NewModel(Struct, kw_only=True):
-    """A voice as the SDK creates it: files with their texts."""
+    """A new voice: files with their texts."""
 
     title: Title
     voices: Annotated[list[bytes], Meta(min_length=1)]
@@ -45,21 +43,25 @@ class NewModel(Struct, kw_only=True):
 
 
 class ChangedModel(Struct, kw_only=True):
-    """What of a voice may be changed. None: nothing."""
+    """Changes of a voice. A field that is None stays as it is."""
 
     title: Title | None = None
     description: Note | None = None
     tags: Tags | None = None
 
 
-def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """The handlers."""
+    return [*_reading(hub, options), *_writing(hub)]
+
+
+def _reading(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
 
     @get("/model", summary="The voices, as the vendor's SDK lists models")
     async def list_models(request: Request) -> Response:
-        """The stored voices that a model of the family can use, the last one changed first."""
+        """The stored voices that a model of the family can use, the one changed last first."""
         wanted = as_struct(query_fields(request), ListQuery, where="query")
-        found = [one for one in await asyncio.to_thread(usable_voices, hub, settings.backend) if _fits(one, wanted)]
+        found = [one for one in await asyncio.to_thread(usable_voices, hub, options.backend) if _fits(one, wanted)]
         found.sort(key=lambda voice: -voice.updated)
         begin = (wanted.page_number - 1) * wanted.page_size
         items = [model_entity(voice) for voice in found[begin : begin + wanted.page_size]]
@@ -70,9 +72,13 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
         """As in the list."""
         return answer(request, model_entity(await _voice(hub, model_id)))
 
+    return [list_models, get_model]
+
+
+def _writing(hub: Host) -> list[HTTPRouteHandler]:
     @post("/model", status_code=201, summary="Keep a voice, as the vendor's SDK creates a model")
     async def create_model(request: Request) -> Response:
-        """A form with `title`, `voices` (files) and `texts`. Its id is made of the title."""
+        """A form with `title`, `voices` (files) and `texts`. The id is made from the title."""
         wanted = as_struct(await read_fields(request), NewModel)
         if len(wanted.texts) not in (0, len(wanted.voices)):
             raise InvalidRequest(f"there are {len(wanted.voices)} voices and {len(wanted.texts)} texts: give as many")
@@ -89,7 +95,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
 
     @patch("/model/{model_id:str}", status_code=200, summary="Change a voice's title, description or tags")
     async def update_model(model_id: FromPath[str], request: Request) -> Response:
-        """What is not named stays."""
+        """Fields that are left out stay."""
         wanted = as_struct(await read_fields(request), ChangedModel)
         named = {"name": wanted.title, "description": wanted.description, "tags": wanted.tags}
         changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
@@ -103,11 +109,11 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
         await asyncio.to_thread(hub.voices.delete, voice.id)
         return answer(request, {"success": True})
 
-    return [list_models, get_model, create_model, update_model, delete_model]
+    return [create_model, update_model, delete_model]
 
 
 def model_entity(voice: StoredVoice) -> dict[str, Any]:
-    """`voice` as the SDK wants a model. What only the vendor's cloud counts is 0."""
+    """`voice` as a model of the SDK. Counts that only the vendor's cloud has are 0."""
     return {
         "_id": voice.id,
         "type": "tts",
@@ -150,7 +156,7 @@ def _fits(voice: StoredVoice, wanted: ListQuery) -> bool:
     )
 
 
-async def _voice(hub: Hub, id: str) -> StoredVoice:
+async def _voice(hub: Host, id: str) -> StoredVoice:
     """Raises NotFound."""
     try:
         return await asyncio.to_thread(hub.voices.get, id)

@@ -1,10 +1,9 @@
-"""`/v1/references/...`: the stored voices that a model of the family can use, under the API's own names."""
+"""`/v1/references/...`: the stored voices that a model of the family can use."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
 
 from litestar import Request, Response, delete, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -13,6 +12,8 @@ from msgspec import Struct
 from hub.api.family import model_of
 from hub.contract.errors import Conflict, HubError, InvalidRequest, UnknownVoice
 from hub.contract.voice import RecordingUpload, StoredVoice, VoiceUpload
+from hub.plugin.host import Host
+from hub_fish_speech.options import RouteOptions
 from hub_fish_speech.routes.answers import answer, failed
 from hub_fish_speech.routes.shapes import (
     AddBody,
@@ -24,15 +25,16 @@ from hub_fish_speech.routes.shapes import (
     read_body,
 )
 
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_fish_speech.settings import RouteSettings
-
 _ID = re.compile(r"[a-zA-Z0-9\-_ ]{1,255}").fullmatch
 
 
-def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """The handlers."""
+    return [*_keeping(hub, options), *_changing(hub)]
+
+
+def _keeping(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
+    """Add a voice, and list all of them."""
 
     @post("/v1/references/add", status_code=200, summary="Keep a reference voice")
     async def add(request: Request) -> Response:
@@ -42,15 +44,21 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
             await _add(hub, body)
         except HubError as error:
             return failed(request, error, OneReference(success=False, message=error.message, reference_id=body.id))
-        told = f"Reference voice '{body.id}' added successfully"
-        return answer(request, OneReference(success=True, message=told, reference_id=body.id))
+        message = f"Reference voice '{body.id}' added successfully"
+        return answer(request, OneReference(success=True, message=message, reference_id=body.id))
 
     @get("/v1/references/list", summary="The ids of all reference voices")
     async def list_all(request: Request) -> Response:
-        """Those that a model of the family can use."""
-        ids = [voice.id for voice in await asyncio.to_thread(usable_voices, hub, settings.backend)]
-        told = f"Found {len(ids)} reference voices"
-        return answer(request, AllReferences(success=True, message=told, reference_ids=ids))
+        """The voices that a model of the family can use."""
+        ids = [voice.id for voice in await asyncio.to_thread(usable_voices, hub, options.backend)]
+        message = f"Found {len(ids)} reference voices"
+        return answer(request, AllReferences(success=True, message=message, reference_ids=ids))
+
+    return [add, list_all]
+
+
+def _changing(hub: Host) -> list[HTTPRouteHandler]:
+    """Remove and rename a voice."""
 
     @delete("/v1/references/delete", status_code=200, summary="Remove a reference voice")
     async def remove(request: Request) -> Response:
@@ -63,34 +71,34 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
             return failed(
                 request, _named(error, id), OneReference(success=False, message=error.message, reference_id=id)
             )
-        told = f"Reference voice '{id}' deleted successfully"
-        return answer(request, OneReference(success=True, message=told, reference_id=id))
+        message = f"Reference voice '{id}' deleted successfully"
+        return answer(request, OneReference(success=True, message=message, reference_id=id))
 
     @post("/v1/references/update", status_code=200, summary="Rename a reference voice")
     async def update(request: Request) -> Response:
-        """Nothing else of it changes."""
+        """Change its id only."""
         body = await read_body(request, UpdateBody)
         old, new = body.old_reference_id, body.new_reference_id
 
-        def said(success: bool, message: str) -> Struct:
+        def renamed(success: bool, message: str) -> Struct:
             return RenamedReference(success=success, message=message, old_reference_id=old, new_reference_id=new)
 
         try:
             await _rename(hub, old, new)
         except HubError as error:
-            return failed(request, error, said(False, error.message))
-        return answer(request, said(True, f"Reference voice renamed from '{old}' to '{new}' successfully"))
+            return failed(request, error, renamed(False, error.message))
+        return answer(request, renamed(True, f"Reference voice renamed from '{old}' to '{new}' successfully"))
 
-    return [add, list_all, remove, update]
+    return [remove, update]
 
 
-def usable_voices(hub: Hub, backend: str) -> list[StoredVoice]:
+def usable_voices(hub: Host, backend: str) -> list[StoredVoice]:
     """The stored voices that the family's model can use. Reads files: call it in a thread."""
     model = model_of(hub, backend)
     return [voice for voice in hub.voices.list() if hub.voices.fit(voice, model.name, model.capabilities).usable]
 
 
-async def _add(hub: Hub, body: AddBody) -> None:
+async def _add(hub: Host, body: AddBody) -> None:
     _check_given("Reference ID", body.id)
     _check_given("Reference text", body.text)
     _check_id("Reference ID", body.id)
@@ -103,7 +111,7 @@ async def _add(hub: Hub, body: AddBody) -> None:
         raise _named(error, body.id) from error
 
 
-async def _rename(hub: Hub, old: str, new: str) -> None:
+async def _rename(hub: Host, old: str, new: str) -> None:
     _check_given("Old reference ID", old)
     _check_given("New reference ID", new)
     if old == new:
@@ -116,27 +124,27 @@ async def _rename(hub: Hub, old: str, new: str) -> None:
         raise _named(error, new) from error
 
 
-async def _stored(hub: Hub, id: str) -> str:
+async def _stored(hub: Host, id: str) -> str:
     try:
         return (await asyncio.to_thread(hub.voices.get, id)).id
     except UnknownVoice as error:
         raise _named(error, id) from error
 
 
-def _check_given(what: str, value: str) -> None:
+def _check_given(name: str, value: str) -> None:
     if not value.strip():
-        raise InvalidRequest(f"{what} cannot be empty")
+        raise InvalidRequest(f"{name} cannot be empty")
 
 
-def _check_id(what: str, id: str) -> None:
+def _check_id(name: str, id: str) -> None:
     if _ID(id) is None:
         raise InvalidRequest(
-            f"{what} contains invalid characters or is too long: 1 to 255 letters, digits, hyphens, underscores, spaces"
+            f"{name} contains invalid characters or is too long: 1 to 255 letters, digits, hyphens, underscores, spaces"
         )
 
 
 def _named(error: HubError, id: str) -> HubError:
-    """The API's own words for an id that is taken or unknown. A voice that is only read keeps the hub's words."""
+    """Give the error the API's own words for an id that is taken or unknown; not for a voice that is read-only."""
     if isinstance(error, UnknownVoice):
         error.message = f"Reference ID '{id}' not found"
     elif isinstance(error, Conflict) and "voice_folders" not in error.message:

@@ -18,27 +18,27 @@ Container = Literal["wav", "pcm", "mp3", "opus", "flac", "aac"]
 Unit = Annotated[float, Meta(ge=0.1, le=1.0)]
 
 SHORTEST_BASE64 = 256
-"""Characters: a shorter text in JSON is taken for the bytes themselves, as the vendor's server does."""
+"""Characters. A shorter text in JSON is taken for the bytes themselves, as in the vendor's server."""
 
 T = TypeVar("T", bound=Struct)
 
 
 class ReferenceAudio(Struct, kw_only=True):
-    """A recording and what is said in it."""
+    """A recording and its transcript."""
 
     audio: bytes
     text: str
 
 
 class Prosody(Struct, kw_only=True, frozen=True):
-    """What the vendor's cloud can do beside speaking. Only the natural volume is to be had here."""
+    """Effects of the vendor's cloud. Only the natural volume is supported."""
 
     speed: Annotated[float, Meta(ge=0.25, le=4.0)] = 1.0
     volume: float = 0.0
 
 
 class Generate(Struct, kw_only=True):
-    """What the two ways to generate share. None: not said; the model's own value holds."""
+    """The fields of both ways to generate. None: the model's own value holds."""
 
     text: str
     chunk_length: Annotated[int, Meta(ge=100, le=1000)] | None = None
@@ -106,7 +106,7 @@ class UpdateBody(Struct, kw_only=True):
 
 
 async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
-    """The body as a `kind`: msgpack, JSON or a form; null is as good as nothing. Raises HubError."""
+    """The body as a `kind`: msgpack, JSON or a form; null counts as left out. Raises HubError."""
     try:
         fields = await read_fields(request)
     except UnsupportedMediaType as error:
@@ -116,7 +116,7 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
 
 
 def as_body(fields: Mapping[str, Any], kind: type[T]) -> T:
-    """The same of fields that have been read. Raises Unprocessable, InvalidRequest."""
+    """Fields that have been read, as a `kind`. Raises Unprocessable, InvalidRequest."""
     found = {name: value for name, value in fields.items() if value is not None}
     if isinstance(prosody := found.get("prosody"), dict):
         found["prosody"] = {name: value for name, value in prosody.items() if value is not None}
@@ -129,7 +129,7 @@ def as_body(fields: Mapping[str, Any], kind: type[T]) -> T:
 
 
 def _references(fields: dict[str, Any]) -> Any:
-    """`references`, which a form has as JSON, or as files `reference_audio` with `reference_text`, in their order."""
+    """`references`; a form has them as JSON, or as files `reference_audio` with `reference_text`, in their order."""
     found = fields.pop("references", [])
     if isinstance(found, str):
         try:
@@ -154,7 +154,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _bytes(audio: Any) -> Any:
-    """JSON's texts as bytes: base64 if it is long enough to be a recording and does decode, else the text's own."""
+    """A recording in JSON as bytes: decoded base64 if the text is long enough and decodes, else the text itself."""
     if not isinstance(audio, str):
         return audio
     if len(audio) >= SHORTEST_BASE64:
@@ -166,7 +166,7 @@ def _bytes(audio: Any) -> Any:
 
 
 def _whole_bytes(audio: Any) -> Any:
-    """The same where only recordings can be meant: any base64 counts."""
+    """A recording in JSON as bytes, in a field that holds nothing else: base64 of any length is decoded."""
     if isinstance(audio, list):
         return [_whole_bytes(one) for one in audio]
     if not isinstance(audio, str):
@@ -177,41 +177,41 @@ def _whole_bytes(audio: Any) -> Any:
         return audio.encode("utf-8", "replace")
 
 
-class Said(Struct, kw_only=True):
-    """What all answers about references and tasks have."""
+class Outcome(Struct, kw_only=True):
+    """The fields of all answers about references and tasks."""
 
     success: bool
     message: str
 
 
-class OneReference(Said, kw_only=True):
-    """Of add and delete."""
+class OneReference(Outcome, kw_only=True):
+    """The answer of add and delete."""
 
     reference_id: str
 
 
-class AllReferences(Said, kw_only=True):
-    """Of list."""
+class AllReferences(Outcome, kw_only=True):
+    """The answer of list."""
 
     reference_ids: list[str]
 
 
-class RenamedReference(Said, kw_only=True):
-    """Of update."""
+class RenamedReference(Outcome, kw_only=True):
+    """The answer of update."""
 
     old_reference_id: str
     new_reference_id: str
 
 
-class Accepted(Said, kw_only=True):
-    """Of a new task."""
+class Accepted(Outcome, kw_only=True):
+    """The answer to a new task."""
 
     step_id: str
     status: str
 
 
 class TaskStatus(Struct, kw_only=True):
-    """Of a task. Times are seconds since the epoch."""
+    """The state of a task. Times are seconds since the epoch."""
 
     success: bool
     step_id: str
@@ -223,19 +223,19 @@ class TaskStatus(Struct, kw_only=True):
     error: str | None = None
 
 
-class Stopped(Said, kw_only=True):
-    """Of stopping tasks."""
+class Stopped(Outcome, kw_only=True):
+    """The answer of stop."""
 
     step_id: str | None = None
 
 
 class TokenLists(Struct, kw_only=True):
-    """Of encode."""
+    """The answer of encode."""
 
     tokens: list[list[list[int]]]
 
 
 class Audios(Struct, kw_only=True):
-    """Of decode: samples as little-endian float16."""
+    """The answer of decode: samples as little-endian float16."""
 
     audios: list[bytes]

@@ -1,10 +1,9 @@
-"""The asynchronous tasks: the hub's durable tasks of the kind `fish-speech`, under the API's own names."""
+"""The API's asynchronous tasks: the hub's durable tasks of the kind `fish-speech`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -13,17 +12,15 @@ from litestar.response import File
 
 from hub.contract.errors import Conflict, HubError, InvalidRequest, NotFound
 from hub.contract.task import Task
+from hub.plugin.host import Host
+from hub_fish_speech.options import RouteOptions
 from hub_fish_speech.routes.answers import answer, error_body, failed, status_of
 from hub_fish_speech.routes.shapes import Accepted, Stopped, TaskBody, TaskStatus, read_body
 from hub_fish_speech.routes.speech import generate_request, media_type
 from hub_fish_speech.tasks import KIND, GenerateTask
 
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_fish_speech.settings import RouteSettings
-
 PAGE = 200
-"""Tasks that are looked at together."""
+"""Tasks that are read at a time."""
 
 _MESSAGES = {
     "pending": "Task created and started",
@@ -34,24 +31,29 @@ _MESSAGES = {
 }
 
 
-def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """The handlers."""
+    return [*_working(hub, options), *_stopping(hub)]
+
+
+def _working(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
+    """Begin a task, look at it, fetch its result."""
 
     @post("/generate_audio_enhanced_async", status_code=200, summary="Begin to generate in the background")
     async def generate(request: Request) -> Response:
-        """What is accepted is done, whatever becomes of the server. The same `step_id` and body is the same task."""
+        """An accepted task survives a restart of the server. The same `step_id` and body is the same task."""
         body = await read_body(request, TaskBody)
         try:
-            task = await _submit(hub, settings, body)
+            task = await _submit(hub, options, body)
         except HubError as error:
             shape = Accepted(success=False, message=error.message, step_id=body.step_id, status="failed")
             return failed(request, error, shape)
-        told = _MESSAGES[task.state]
-        return answer(request, Accepted(success=True, message=told, step_id=task.id, status=task.state))
+        message = _MESSAGES[task.state]
+        return answer(request, Accepted(success=True, message=message, step_id=task.id, status=task.state))
 
-    @get("/get_task_status/{step_id:str}", summary="How a task is")
+    @get("/get_task_status/{step_id:str}", summary="The state of a task")
     async def status(step_id: FromPath[str], request: Request) -> Response:
-        """404 with the status `not_found` for one that there is not."""
+        """404 with the status `not_found` for an unknown one."""
         try:
             task = await _task(hub, step_id)
         except NotFound as error:
@@ -68,12 +70,18 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
         (item,) = (task.result or {}).get("items", [{}])
         path = hub.tasks.folder_of(task.id) / item.get("file", "-")
         if not await asyncio.to_thread(path.is_file):
-            raise NotFound(f"the result of task {step_id} is not there any more")
+            raise NotFound(f"the result of task {step_id} no longer exists")
         return File(path, filename=f"{task.id}{path.suffix}", media_type=media_type(item["container"]))
+
+    return [generate, status, download]
+
+
+def _stopping(hub: Host) -> list[HTTPRouteHandler]:
+    """Stop one task, or all."""
 
     @post("/stop_async_task/{step_id:str}", status_code=200, summary="Stop a task")
     async def stop(step_id: FromPath[str], request: Request) -> Response:
-        """A task that is being worked on stops in the middle of it."""
+        """A task that is being processed stops in the middle."""
         try:
             await _task(hub, step_id)
             await hub.tasks.cancel(step_id)
@@ -83,7 +91,7 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
 
     @post("/stop_generation", status_code=200, summary="Stop all tasks")
     async def stop_all(request: Request) -> Response:
-        """Those of the caller: with API keys nobody stops what belongs to another."""
+        """Stops the caller's own tasks: with API keys, those of its key."""
         stopped = 0
         for task in [task async for task in _unfinished(hub)]:
             try:
@@ -93,16 +101,16 @@ def routes(hub: Hub, settings: RouteSettings) -> list[HTTPRouteHandler]:
                 continue
         return answer(request, {"success": True, "message": f"Stopped {stopped} task(s)"})
 
-    return [generate, status, download, stop, stop_all]
+    return [stop, stop_all]
 
 
-async def _submit(hub: Hub, settings: RouteSettings, body: TaskBody) -> Task:
-    wanted = generate_request(hub, settings, body)
+async def _submit(hub: Host, options: RouteOptions, body: TaskBody) -> Task:
+    wanted = generate_request(hub, options, body)
     task, _ = await hub.tasks.submit(KIND, GenerateTask(id=body.step_id, request=wanted, container=body.format))
     return task
 
 
-async def _task(hub: Hub, id: str) -> Task:
+async def _task(hub: Host, id: str) -> Task:
     """A task of this kind. Raises NotFound."""
     try:
         task = await hub.tasks.get(id)
@@ -113,7 +121,7 @@ async def _task(hub: Hub, id: str) -> Task:
     return task
 
 
-async def _unfinished(hub: Hub) -> AsyncIterator[Task]:
+async def _unfinished(hub: Host) -> AsyncIterator[Task]:
     """The caller's tasks that have not ended."""
     for state in ("processing", "pending"):
         before = None

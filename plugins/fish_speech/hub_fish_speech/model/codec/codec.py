@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from hub.contract.errors import InvalidAudio
-from hub_fish_speech.codec.layers import State
-from hub_fish_speech.codec.network import Network, load_network
+from hub_fish_speech.model.codec.layers import State
+from hub_fish_speech.model.codec.network import Network
 
-SPAN = 128
+LATENT_WINDOW = 128
 """Columns of codes that are brought to latents at a time."""
+
 CPU_WINDOW, GPU_WINDOW = 8, 64
-"""Columns that become samples, or are made of samples, at a time, so that memory does not grow with the sound.
+"""Columns of codes that become samples, or are made of samples, at a time: so memory does not grow with the sound.
 
 Few enough for the caches of a CPU (measured, see docs/performance.md), many enough to keep a GPU busy.
 """
 
 
 class Codec:
-    """One codec, float32. Nothing of a call stays in it: several threads may use it at once.
+    """One codec, in float32. It keeps nothing of a call: several threads may use it at once.
 
     Codes are (C, T) int64 on the CPU, sound is (N,) float32 at `sample_rate`; `frame` samples are one column of codes.
     """
@@ -39,7 +38,7 @@ class Codec:
     def encode(self, wave: Tensor) -> Tensor:
         """The codes of a recording: all columns, as a prompt takes them.
 
-        Raises InvalidAudio for one that is too short.
+        Raises InvalidAudio for a recording that is too short.
         """
         shortest = self.network.shortest
         if wave.numel() < shortest:
@@ -49,7 +48,10 @@ class Codec:
         return self.network.encode(sound, self.window)[0].cpu()
 
     def filled(self, samples: int) -> int:
-        """How many columns the vendor's encoding route gives for so many samples; 1.x drops a last, half-filled one."""
+        """The number of columns that the vendor's encoding route gives for so many samples.
+
+        1.x drops a last, half-filled column.
+        """
         return self.network.filled(samples)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class CodecStream:
     """One sound, decoded while its codes arrive. The pieces together are `Codec.decode` of all codes.
 
     The codecs are causal, so every column gives its samples at once, and the memory that a stream holds depends on the
-    codec alone, not on how long the sound is.
+    codec alone, not on the length of the sound.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -84,7 +86,7 @@ class CodecStream:
         """The sound of further codes (C, t): t * frame samples, (N,) float32 on the CPU."""
         codec, network = self._codec, self._codec.network
         made = []
-        for span in codec.usable(codes).split(SPAN, dim=2):
+        for span in codec.usable(codes).split(LATENT_WINDOW, dim=2):
             if span.shape[2] == 0:
                 continue
             latent = network.dequantize(span, self._state)
@@ -92,15 +94,6 @@ class CodecStream:
         return torch.cat(made).cpu() if made else torch.zeros(0)
 
     def finish(self) -> Tensor:
-        """What is left after the last codes: nothing, because each column gives its samples at once."""
+        """The samples after the last codes: none, because each column gives its samples at once."""
         self._state.clear()
         return torch.zeros(0)
-
-
-def load_codec(path: Path, device: torch.device | str) -> Codec:
-    """The codec of a checkpoint folder, or of its file of weights, ready to run.
-
-    Raises CheckpointError, which names file and key.
-    """
-    device = torch.device(device)
-    return Codec(load_network(path, device), device)

@@ -1,7 +1,7 @@
 """The modded DAC, the codec of S1 and S2 (https://arxiv.org/abs/2306.06546, made causal, with transformers).
 
-Names and nesting of the modules are those of the weights. The releases' configuration also speaks of transformers in
-the decoder; they were never attached, and no weights of them exist.
+Names and nesting of the modules are those of the weights. The releases' configuration also mentions transformers in the
+decoder; they were never attached, and no weights of them exist.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hub_fish_speech.codec.config import DacSizes, TransformerSizes
-from hub_fish_speech.codec.layers import CausalConv, CausalTransposedConv, Chain, Snake, State
-from hub_fish_speech.codec.transformer import WindowTransformer
-from hub_fish_speech.codec.vq import DacQuantizer
+from hub_fish_speech.model.codec.layers import CausalConv, CausalTransposedConv, Chain, Snake, State
+from hub_fish_speech.model.codec.sizes import DacSizes, TransformerSizes
+from hub_fish_speech.model.codec.transformer import WindowTransformer
+from hub_fish_speech.model.codec.vq import DacQuantizer
 
 ENCODER_WINDOW = 512
-"""Steps that the encoder's transformers see. Fixed in the model's code; no configuration reaches it."""
+"""Steps that the encoder's transformers see. It is fixed in the model's code; no configuration changes it."""
 
 STEPS_AT_ONCE = 4
-"""A recording is filled up to a multiple of so many of the encoder's steps, whatever the quantizer's factors are."""
+"""Recordings are filled up to a multiple of so many steps of the encoder, for all factors of the quantizer."""
 
 
 class ResidualUnit(nn.Module):
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
         self.block = Chain(*layers, Snake(width), CausalConv(width, sizes.latent, 3))
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """See the class."""
+        """As the class says."""
         return self.block(x, state)
 
 
@@ -88,12 +88,12 @@ class Decoder(nn.Module):
         self.model = Chain(*layers, Snake(width), CausalConv(width, 1, 7))
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """See the class."""
+        """As the class says."""
         return self.model(x, state).tanh_()
 
 
 class Dac(nn.Module):
-    """The whole codec, as a network of `hub_fish_speech.codec.network`."""
+    """The whole codec: a `Network`."""
 
     def __init__(self, sizes: DacSizes) -> None:
         super().__init__()
@@ -106,11 +106,11 @@ class Dac(nn.Module):
 
     @property
     def entries(self) -> tuple[int, ...]:
-        """How many ids each row has."""
+        """The number of ids of each row."""
         return self.quantizer.sizes
 
     def filled(self, samples: int) -> int:
-        """All columns of a recording count, the last one too where the recording ends within it."""
+        """Count all columns of a recording, also a last one within which the recording ends."""
         return -(-samples // (STEPS_AT_ONCE * self.hop))
 
     def encode(self, wave: Tensor, window: int) -> Tensor:
@@ -120,12 +120,12 @@ class Dac(nn.Module):
         return torch.cat([self.quantizer.ids(self.before(piece, state)) for piece in pieces], dim=2)
 
     def filled_up(self, wave: Tensor) -> Tensor:
-        """Samples (B, N) with the silence behind them that the encoder needs: (B, N', 1)."""
+        """Samples (B, N) and the silence that the encoder needs after them: (B, N', 1)."""
         short = -wave.shape[1] % (STEPS_AT_ONCE * self.hop)
         return torch.nn.functional.pad(wave, (0, short)).unsqueeze(2)
 
     def before(self, samples: Tensor, state: State) -> Tensor:
-        """Samples (B, N, 1), whole steps of the encoder -> what the codebooks read, (B, T, D)."""
+        """Samples (B, N, 1), whole steps of the encoder -> the input of the codebooks, (B, T, D)."""
         return self.quantizer.before(self.encoder(samples, state), state)
 
     def dequantize(self, ids: Tensor, state: State) -> Tensor:

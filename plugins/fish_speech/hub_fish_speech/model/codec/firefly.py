@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hub.nn import features
-from hub_fish_speech.codec.config import BackboneSizes, FireflySizes, HeadSizes, MelSizes
-from hub_fish_speech.codec.fsq import FireflyQuantizer
-from hub_fish_speech.codec.layers import CausalConv, CausalTransposedConv, Chain, ConvNeXt, Pointwise, State
+from hub_fish_speech.model.codec.fsq import FireflyQuantizer
+from hub_fish_speech.model.codec.layers import CausalConv, CausalTransposedConv, Chain, ConvNeXt, Pointwise, State
+from hub_fish_speech.model.codec.sizes import BackboneSizes, FireflySizes, HeadSizes, MelSizes
 
 PAIRS = 3
 """Pairs of convolutions in a residual block; further dilations in the configuration are not used."""
@@ -46,14 +46,14 @@ class Backbone(nn.Module):
         self.norm = Norm(dims[-1], eps=1e-6)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """See the class."""
+        """As the class says."""
         for into, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(into(x, state), state)
         return self.norm(x, state)
 
 
 class ResBlock(nn.Module):
-    """Pairs of convolutions, each pair with its own dilation (both of a pair have it) and added to its input."""
+    """Pairs of convolutions, each pair with its own dilation in both, added to its input."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Head(nn.Module):
         self.conv_post = CausalConv(widths[-1], 1, sizes.post_conv_kernel_size)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """See the class."""
+        """As the class says."""
         x = self.conv_pre(x, state)
         for up, blocks in zip(self.ups, self.resblocks, strict=True):
             x = blocks(up(F.silu(x), state), state)
@@ -105,7 +105,7 @@ class Head(nn.Module):
 
 
 class Firefly(nn.Module):
-    """The whole codec, as a network of `hub_fish_speech.codec.network`."""
+    """The whole codec: a `Network`."""
 
     def __init__(self, sizes: FireflySizes) -> None:
         super().__init__()
@@ -117,16 +117,16 @@ class Firefly(nn.Module):
         self.steps = math.prod(sizes.quantizer.downsample_factor)
         mel = sizes.spec_transform
         spare = mel.win_length - mel.hop_length
-        self.shortest = max(mel.n_fft - spare, (spare + 1) // 2 + 1)  # one frame; and what its ends are reflected from
+        self.shortest = max(mel.n_fft - spare, (spare + 1) // 2 + 1)  # one frame, and enough to reflect its ends
 
     @property
     def entries(self) -> tuple[int, ...]:
-        """How many ids each row has."""
+        """The number of ids of each row."""
         fsq = self.quantizer.residual_fsq
         return (fsq.size,) * (fsq.groups * fsq.codebooks)
 
     def filled(self, samples: int) -> int:
-        """Columns of a recording that all of their mel frames are there for."""
+        """Count the columns whose mel frames are all there."""
         return samples // self.mel_sizes.hop_length // self.steps
 
     def encode(self, wave: Tensor, window: int) -> Tensor:

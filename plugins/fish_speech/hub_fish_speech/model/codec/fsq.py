@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hub_fish_speech.codec.config import FsqSizes
-from hub_fish_speech.codec.layers import State, downsampler, upsampler
+from hub_fish_speech.model.codec.layers import State, downsampler, upsampler
+from hub_fish_speech.model.codec.sizes import FsqSizes
 
 
 class Group(nn.Module):
@@ -36,7 +36,7 @@ class GroupedFsq(nn.Module):
 
     @property
     def size(self) -> int:
-        """How many ids each row has."""
+        """The number of ids of each row."""
         return math.prod(self.levels)
 
     def quantize(self, x: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class GroupedFsq(nn.Module):
         numbers = ((per_group // basis) % levels - half) / half  # (B, G, R, T, L)
         scales = torch.stack([(levels - 1.0) ** -row for row in range(self.codebooks)])
         scaled = (numbers * scales[:, None]).sum(2)  # (B, G, T, L)
-        return torch.cat([group.project_out(scaled[:, place]) for place, group in enumerate(self._each)], dim=2)
+        return torch.cat([group.project_out(scaled[:, number]) for number, group in enumerate(self._each)], dim=2)
 
     @property
     def _each(self) -> list[Group]:
@@ -69,7 +69,7 @@ class GroupedFsq(nn.Module):
         return rows
 
     def _bound(self, x: Tensor) -> Tensor:
-        """Into the open interval that rounds to the levels."""
+        """Bring x into the open interval that rounds to the levels."""
         levels, _, _ = self._numbers(x.device)
         reach = (levels - 1) * (1 + 1e-3) / 2
         offset = torch.where(levels % 2 == 0, 0.5, 0.0)
@@ -78,7 +78,7 @@ class GroupedFsq(nn.Module):
     def _numbers(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Levels, half of them, and the weight of each level in an id."""
         levels = torch.tensor(self.levels, device=device)
-        basis = torch.tensor([math.prod(self.levels[:place]) for place in range(len(self.levels))], device=device)
+        basis = torch.tensor([math.prod(self.levels[:level]) for level in range(len(self.levels))], device=device)
         return levels, levels // 2, basis
 
 
@@ -93,7 +93,7 @@ class FireflyQuantizer(nn.Module):
         self.upsample = upsampler(dims, sizes.downsample_factor)
 
     def before(self, features: Tensor, state: State) -> Tensor:
-        """features (B, M, D) -> what is quantized, (B, ceil(M / factor), D)."""
+        """features (B, M, D) -> the input of the quantizer, (B, ceil(M / factor), D)."""
         return self.downsample(features, state)
 
     def dequantize(self, ids: Tensor, state: State) -> Tensor:

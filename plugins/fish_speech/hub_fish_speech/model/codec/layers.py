@@ -1,7 +1,7 @@
-"""Causal layers, channels last, that go on where they stopped.
+"""Causal layers, channels last (the fastest for oneDNN), that continue where they stopped.
 
 Audio and features are (B, T, C). Every layer is called as `layer(x, state)`: `state` belongs to one signal and holds
-what the layer still needs of the past. A signal that comes in pieces gives the same output as in one piece; the first
+what the layer still needs of its past. A signal that comes in pieces gives the same output as in one piece; the first
 piece meets an empty state, which stands for zeros. So decoding a whole utterance, decoding it in windows of bounded
 memory, and streaming are the same code, and a layer itself never holds anything of a signal.
 """
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 State = dict[nn.Module, Any]
-"""What the layers remember of one signal."""
+"""The past of one signal, by layer."""
 
 
 class Chain(nn.ModuleList):
@@ -26,7 +26,7 @@ class Chain(nn.ModuleList):
         super().__init__(layers)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """Each layer's output is the next one's input."""
+        """Feed each layer's output to the next one."""
         for layer in self:
             x = layer(x, state)
         return x
@@ -35,8 +35,8 @@ class Chain(nn.ModuleList):
 class CausalConv(nn.Module):
     """A convolution that sees the present and the past: `(kernel - 1) * dilation + 1 - stride` steps of it.
 
-    With a stride, the signal's pieces must be multiples of it, all but the last, which is filled up with zeros on the
-    right.
+    With a stride, the pieces of a signal must be multiples of it; the last one may be shorter, and is filled up with
+    zeros on the right.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CausalTransposedConv(nn.Module):
     def prepare(self) -> None:
         """Bring the loaded weights (in, out, kernel) into the layout of the matrix product."""
         weight = self.conv.weight.data
-        weight = F.pad(weight, (0, self.parts * self.conv.stride[0] - weight.shape[2]))  # zeros: taps that are not
+        weight = F.pad(weight, (0, self.parts * self.conv.stride[0] - weight.shape[2]))  # zeros for missing taps
         self.conv.weight = nn.Parameter(weight.permute(2, 1, 0).flatten(0, 1).contiguous(), requires_grad=False)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
@@ -164,7 +164,7 @@ def downsampler(dims: list[int], factors: tuple[int, ...]) -> Chain:
 
 
 def upsampler(dims: list[int], factors: tuple[int, ...]) -> Chain:
-    """The way back of `downsampler`."""
+    """The inverse of `downsampler`, in shapes."""
     return Chain(
         *(
             Chain(CausalTransposedConv(dims[i + 1], dims[i], factor, stride=factor), ConvNeXt(dims[i]))
@@ -181,7 +181,7 @@ def prepare(module: nn.Module) -> None:
 
 
 def _with_past(x: Tensor, layer: nn.Module, past: int, state: State) -> Tensor:
-    """x (B, T, C) with the `past` steps before it, which are x's own last ones for the next call."""
+    """x (B, T, C) after the `past` steps before it; keeps the last steps for the next call."""
     before = state.get(layer)
     if before is None:
         before = x.new_zeros(x.shape[0], past, x.shape[2])
@@ -191,6 +191,6 @@ def _with_past(x: Tensor, layer: nn.Module, past: int, state: State) -> Tensor:
 
 
 def _can_pack() -> bool:
-    """Whether weights can be kept in oneDNN's own layout, instead of being brought into it in every call."""
+    """Return whether weights can be kept in oneDNN's own layout, instead of being brought into it in every call."""
     tried = platform.machine() in ("x86_64", "AMD64")  # elsewhere oneDNN hands over to other libraries
     return tried and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")

@@ -1,23 +1,17 @@
 """Sizes of the two codecs. The defaults are those of the releases, which carry no codec configuration of their own.
 
-A `modded_dac_vq.yaml` or `firefly_gan_vq.yaml` beside the weights overrides them. It is the file of the model's
-training code, read as data: `_target_` and other keys that name code are left alone.
+A `modded_dac_vq.yaml` or `firefly_gan_vq.yaml` beside the weights overrides them. It is a file of the model's training
+code, read as data: `_target_` and other keys that name code are ignored.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-import msgspec
-import yaml
 from msgspec import Struct, field
 
-from hub.nn.weights import CheckpointError
 from hub_fish_speech.config import default_ffn
-
-ConfigT = TypeVar("ConfigT", bound=Struct)
 
 
 class TransformerSizes(Struct, kw_only=True, frozen=True):
@@ -34,7 +28,7 @@ class TransformerSizes(Struct, kw_only=True, frozen=True):
 
     @property
     def ffn(self) -> int:
-        """Inner width of the feed-forward; where it is null, Llama's."""
+        """Inner width of the feed-forward: Llama's if it is null."""
         return self.intermediate_size or default_ffn(self.dim)
 
 
@@ -48,7 +42,7 @@ class WindowedSizes(Struct, kw_only=True, frozen=True):
 
 
 class GeneralSizes(Struct, kw_only=True, frozen=True):
-    """What the encoder's own transformers share."""
+    """Sizes that the encoder's own transformers share."""
 
     head_dim: int = 64
     rope_base: float = 10_000.0
@@ -95,7 +89,7 @@ class DacSizes(Struct, kw_only=True, frozen=True):
 
     @property
     def frame(self) -> int:
-        """Samples of one column of codes, once they are sound."""
+        """Samples of one decoded column of codes."""
         return math.prod(self.decoder_rates) * math.prod(self.quantizer.downsample_factor)
 
 
@@ -157,16 +151,3 @@ class FireflySizes(Struct, kw_only=True, frozen=True):
     def frame(self) -> int:
         """Samples of one column of codes."""
         return self.spec_transform.hop_length * math.prod(self.quantizer.downsample_factor)
-
-
-def read_sizes(file: Path, kind: type[ConfigT]) -> ConfigT:
-    """The sizes in `file`, or those of the release where it is not there. Raises CheckpointError."""
-    if not file.is_file():
-        return kind()
-    try:
-        # lax, because YAML 1.1 reads 1e-5 as a string
-        return msgspec.convert(yaml.safe_load(file.read_text("utf-8")), kind, strict=False)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{file.name} cannot be read as YAML", file=file.name) from error
-    except msgspec.ValidationError as error:
-        raise CheckpointError(f"{file.name} describes no codec that is known: {error}", file=file.name) from error

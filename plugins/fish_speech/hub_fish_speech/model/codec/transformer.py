@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hub.nn.attention import RMSNorm, attend, causal_mask, rotary_frequencies, rotary_table, rotate_interleaved
-from hub_fish_speech.codec.config import TransformerSizes
-from hub_fish_speech.codec.layers import State
+from hub_fish_speech.model.codec.layers import State
+from hub_fish_speech.model.codec.sizes import TransformerSizes
 
 
 class WindowTransformer(nn.Module):

@@ -1,4 +1,4 @@
-"""The vector quantizer of the modded DAC: one semantic codebook, and residual ones for what it leaves."""
+"""The vector quantizer of the modded DAC: one semantic codebook, and residual ones for the rest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hub_fish_speech.codec.config import DacQuantizerSizes
-from hub_fish_speech.codec.layers import Pointwise, State, downsampler, upsampler
-from hub_fish_speech.codec.transformer import WindowTransformer
+from hub_fish_speech.model.codec.layers import Pointwise, State, downsampler, upsampler
+from hub_fish_speech.model.codec.sizes import DacQuantizerSizes
+from hub_fish_speech.model.codec.transformer import WindowTransformer
 
 
 class Codebook(nn.Module):
@@ -23,7 +23,7 @@ class Codebook(nn.Module):
         self.codebook = nn.Embedding(size, width)
 
     def nearest(self, x: Tensor) -> Tensor:
-        """x (B, T, dim) -> the entry of each step that points most alike, (B, T) int64."""
+        """x (B, T, dim) -> the entry of the most similar direction for each step, (B, T) int64."""
         entries = F.normalize(self.codebook.weight, dim=1)
         return (F.normalize(self.in_proj(x), dim=2) @ entries.T).argmax(dim=2)
 
@@ -33,14 +33,14 @@ class Codebook(nn.Module):
 
 
 class ResidualCodebooks(nn.Module):
-    """Codebooks that each take up what the ones before left over."""
+    """Codebooks, each of which quantizes what the ones before it have left."""
 
     def __init__(self, count: int, dim: int, size: int, width: int) -> None:
         super().__init__()
         self.quantizers = nn.ModuleList(Codebook(dim, size, width) for _ in range(count))
 
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, T, dim) -> ids (B, count, T), and what no codebook took up, (B, T, dim)."""
+        """x (B, T, dim) -> ids (B, count, T), and the rest that no codebook holds, (B, T, dim)."""
         ids = []
         for codebook in self._codebooks:
             ids.append(codebook.nearest(x))
@@ -80,7 +80,7 @@ class DacQuantizer(nn.Module):
         self.sizes = (sizes.semantic_codebook_size, *[sizes.codebook_size] * sizes.n_codebooks)
 
     def before(self, latent: Tensor, state: State) -> Tensor:
-        """latent (B, T * factor, D) -> what the codebooks read, (B, T, D)."""
+        """latent (B, T * factor, D) -> the input of the codebooks, (B, T, D)."""
         return self.pre_module(self.downsample(latent, state), state)
 
     def ids(self, x: Tensor) -> Tensor:

@@ -1,22 +1,47 @@
-"""One hub with a tiny S1 for all tests of routes and clients."""
+"""Tiny checkpoints, models that have loaded them, and one served hub: each made once a run."""
 
-import io
-
-import numpy as np
 import pytest
-import soundfile
 
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
-from plugins.fish_speech.tests.support import served as fish_served
+from plugins.fish_speech.tests.support import served, spoken, tiny
+from plugins.fish_speech.tests.support.others import OTHER_PLUGINS
 
-OTHERS = ("cosyvoice", "gpt_sovits", "hibari", "higgs_audio")
+
+@pytest.fixture(scope="session")
+def s1_folder(tmp_path_factory):
+    """A tiny S1. Copy it before you change it."""
+    return tiny.make_s1(tmp_path_factory.mktemp("s1"))
+
+
+@pytest.fixture(scope="session")
+def s2_folder(tmp_path_factory):
+    """A tiny S2. Copy it before you change it."""
+    return tiny.make_s2(tmp_path_factory.mktemp("s2"))
+
+
+@pytest.fixture(scope="session")
+def s1(s1_folder):
+    """The tiny S1, loaded."""
+    return spoken.loaded(s1_folder)
+
+
+@pytest.fixture(scope="session")
+def s2(s2_folder):
+    """The tiny S2, loaded."""
+    return spoken.loaded(s2_folder)
+
+
+@pytest.fixture(params=["s1", "s2"])
+def fish(request):
+    """Both, one after the other."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
 def fish_checkpoint(tmp_path_factory):
-    """The folder of a tiny S1."""
-    return fish_served.make_checkpoint(tmp_path_factory.mktemp("tiny-s1"))
+    """A tiny S1 with frames of the releases' length."""
+    return served.make_checkpoint(tmp_path_factory.mktemp("tiny-s1"))
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +49,11 @@ def fish_hub(fish_checkpoint):
     """A served hub whose one model is `tiny`."""
     options = {"threads": 1, "warm_up": False}
     model = ModelSettings(backend="fish_speech", path=str(fish_checkpoint), device="cpu", options=options)
-    with serve_hub(Settings(models={"tiny": model}, plugins=PluginSettings(disabled=OTHERS))) as live:
+    with serve_hub(Settings(models={"tiny": model}, plugins=PluginSettings(disabled=OTHER_PLUGINS))) as live:
         yield live
 
 
 @pytest.fixture(scope="session")
 def recording():
-    """Half a second of a voice, as a WAV."""
-    time = np.arange(12_000) / 24_000
-    sound = 0.3 * np.sin(2 * np.pi * 140 * time) * (1 + 0.5 * np.sin(2 * np.pi * 5 * time))
-    file = io.BytesIO()
-    soundfile.write(file, sound.astype(np.float32), 24_000, format="WAV")
-    return file.getvalue()
+    """Half a second of a hum, as a WAV."""
+    return tiny.recording(pitch=140.0)

@@ -1,4 +1,4 @@
-"""Parity adapter: what computes the stages of fish_speech cases. `load` reads a checkpoint as a release is read."""
+"""Parity adapter: computes the stages of fish_speech cases. `load` reads a checkpoint as a release is read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from hub_fish_speech.checkpoint import LanguageModel, load_language_model
-from hub_fish_speech.codec import Codec, load_codec
-from hub_fish_speech.model.transformer import Cache
+from hub_fish_speech.checkpoint.codec import load_codec
+from hub_fish_speech.checkpoint.language_model import LanguageModel, load_language_model
+from hub_fish_speech.model.codec.codec import Codec
+from hub_fish_speech.model.transformer import make_cache
 from hub_fish_speech.prompt import Example, Past, Prompter
-from hub_fish_speech.references import read_wave
 from hub_fish_speech.sampling import Draws, pick, pick_aware, probabilities
 from hub_fish_speech.session import Noise, RequestNoise, Session
-from hub_fish_speech.text import clean_text, pack_turns, split_text, split_turns
+from hub_fish_speech.text.cleaning import clean_text
+from hub_fish_speech.text.dialogue import pack_turns, tagged_turns
+from hub_fish_speech.text.splitting import split_text
+from hub_fish_speech.voices import read_wave
 from torch import Tensor
 
 from plugins.fish_speech.tests.support.codec_stages import CODEC_STAGES
@@ -54,10 +57,11 @@ class Model(NamedTuple):
 
 def load(checkpoint: Path, case: dict[str, Any]) -> Model:
     """The model in `checkpoint`, on the CPU in float32."""
-    language = load_language_model(checkpoint, torch.device("cpu"), torch.float32)
+    cpu = torch.device("cpu")
+    language = load_language_model(checkpoint, cpu, torch.float32)
     assert language.variant.name == case["variant"]
     prompter = Prompter(language.variant, language.tokenizer, language.config.codebooks)
-    return Model(language, prompter, load_codec(checkpoint, "cpu"))
+    return Model(language, prompter, load_codec(checkpoint, cpu))
 
 
 class GivenNoise:
@@ -107,7 +111,7 @@ def split(model: Model, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
 def turns(model: Model, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     found = {}
     for number, (text, limit) in enumerate(zip(scalars["texts"], scalars["chunk_length"], strict=True)):
-        parts = split_turns(text)
+        parts = [text[turn.start : turn.end].strip() for turn in tagged_turns(text)]
         found[f"out_turns_{number}"] = _words(parts)
         found[f"out_batches_{number}"] = _words(pack_turns(parts, limit) if parts else [text])
     return found
@@ -155,10 +159,10 @@ def _fast_logits(model: Model, x: Tensor, codes: Tensor) -> Tensor:
     """All logits (C, K) of one frame, its codes given."""
     network = model.language.model
     config = network.config
-    cache = Cache.empty(config.fast, config.codebooks, network.device, network.dtype)
+    cache = make_cache(config.fast, config.codebooks, network.device, network.dtype)
     with torch.inference_mode():
         x = torch.cat([x.reshape(1, -1), network.fast_embeddings(codes.reshape(-1))])
-        hidden = torch.cat([network.fast_hidden(row[None], place, cache) for place, row in enumerate(x)])
+        hidden = torch.cat([network.fast_hidden(row[None], position, cache) for position, row in enumerate(x)])
         return network.fast_norm(hidden) @ network.fast_output.weight.T
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: every spelling of the weights gives the same model; what does not fit is refused by file and key."""
+"""Checkpoints: every spelling of the weights gives the same model; files that do not fit are refused by name."""
 
 import json
 import shutil
@@ -6,27 +6,23 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hub_fish_speech.checkpoint import detect, load_language_model, renamed
+from hub_fish_speech.checkpoint.language_model import detect, load_language_model
+from hub_fish_speech.checkpoint.weight_names import renamed
 from hub_fish_speech.config import read_config
 from hub_fish_speech.variants import S1, S2, V1_4, V1_5, VARIANTS
 from safetensors.torch import save_file
 
 from hub.nn.weights import CheckpointError, load_state
-from plugins.fish_speech.tests.support import tiny as fish_tiny
+from plugins.fish_speech.tests.support import tiny
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def s1(tmp_path_factory):
-    return fish_tiny.make_s1(tmp_path_factory.mktemp("s1"))
-
-
 @pytest.fixture
-def copy(s1, tmp_path):
+def copy(s1_folder, tmp_path):
     """A checkpoint to spoil; with its weights."""
     folder = tmp_path / "copy"
-    shutil.copytree(s1, folder)
+    shutil.copytree(s1_folder, folder)
     return folder, torch.load(folder / "model.pth", weights_only=True)
 
 
@@ -36,12 +32,12 @@ def logits(folder, dtype=torch.float32):
         return language.model.main_logits(language.model.embed(torch.arange(8).reshape(4, 2))).float()
 
 
-def test_the_generation_is_told_by_what_is_there(s1, tmp_path):
-    assert detect(s1) is S1
-    assert detect(fish_tiny.make_s2(tmp_path / "s2")) is S2
+def test_the_files_show_the_generation(s1_folder, s2_folder, tmp_path):
+    assert detect(s1_folder) is S1
+    assert detect(s2_folder) is S2
     (tmp_path / "config.json").write_text('{"model_type": "dual_ar", "share_codebook_embeddings": true}')
     (tmp_path / "tokenizer.tiktoken").touch()
-    assert detect(tmp_path) is V1_5  # no codec there: told by a key that S1 has no more
+    assert detect(tmp_path) is V1_5  # no codec there: a key that S1 dropped decides
     (tmp_path / "firefly-gan-tiny.pth").touch()
     assert detect(tmp_path) is V1_5
     (tmp_path / "tokenizer.tiktoken").rename(tmp_path / "tokenizer.json")
@@ -70,28 +66,28 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
-def test_every_spelling_is_the_same_model(copy, s1, spell):
+def test_every_spelling_is_the_same_model(copy, s1_folder, spell):
     folder, state = copy
     torch.save(spell(state), folder / "model.pth")
-    torch.testing.assert_close(logits(folder), logits(s1))
+    torch.testing.assert_close(logits(folder), logits(s1_folder))
 
 
-def test_one_safetensors_file_will_do(copy, s1):
+def test_one_safetensors_file_will_do(copy, s1_folder):
     folder, state = copy
     (folder / "model.pth").unlink()
     save_file(state, folder / "model.safetensors")
-    torch.testing.assert_close(logits(folder), logits(s1))
+    torch.testing.assert_close(logits(folder), logits(s1_folder))
 
 
-def test_eight_bit_weights_are_widened(copy, s1):
+def test_eight_bit_weights_are_widened(copy, s1_folder):
     folder, state = copy
     for key in [key for key in state if key.endswith(("w1.weight", "output.weight"))]:
         scales = state[key].abs().amax(1) / 127
         state[key.removesuffix("weight") + "scales"] = scales
         state[key] = (state[key] / scales[:, None]).round().to(torch.int8)
     torch.save(state, folder / "model.pth")
-    assert torch.allclose(logits(folder), logits(s1), atol=0.3)
-    assert not torch.equal(logits(folder), logits(s1))
+    assert torch.allclose(logits(folder), logits(s1_folder), atol=0.3)
+    assert not torch.equal(logits(folder), logits(s1_folder))
 
 
 @pytest.mark.parametrize(
@@ -172,11 +168,10 @@ def test_keys_count_for_the_generations_that_know_them():
     assert [name for name in found if found[name].fast_reads_normed] == ["s2"]
 
 
-def test_s2_as_its_own_tools_save_it(tmp_path):
-    """One model.pth with plain names, and a flat config.json that says itself what S2 implies elsewhere."""
-    released = fish_tiny.make_s2(tmp_path / "released")
+def test_s2_as_its_own_tools_save_it(s2_folder, tmp_path):
+    """One model.pth with plain names, and a flat config.json that states what S2 implies elsewhere."""
     saved = tmp_path / "saved"
-    shutil.copytree(released, saved)
+    shutil.copytree(s2_folder, saved)
     config = json.loads((saved / "config.json").read_text())
     text, audio = config["text_config"], config["audio_decoder_config"]
     flat = {"scale_codebook_embeddings": True, "norm_fastlayer_input": True, "num_codebooks": audio["num_codebooks"]}
@@ -189,21 +184,21 @@ def test_s2_as_its_own_tools_save_it(tmp_path):
     assert detect(saved) is S2
     assert (
         load_language_model(saved, CPU, torch.float32).config
-        == load_language_model(released, CPU, torch.float32).config
+        == load_language_model(s2_folder, CPU, torch.float32).config
     )
-    torch.testing.assert_close(logits(saved), logits(released))
+    torch.testing.assert_close(logits(saved), logits(s2_folder))
 
 
 def test_a_vocabulary_may_end_with_the_codes_that_there_are(tmp_path):
-    """1.5 lists 1024 tokens for codes, whatever the model's codebooks hold."""
-    folder = fish_tiny.make_s1(tmp_path)
+    """1.5 lists 1024 tokens for codes, for all sizes of codebooks."""
+    folder = tiny.make_s1(tmp_path)
     (folder / "codec.pth").rename(folder / "firefly-gan.pth")
     data = json.loads((folder / "config.json").read_text())
     start = 256 + 12  # bytes, then what 1.5 has before the codes
-    for size, fits in ((start + fish_tiny.CODES, True), (start + fish_tiny.CODES - 1, False)):
+    for size, fits in ((start + tiny.CODES, True), (start + tiny.CODES - 1, False)):
         changed = {**data, "vocab_size": size, "dim": 32, "n_head": 4, "fast_n_head": 2}
         (folder / "config.json").write_text(json.dumps(changed))
-        state = fish_tiny.weights(changed, "v1_5", 260)
+        state = tiny.weights(changed, "v1_5", 260)
         torch.save(state, folder / "model.pth")
         if fits:
             assert load_language_model(folder, CPU, torch.float32).variant is V1_5
@@ -212,7 +207,7 @@ def test_a_vocabulary_may_end_with_the_codes_that_there_are(tmp_path):
                 load_language_model(folder, CPU, torch.float32)
 
 
-def test_what_s2_does_not_say_of_its_fast_transformer_its_text_model_says():
+def test_missing_sizes_of_the_fast_transformer_of_s2_are_those_of_its_text_model():
     text = {"vocab_size": 9, "n_layer": 2, "n_head": 4, "n_local_heads": 2, "dim": 48, "head_dim": 16}
     text |= {"intermediate_size": 96, "attention_qk_norm": True, "attention_o_bias": True}
     audio = {"vocab_size": 5, "num_codebooks": 2, "n_layer": 1}
@@ -230,5 +225,5 @@ def test_a_tied_model_has_no_output_of_its_own():
     }
 
 
-def test_half_precision_speaks_about_the_same(s1):
-    assert torch.allclose(logits(s1, torch.bfloat16), logits(s1), atol=0.5)
+def test_half_precision_speaks_about_the_same(s1_folder):
+    assert torch.allclose(logits(s1_folder, torch.bfloat16), logits(s1_folder), atol=0.5)

@@ -1,4 +1,4 @@
-"""The codecs of Fish Speech: what is decoded while it arrives is what is decoded at once, on every architecture."""
+"""The codecs of Fish Speech: decoding in pieces gives the sound of decoding at once, on every architecture."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import math
 import random
 import threading
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 import torch
-from hub_fish_speech.codec import Codec, CodecStream, load_codec
+from hub_fish_speech.model.codec.codec import Codec, CodecStream
 
 from hub.contract.errors import InvalidAudio
 from hub.testing.sounds import alike
-from plugins.fish_speech.tests.support import codecs as fish_codecs
+from plugins.fish_speech.tests.support import codecs
 
 FRAMES = 40
 
 
-@pytest.fixture(scope="module", params=list(fish_codecs.CODECS))
+@pytest.fixture(scope="module", params=list(codecs.CODECS))
 def codec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Codec:
     folder: Path = tmp_path_factory.mktemp("codec")
-    return load_codec(fish_codecs.build(request.param, folder).write(folder), "cpu")
+    return codecs.load(codecs.build(request.param, folder).write(folder))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +88,7 @@ def test_the_past_matters_to_what_follows(codec, codes, sound):
     assert (alone - sound[20 * codec.frame : 22 * codec.frame]).abs().max() > 1e-3
 
 
-def test_streams_side_by_side_in_threads_hear_nothing_of_each_other(codec):
+def test_streams_in_threads_do_not_mix(codec):
     many = [random_codes(codec, 24, torch.Generator().manual_seed(seed)) for seed in range(4)]
     alone = [at_once(codec, codes) for codes in many]
     together: dict[int, torch.Tensor] = {}
@@ -128,7 +127,7 @@ def test_a_stream_holds_no_more_after_many_frames_than_after_few(codec):
     assert held() == 0
 
 
-def test_ids_beyond_a_codebook_count_as_its_last_and_what_was_given_stays(codec, codes):
+def test_ids_beyond_a_codebook_count_as_its_last_and_the_input_stays(codec, codes):
     last = torch.tensor(codec.network.entries)[:, None] - 1
     over = codes.clone()
     over[:, 3] += 100_000
@@ -139,7 +138,7 @@ def test_ids_beyond_a_codebook_count_as_its_last_and_what_was_given_stays(codec,
     assert torch.equal(over, before)
 
 
-def test_rows_of_a_model_with_more_codebooks_are_cut_and_missing_ones_are_told(codec, codes):
+def test_rows_of_a_model_with_more_codebooks_are_cut_and_missing_ones_are_reported(codec, codes):
     more = torch.cat((codes, codes[:1]))
     assert alike(codec.decode(more).numpy(), codec.decode(codes).numpy())
     with pytest.raises(ValueError, match=f"{codec.codebooks} rows"):
@@ -163,9 +162,9 @@ def test_a_long_recording_is_encoded_in_windows_with_the_codes_of_one(codec):
 
 @pytest.mark.parametrize("factors", [[2], [3], [2, 2], [2, 2, 2]])
 def test_the_dac_fills_a_recording_up_to_four_of_its_encoders_steps(factors, tmp_path):
-    """Whatever the factors are; columns follow from that, and the vendor counts them as if a column were four steps."""
-    with patch.dict(fish_codecs.CODECS, {"dac": fish_codecs.dac(downsample_factor=factors)}):
-        codec = load_codec(fish_codecs.build("dac", tmp_path).write(tmp_path), "cpu")
+    """For all factors. The columns follow from that, and the vendor counts them as if a column were four steps."""
+    built = codecs.build("dac", tmp_path, sizes=codecs.dac(downsample_factor=factors))
+    codec = codecs.load(built.write(tmp_path))
     network, wave = codec.network, torch.zeros(5 * 16 + 1)  # 16 samples a step
     assert network.filled_up(wave[None]).shape == (1, 8 * 16, 1)
     assert codec.encode(wave).shape[1] == -(-8 // math.prod(factors))
@@ -181,10 +180,9 @@ def test_a_recording_that_is_too_short_is_refused_by_its_length(codec):
 
 
 def test_a_recording_must_fill_a_window_of_the_mel_that_is_longer_than_usual(tmp_path):
-    sizes = fish_codecs.firefly()
+    sizes = codecs.firefly()
     sizes["spec_transform"]["n_fft"] = 192
-    with patch.dict(fish_codecs.CODECS, {"firefly": sizes}):
-        codec = load_codec(fish_codecs.build("firefly", tmp_path).write(tmp_path), "cpu")
+    codec = codecs.load(codecs.build("firefly", tmp_path, sizes=sizes).write(tmp_path))
     assert codec.network.shortest == 96
     assert codec.encode(recording(codec, 1)[:96]).shape[1] == 1
     with pytest.raises(InvalidAudio, match="at least"):

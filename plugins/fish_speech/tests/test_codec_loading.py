@@ -1,4 +1,4 @@
-"""Codec weights of every style load to the same codec, and what is not right is named by file and key."""
+"""Codec weights of every style load as the same codec; wrong files are refused by file and key."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hub_fish_speech.codec import load_codec
-from hub_fish_speech.codec.config import DacSizes, FireflySizes, read_sizes
+from hub_fish_speech.checkpoint.codec import read_sizes
+from hub_fish_speech.model.codec.sizes import DacSizes, FireflySizes
 
 from hub.nn.weights import CheckpointError
 from hub.testing.sounds import alike
-from plugins.fish_speech.tests.support import codecs as fish_codecs
+from plugins.fish_speech.tests.support import codecs
 
 BOTH = ("dac", "firefly")
 CODES = torch.arange(24).reshape(6, 4)
 
 
 def spoken(folder: Path) -> torch.Tensor:
-    codec = load_codec(folder, "cpu")
+    codec = codecs.load(folder)
     return codec.decode(CODES[: codec.codebooks])
 
 
 @pytest.fixture(scope="module", params=BOTH)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> fish_codecs.Built:
-    return fish_codecs.build(request.param, tmp_path_factory.mktemp("built"))
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> codecs.Built:
+    return codecs.build(request.param, tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="module", params=BOTH)
 def styles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("styles")
     return [
-        fish_codecs.build(request.param, folder, style).write(folder / style.__name__)
-        for style in (fish_codecs.plain, fish_codecs.old_norm, fish_codecs.new_norm)
+        codecs.build(request.param, folder, style).write(folder / style.__name__)
+        for style in (codecs.plain, codecs.old_norm, codecs.new_norm)
     ]
 
 
@@ -74,28 +74,28 @@ def test_a_missing_key_is_named_with_its_file(built, tmp_path):
     gone = next(key for key in lacking if key.endswith("gamma"))
     del lacking[gone]
     with pytest.raises(CheckpointError, match=f"{built.weights} lacks {gone}") as caught:
-        load_codec(built.write(tmp_path, lacking), "cpu")
+        codecs.load(built.write(tmp_path, lacking))
     assert caught.value.detail == {"file": built.weights, "key": gone}
 
 
 def test_a_surplus_key_is_named_too(built, tmp_path):
     with pytest.raises(CheckpointError, match=r"surplus\.weight"):
-        load_codec(built.write(tmp_path, built.state | {"surplus.weight": torch.zeros(2)}), "cpu")
+        codecs.load(built.write(tmp_path, built.state | {"surplus.weight": torch.zeros(2)}))
 
 
-def test_sizes_that_the_weights_do_not_have_are_told_by_shape(built, tmp_path):
+def test_sizes_that_the_weights_do_not_have_are_named_by_shape(built, tmp_path):
     other = {**built.sizes, "quantizer": {**built.sizes["quantizer"], "input_dim": 128}}
     built.write(tmp_path)
     (tmp_path / built.sizes_file).write_text(yaml.safe_dump(other))
     with pytest.raises(CheckpointError, match=r"quantizer\..* has shape .* this model's has"):
-        load_codec(tmp_path, "cpu")
+        codecs.load(tmp_path)
 
 
 def test_without_a_file_of_sizes_those_of_the_release_count(built, tmp_path):
     built.write(tmp_path)
     (tmp_path / built.sizes_file).unlink()
     with pytest.raises(CheckpointError, match=built.weights):  # the tiny codec is no release
-        load_codec(tmp_path, "cpu")
+        codecs.load(tmp_path)
 
 
 def test_a_pickle_that_runs_code_is_refused_before_it_does(built, tmp_path):
@@ -107,13 +107,13 @@ def test_a_pickle_that_runs_code_is_refused_before_it_does(built, tmp_path):
 
     (tmp_path / built.weights).write_bytes(pickle.dumps({"x": Trap()}, protocol=2))
     with pytest.raises(CheckpointError, match=f"{built.weights} is refused"):
-        load_codec(tmp_path, "cpu")
+        codecs.load(tmp_path)
     assert not (tmp_path / "trapped").exists()
 
 
 def test_a_folder_without_a_codec_says_what_was_looked_for(tmp_path):
     with pytest.raises(CheckpointError, match=r"codec\.pth .* firefly\*\.pth"):
-        load_codec(tmp_path, "cpu")
+        codecs.load(tmp_path)
 
 
 def test_release_sizes_are_the_default(tmp_path):
@@ -130,7 +130,7 @@ def test_release_sizes_are_the_default(tmp_path):
         ("quantizer: {post_module: {causal: false}}", "causal"),
         ("quantizer: {post_module: {config: {pos_embed_type: conformer}}}", "pos_embed_type"),
         ("a: b: c", "cannot be read as YAML"),
-        ("[1, 2]", "no codec that is known"),
+        ("[1, 2]", "an unknown codec"),
     ],
 )
 def test_sizes_that_make_no_codec_are_refused_by_name(tmp_path, text, words):

@@ -1,4 +1,4 @@
-"""`ttshub fish`: what is wrong is said; the steps and the server themselves are tried by docs/compat/fish_speech.md."""
+"""`ttshub fish`: errors are reported. The tests of docs/compat/fish_speech.md run the steps and the server."""
 
 import socket
 
@@ -52,34 +52,36 @@ def test_what_cannot_be_read(run, codes, tmp_path, fish_checkpoint):
     np.save(tmp_path / "float.npy", np.ones((3, 4)))
     np.save(tmp_path / "few.npy", np.ones((1, 4), np.int64))
     for file in ("text.npy", "float.npy"):
-        code, told = run("decode", file, "--checkpoint-path", fish_checkpoint)
-        assert (code, "has no codes" in told) == (1, True)
-    code, told = run("decode", "few.npy", "--checkpoint-path", fish_checkpoint)
-    assert (code, "of another model" in told) == (1, True)
-    code, told = run("encode", "text.npy", "--checkpoint-path", fish_checkpoint)
-    assert (code, "invalid_audio" in told) == (1, True)
-    code, told = run("decode", codes, "-o", "x.midi", "--checkpoint-path", fish_checkpoint)
-    assert (code, "unknown container 'midi'" in told) == (1, True)
-    code, told = run("encode", "text.npy", "--checkpoint-path", tmp_path)
-    assert (code, "Traceback" in told) == (1, False)
+        code, printed = run("decode", file, "--checkpoint-path", fish_checkpoint)
+        assert (code, "has no codes" in printed) == (1, True)
+    code, printed = run("decode", "few.npy", "--checkpoint-path", fish_checkpoint)
+    assert (code, "of another model" in printed) == (1, True)
+    code, printed = run("encode", "text.npy", "--checkpoint-path", fish_checkpoint)
+    assert (code, "invalid_audio" in printed) == (1, True)
+    code, printed = run("decode", codes, "-o", "x.midi", "--checkpoint-path", fish_checkpoint)
+    assert (code, "unknown container 'midi'" in printed) == (1, True)
+    code, printed = run("encode", "text.npy", "--checkpoint-path", tmp_path)
+    assert (code, "Traceback" in printed) == (1, False)
+    code, printed = run("decode", codes, "--device", "gpu", "--checkpoint-path", fish_checkpoint)
+    assert (code, "--device is 'gpu'" in printed) == (1, True)
 
 
 def test_what_is_used_wrongly(run, codes):
-    code, told = run("semantic", "--text", "a", "--prompt-text", "b")
-    assert (code, "1 --prompt-text and 0 --prompt-tokens" in told) == (2, True)
-    code, told = run("decode", codes)
-    assert (code, "no_checkpoint" in told) == (1, True)
+    code, printed = run("semantic", "--text", "a", "--prompt-text", "b")
+    assert (code, "1 --prompt-text and 0 --prompt-tokens" in printed) == (2, True)
+    code, printed = run("decode", codes)
+    assert (code, "no_checkpoint" in printed) == (1, True)
     for listen in ("8080", "localhost:99999", "::1:80", ""):
-        code, told = run("serve", "--listen", listen)
-        assert (code, "is no address and port" in told) == (2, True)
-    code, told = run("serve", "--half")
-    assert (code, "without --llama-checkpoint-path" in told) == (2, True)
-    code, told = run("serve", "--listen", "127.0.0.1:0")
-    assert (code, "no model of plugin 'fish_speech' is configured" in told) == (3, True)
+        code, printed = run("serve", "--listen", listen)
+        assert (code, "is not an address and port" in printed) == (2, True)
+    code, printed = run("serve", "--half")
+    assert (code, "without --llama-checkpoint-path" in printed) == (2, True)
+    code, printed = run("serve", "--listen", "127.0.0.1:0")
+    assert (code, "no model of plugin 'fish_speech' is configured" in printed) == (3, True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, told = run("serve", "--listen", f"127.0.0.1:{port}", "--llama-checkpoint-path", codes.parent)
-    assert (code, "port_taken" in told) == (1, True)
+        code, printed = run("serve", "--listen", f"127.0.0.1:{port}", "--llama-checkpoint-path", codes.parent)
+    assert (code, "port_taken" in printed) == (1, True)
 
 
 @pytest.mark.parametrize(

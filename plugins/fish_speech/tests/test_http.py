@@ -1,4 +1,4 @@
-"""Fish Speech's own API on a tiny S1: what its document promises, over a real socket."""
+"""Fish Speech's own API on a tiny S1, over a real socket."""
 
 import base64
 import io
@@ -116,14 +116,14 @@ def test_the_same_request_as_json_msgpack_and_form(client, say, recording):
     texts = {name: str(value) for name, value in TTS.items()}
     for form in (
         {"data": {**texts, "reference_text": "what I say"}, "files": {"reference_audio": recording}},
-        {"data": {**texts, "references": json.dumps([as_json])}, "files": {"other": b"a field nobody knows"}},
+        {"data": {**texts, "references": json.dumps([as_json])}, "files": {"other": b"an unknown field"}},
     ):
         answer = client.post("/v1/tts", **form)
         assert answer.status_code == 200, answer.text
         assert alike(answer.content, expected)
 
 
-def test_nulls_and_fields_that_nobody_knows(say):
+def test_nulls_and_unknown_fields(say):
     nothing = dict.fromkeys(
         ("chunk_length", "references", "reference_id", "use_memory_cache", "normalize", "streaming", "top_p", "format")
     )
@@ -132,7 +132,7 @@ def test_nulls_and_fields_that_nobody_knows(say):
 
 
 def test_a_short_text_in_json_is_no_base64(client):
-    """As in the vendor's server: it is the bytes of the recording themselves, which here are none."""
+    """As in the vendor's server, the text is taken for the bytes themselves, which are not audio here."""
     short = base64.b64encode(b"not a recording").decode()
     answer = client.post("/v1/tts", json={**TTS, "references": [{"audio": short, "text": "x"}]})
     assert answer.status_code == 400

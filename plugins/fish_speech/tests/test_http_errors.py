@@ -1,6 +1,6 @@
-"""What is wrong with a request to Fish Speech's API is said in its shape, and is never the server's fault.
+"""A wrong request to Fish Speech's API gets an error in the API's form, and never a 5xx.
 
-The routes speak with the tone backend here: it is up at once, and what is refused is refused before any model sees it.
+The routes speak with the tone backend here: it is up at once, and wrong requests are refused before a model sees them.
 """
 
 import json
@@ -8,32 +8,22 @@ import random
 
 import msgspec
 import pytest
-from hub_fish_speech.routes import make_routes
 
-from hub.plugin.spec import hookimpl
 from hub.settings import ApiKey, AuthSettings, CompatSettings, LimitSettings, ModelSettings, PluginSettings, Settings
 from hub.testing import tone
 from hub.testing.fixtures import serve_hub
+from plugins.fish_speech.tests.support.fishlike import fishlike
+from plugins.fish_speech.tests.support.others import OTHER_PLUGINS
 
 KEY = "a-long-key"
-OTHERS = ("cosyvoice", "gpt_sovits", "hibari", "higgs_audio")
 TTS = "/v1/tts"
-
-
-class fishlike:  # noqa: N801
-    """The routes of Fish Speech, in front of the tone backend."""
-
-    @staticmethod
-    @hookimpl
-    def register_routes(hub):
-        return make_routes(hub, "tone")
 
 
 @pytest.fixture(scope="module")
 def served():
     settings = Settings(
         models={"tone": ModelSettings(backend="tone", options={"codec": True})},
-        plugins=PluginSettings(disabled=OTHERS),
+        plugins=PluginSettings(disabled=OTHER_PLUGINS),
         auth=AuthSettings(keys=(ApiKey(name="a", key=KEY),)),
         limits=LimitSettings(body_bytes=200_000),
         compat={"fish_speech": CompatSettings(options={"max_text_length": 50})},
@@ -48,8 +38,8 @@ def client(served):
     return served.client
 
 
-def told(answer, status):
-    """The error's words; it has the documented key and the vendor's."""
+def refusal(answer, status):
+    """The message of an error, which has the documented key and the vendor's."""
     assert answer.status_code == status, answer.text
     body = answer.json()
     assert body["detail"] == body["message"]
@@ -95,7 +85,7 @@ def told(answer, status):
     ],
 )
 def test_fields_that_do_not_fit(client, fields, words):
-    assert words in told(client.post(TTS, json={"text": "hello", **fields}), 400)
+    assert words in refusal(client.post(TTS, json={"text": "hello", **fields}), 400)
 
 
 @pytest.mark.parametrize(
@@ -117,24 +107,26 @@ def test_fields_that_do_not_fit(client, fields, words):
     ],
 )
 def test_the_ends_of_the_ranges_fit(client, fields):
-    """What remains is that the tone backend does not sample."""
+    """The only error left is that the tone backend does not sample."""
     answer = client.post(TTS, json={"text": "hello", **fields})
-    assert answer.status_code == 200 or "no sampling" in told(answer, 400)
+    assert answer.status_code == 200 or "no sampling" in refusal(answer, 400)
 
 
 def test_unknown_voices_paths_methods_and_kinds_of_body(client):
-    assert "nobody" in told(client.post(TTS, json={"text": "hi", "reference_id": "nobody"}), 404)
-    told(client.get("/compat/fishlike/nowhere"), 404)
-    assert "POST" in told(client.get(f"/compat/fishlike{TTS}"), 405)
-    assert "multipart/form-data" in told(client.post(TTS, content=b"hi", headers={"content-type": "text/plain"}), 415)
-    assert "?raw=" in told(client.post(f"{TTS}?raw=perhaps", json={"text": "hi"}), 400)
-    told(client.post(TTS, json={"text": "x" * 300_000}), 413)
+    assert "nobody" in refusal(client.post(TTS, json={"text": "hi", "reference_id": "nobody"}), 404)
+    refusal(client.get("/compat/fishlike/nowhere"), 404)
+    assert "POST" in refusal(client.get(f"/compat/fishlike{TTS}"), 405)
+    assert "multipart/form-data" in refusal(
+        client.post(TTS, content=b"hi", headers={"content-type": "text/plain"}), 415
+    )
+    assert "?raw=" in refusal(client.post(f"{TTS}?raw=perhaps", json={"text": "hi"}), 400)
+    refusal(client.post(TTS, json={"text": "x" * 300_000}), 413)
 
 
 def test_errors_are_json_whatever_the_answer_should_be(client):
     answer = client.post(f"{TTS}?format=msgpack", json={}, headers={"accept": "application/msgpack"})
     assert answer.headers["content-type"] == "application/json"
-    told(answer, 400)
+    refusal(answer, 400)
 
 
 @pytest.mark.parametrize("key", [None, "Bearer wrong", "Basic YTpi", "Bearer"])
@@ -148,7 +140,7 @@ def test_every_route_asks_for_the_key(client, path, key):
     if key is not None:
         request.headers["authorization"] = key
     answer = client.send(request)
-    told(answer, 401)
+    refusal(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
@@ -169,7 +161,7 @@ def test_every_route_asks_for_the_key(client, path, key):
 )
 def test_references_that_cannot_be_kept(client, fields, status, words):
     answer = client.post("/v1/references/add", json=fields)
-    assert words in told(answer, status)
+    assert words in refusal(answer, status)
     if "id:" not in words:
         assert answer.json()["success"] is False
         assert answer.json()["reference_id"] == fields.get("id", "")
@@ -187,7 +179,7 @@ def test_references_that_cannot_be_kept(client, fields, status, words):
 )
 def test_references_that_cannot_be_renamed(client, old, new, status, words):
     answer = client.post("/v1/references/update", json={"old_reference_id": old, "new_reference_id": new})
-    assert words in told(answer, status)
+    assert words in refusal(answer, status)
     assert (answer.json()["old_reference_id"], answer.json()["success"]) == (old, False)
 
 
@@ -196,7 +188,7 @@ def test_references_that_cannot_be_renamed(client, old, new, status, words):
     [({}, 400), ({"reference_id": " "}, 400), ({"reference_id": "nobody"}, 404), ({"reference_id": "../../x"}, 404)],
 )
 def test_references_that_cannot_be_removed(client, body, status):
-    told(client.request("DELETE", "/v1/references/delete", json=body), status)
+    refusal(client.request("DELETE", "/v1/references/delete", json=body), status)
 
 
 @pytest.mark.parametrize(
@@ -212,14 +204,14 @@ def test_references_that_cannot_be_removed(client, body, status):
     ],
 )
 def test_tasks_that_cannot_be_accepted(client, fields, words):
-    assert words in told(client.post("/generate_audio_enhanced_async", json=fields), 400)
+    assert words in refusal(client.post("/generate_audio_enhanced_async", json=fields), 400)
     assert client.get("/get_task_status/a").status_code == 404
 
 
-def test_nobody_sees_or_stops_the_tasks_of_another_kind_or_key(client, served):
+def test_tasks_of_another_kind_are_out_of_reach(client, served):
     client.post("/v1/tasks/speech", json={"id": "plain", "text": "hello"})
     for method, path in (("GET", "/get_task_status/plain"), ("POST", "/stop_async_task/plain")):
-        told(client.request(method, path), 404)
+        refusal(client.request(method, path), 404)
 
 
 ODD = [

@@ -57,7 +57,7 @@ def test_codes_by_the_hubs_routes(fish_hub, recording):
     assert len(samples) / rate == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_cut_is_told_at_the_end(fish_hub):
+def test_a_cut_is_reported_at_the_end(fish_hub):
     with fish_hub.client.stream("POST", "/v1/speech/events", json={"text": "Hello.", **SAID}) as answer:
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: ")]
     report = next(event["report"] for event in map(json.loads, lines) if "report" in event)

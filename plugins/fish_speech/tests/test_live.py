@@ -87,7 +87,7 @@ def test_nothing_to_say_is_nothing_said(live):
         ({"event": "start", "request": {"prosody": {"volume": 1}}}, "volume"),
     ],
 )
-def test_a_start_that_cannot_be_is_told_and_another_may_follow(live, start, words):
+def test_a_wrong_start_is_an_error_and_another_may_follow(live, start, words):
     live.send(start)
     live.send({"event": "text", "text": "for nobody"})
     live.send({"event": "stop"})
@@ -125,10 +125,10 @@ def test_a_client_that_leaves_stops_the_model(fish_hub, live):
         if fish_hub.client.get("/v1/health").json()["models"][0]["running"] == 0:
             return
         time.sleep(0.05)
-    raise AssertionError("the model speaks for nobody")
+    raise AssertionError("the model still speaks")
 
 
-def test_a_web_page_of_elsewhere_is_turned_away(fish_hub):
+def test_a_web_page_of_another_origin_is_refused(fish_hub):
     url = f"ws://127.0.0.1:{fish_hub.port}/v1/tts/live"
     with connect(url, origin="http://elsewhere.example") as socket, contextlib.suppress(ConnectionClosed):
         socket.recv(timeout=10)

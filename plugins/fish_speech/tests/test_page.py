@@ -1,4 +1,4 @@
-"""docs/compat/fish_speech.md and the READMEs: what they list is what there is, and the examples run."""
+"""docs/compat/fish_speech.md and the READMEs: the tables are complete, and the examples run."""
 
 import doctest
 import re
@@ -7,19 +7,18 @@ import tomllib
 
 import msgspec
 from click.testing import CliRunner
-from hub_fish_speech import CHECKPOINTS
 from hub_fish_speech.commands import fish
-from hub_fish_speech.options import FishLoadOptions, FishOptions
+from hub_fish_speech.options import CompatOptions, FishLoadOptions, FishOptions
+from hub_fish_speech.releases import CHECKPOINTS
 from hub_fish_speech.routes import make_routes
 from hub_fish_speech.routes.shapes import TTSBody
-from hub_fish_speech.settings import CompatOptions
 
 from hub.api.mount import places
 from hub.cli.app import HubGroup
 from hub.cli.session import Session
 from hub.service.hub import Hub
 from hub.settings import Settings
-from plugins.fish_speech.tests.support import served as fish_served
+from plugins.fish_speech.tests.support import served
 from tests.support.pages import Shell, blocks, commands, prose, read, sections, tables
 
 PAGE = read("docs/compat/fish_speech.md")
@@ -27,7 +26,7 @@ SECTIONS = sections(PAGE)
 
 
 def names(table):
-    """What stands in backticks in the first column."""
+    """The words in backticks in the first column."""
     return [name for row in table[1:] for name in re.findall(r"`([^`]+)`", row[0])]
 
 
@@ -42,7 +41,7 @@ def test_every_field_is_listed():
     assert set(names(tables(SECTIONS["Speech"])[0])) == set(TTSBody.__struct_fields__) - {"latency"}
 
 
-def test_the_settings_are_those_that_there_are():
+def test_every_compat_option_is_listed():
     assert names(tables(SECTIONS["Serving it"])[0]) == list(CompatOptions.__struct_fields__)
     (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
     settings = msgspec.convert(tomllib.loads(toml), Settings)
@@ -81,7 +80,7 @@ def test_the_three_steps_run(tmp_path, monkeypatch, fish_checkpoint, recording):
 
 
 def test_the_examples_run(tmp_path):
-    fish_served.make_checkpoint(tmp_path / "checkpoints" / "openaudio-s1-mini")
+    served.make_checkpoint(tmp_path / "checkpoints" / "openaudio-s1-mini")
     shell = Shell(tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"})
     try:
         assert shell.follow("docs/compat/fish_speech.md") >= 15

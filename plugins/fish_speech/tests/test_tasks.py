@@ -1,25 +1,28 @@
-"""Asynchronous tasks outlive the server: what was accepted is done by the next one. The tone backend speaks here."""
+"""Asynchronous tasks survive a restart of the server. The tone backend speaks here."""
 
 import io
 import time
 
+import pytest
 import soundfile
-from hub_fish_speech.routes import make_routes
 
-from hub.plugin.spec import hookimpl
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing import tone
 from hub.testing.fixtures import serve_hub
+from plugins.fish_speech.tests.support.fishlike import fishlike
+from plugins.fish_speech.tests.support.others import OTHER_PLUGINS
 
-OTHERS = ("cosyvoice", "gpt_sovits", "hibari", "higgs_audio")
 TEXT = "said by the next server"
 
 
-class fishlike:  # noqa: N801
-    @staticmethod
-    @hookimpl
-    def register_routes(hub):
-        return make_routes(hub, "tone")
+@pytest.fixture
+def settings(tmp_path):
+    """A hub that keeps its data."""
+    return Settings(
+        data=str(tmp_path),
+        models={"tone": ModelSettings(backend="tone")},
+        plugins=PluginSettings(disabled=OTHER_PLUGINS),
+    )
 
 
 def status(live, step_id):
@@ -34,10 +37,7 @@ def wait(live, step_id, state):
     raise AssertionError(status(live, step_id))
 
 
-def test_a_task_goes_on_with_the_next_server(tmp_path):
-    settings = Settings(
-        data=str(tmp_path), models={"tone": ModelSettings(backend="tone")}, plugins=PluginSettings(disabled=OTHERS)
-    )
+def test_a_task_goes_on_with_the_next_server(settings):
     request = {"text": TEXT, "model": "tone", "voice": "low", "options": {"step_ms": 120}}
     with serve_hub(settings, [tone, fishlike()]) as first:
         body = {"id": "slow", "request": request, "container": "wav"}
@@ -53,16 +53,13 @@ def test_a_task_goes_on_with_the_next_server(tmp_path):
     assert tone.decode(samples, rate) == TEXT
 
 
-def test_a_task_whose_model_crashes_fails_in_words(tmp_path):
-    settings = Settings(
-        data=str(tmp_path), models={"tone": ModelSettings(backend="tone")}, plugins=PluginSettings(disabled=OTHERS)
-    )
+def test_a_task_whose_model_fails_says_why(settings):
     with serve_hub(settings, [tone, fishlike()]) as live:
         request = {"text": TEXT, "model": "tone", "options": {"fail_at": 1}}
         live.client.post("/v1/tasks/fish-speech", json={"id": "broken", "request": request})
         wait(live, "broken", "failed")
-        told = live.client.get("/get_task_status/broken").json()
-        assert told["download_url"] is None
-        assert "failed" in told["error"]
+        state = live.client.get("/get_task_status/broken").json()
+        assert state["download_url"] is None
+        assert "failed" in state["error"]
         answer = live.client.get("/download_result/broken")
         assert (answer.status_code, "not completed" in answer.json()["detail"]) == (400, True)

@@ -1,8 +1,11 @@
-"""The text front ends: what is spoken in one go, where it stands in the text, and how long it may take."""
+"""The segments of a text: what is spoken in one go, its position in the text, and how long it may take."""
 
 import pytest
-from hub_fish_speech.cast import dialogue
-from hub_fish_speech.text import clean_text, segments_of, split_text, split_turns, spoken_seconds
+from hub_fish_speech.text.cleaning import clean_text
+from hub_fish_speech.text.dialogue import dialogue_segments, tagged_turns
+from hub_fish_speech.text.duration import spoken_seconds
+from hub_fish_speech.text.segments import segments_of
+from hub_fish_speech.text.splitting import split_text
 from hub_fish_speech.variants import S1, S2, V1_4, V1_5, VARIANTS
 
 from hub.contract import Turn
@@ -29,7 +32,7 @@ def letters(text):
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("limit", [7, 24, 60, 1000])
-def test_segments_say_every_word_once_and_know_their_place(variant, limit):
+def test_segments_have_every_word_once_and_know_their_position(variant, limit):
     segments = segments_of(PROSE, variant, limit)
     assert letters("".join(segment.text for segment in segments)) == letters(PROSE)
     end = 0
@@ -46,7 +49,7 @@ def test_neighbouring_sentences_are_spoken_together():
 
 def test_words_before_the_first_speaker_are_not_lost():
     text = "Once upon a time. <|speaker:0|>Hello. <|speaker:1|>Hi!"
-    assert split_turns(text) == ["<|speaker:0|>Hello.", "<|speaker:1|>Hi!"]
+    assert [text[turn.words : turn.end].strip() for turn in tagged_turns(text)] == ["Hello.", "Hi!"]
     assert [segment.text for segment in segments_of(text, S2, 300)] == [
         "Once upon a time.",
         "<|speaker:0|>Hello.\n<|speaker:1|>Hi!",
@@ -62,14 +65,14 @@ def test_a_long_turn_is_cut_and_every_part_has_its_speaker():
 
 def test_turns_are_numbered_by_who_speaks_first():
     turns = [Turn(text="Hello there.", speaker="b"), Turn(text="...", speaker="c"), Turn(text="Hi.", speaker="a")]
-    (segment,) = dialogue([*turns, Turn(text="Bye.", speaker="b")], 300)
+    (segment,) = dialogue_segments([*turns, Turn(text="Bye.", speaker="b")], 300)
     assert segment.text == "<|speaker:0|>Hello there.\n<|speaker:2|>Hi.\n<|speaker:0|>Bye."
     assert segment.span == (0, len("Hello there.\n...\nHi.\nBye."))
 
 
 def test_a_long_turn_of_a_dialogue_is_spoken_in_parts():
     turns = [Turn(text="Short.", speaker="x"), Turn(text="It goes on and on. " * 12, speaker="y")]
-    segments = dialogue(turns, 80)
+    segments = dialogue_segments(turns, 80)
     whole = "\n".join(turn.text for turn in turns)
     assert len(segments) > 2
     assert all(whole[slice(*segment.span)].startswith("It goes") for segment in segments[1:])

@@ -1,1 +1,1 @@
-"""What several tests share."""
+"""Tiny checkpoints, and what several test files share."""

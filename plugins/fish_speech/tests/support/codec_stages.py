@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from hub_fish_speech.codec.dac import Dac
-from hub_fish_speech.codec.firefly import log_mel
+from hub_fish_speech.model.codec.dac import Dac
+from hub_fish_speech.model.codec.firefly import log_mel
 from torch import Tensor
 
 Arrays = dict[str, np.ndarray]
@@ -21,7 +21,7 @@ def mel(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
 
 
 def codec_encoder(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
-    """What the encoder makes of samples (DAC) or of a mel (firefly), and what the quantizer reads."""
+    """Samples (DAC) or a mel (firefly) -> the output of the encoder, and the input of the quantizer."""
     network, state = model.codec.network, {}
     if isinstance(network, Dac):
         latent = network.encoder(network.filled_up(_wave(inputs)), state)
@@ -37,7 +37,7 @@ def codec_encoder(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays
 
 
 def codec_encode(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
-    """Samples -> codes, and how many of them the vendor counts."""
+    """Samples -> codes, and the number of columns that the vendor counts."""
     codec, lengths = model.codec, [int(length) for length in inputs["in_audio_lengths"]]
     codes = [_codes(codec, wave, length) for wave, length in zip(_wave(inputs), lengths, strict=True)]
     return {"out_codes": torch.stack(codes).numpy(), "out_lengths": np.array([codec.filled(each) for each in lengths])}
@@ -48,11 +48,11 @@ def _codes(codec: Any, wave: Tensor, length: int) -> Tensor:
     if length == len(wave) or isinstance(codec.network, Dac):
         return codec.encode(wave)
     network, state = codec.network, {}
-    heard = length // network.mel_sizes.hop_length
+    filled = length // network.mel_sizes.hop_length
     mel_bands = log_mel(wave[None], network.mel_sizes)
-    mel_bands[:, heard:] = 0
+    mel_bands[:, filled:] = 0
     features = network.backbone(mel_bands, state)
-    features[:, heard:] = 0
+    features[:, filled:] = 0
     return network.quantizer.residual_fsq.quantize(network.quantizer.before(features, state))[0]
 
 
@@ -70,7 +70,7 @@ def codec_dequantize(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arr
 
 
 def codec_decode(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
-    """Codes -> samples; what lies behind a given length is silence. Once for each suffix of in_codes or in_lengths."""
+    """Codes -> samples, with silence after a given length. Once for each suffix of in_codes or in_lengths."""
     codec = model.codec
     made: Arrays = {}
     lengths = {name.removeprefix("in_lengths"): each for name, each in inputs.items() if name.startswith("in_lengths")}

@@ -1,4 +1,4 @@
-"""Tiny codecs with random weights, written as the releases are: their names, weight-norm styles, wrappers and sizes."""
+"""Tiny codecs with random weights, written like the releases: their names, weight-norm styles, wrappers and sizes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 import yaml
-from hub_fish_speech.codec.config import DacSizes, FireflySizes, read_sizes
-from hub_fish_speech.codec.dac import Dac
-from hub_fish_speech.codec.firefly import Firefly
+from hub_fish_speech.checkpoint.codec import DAC_SIZES, FIREFLY_SIZES, load_codec, read_sizes
+from hub_fish_speech.model.codec.codec import Codec
+from hub_fish_speech.model.codec.dac import Dac
+from hub_fish_speech.model.codec.firefly import Firefly
+from hub_fish_speech.model.codec.sizes import DacSizes, FireflySizes
 from torch import Tensor, nn
 
 Norming = Callable[[str, Tensor], dict[str, Tensor]]
@@ -67,7 +69,7 @@ CODECS = {
 
 @dataclass
 class Built:
-    """A checkpoint folder's content: the tensors by the vendor's names, and where they go."""
+    """The files of a codec: the tensors by the vendor's names, the sizes, and the names of both files."""
 
     state: dict[str, Tensor]
     weights: str
@@ -75,31 +77,36 @@ class Built:
     sizes_file: str
 
     def write(self, folder: Path, state: object = None) -> Path:
-        """Write it, with another content of the weights' file if given."""
+        """Write both files, with `state` as the content of the weights' file if it is given."""
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(self.state if state is None else state, folder / self.weights)
         (folder / self.sizes_file).write_text(yaml.safe_dump({"_target_": "some.Codec", **self.sizes}))
         return folder
 
 
-def build(name: str, folder: Path, norming: Norming | None = None) -> Built:
-    """The codec `name` of CODECS with random weights. `folder` is for scratch."""
-    sizes = CODECS[name]
+def build(name: str, folder: Path, norming: Norming | None = None, *, sizes: dict[str, Any] | None = None) -> Built:
+    """The codec `name` of CODECS, or one of other `sizes`, with random weights. `folder` is for scratch."""
+    sizes = sizes or CODECS[name]
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "sizes.yaml"
     file.write_text(yaml.safe_dump(sizes))
     torch.manual_seed(1)
     network: Dac | Firefly
     if name.startswith("dac"):
-        network, weights, sizes_file = Dac(read_sizes(file, DacSizes)), "codec.pth", "modded_dac_vq.yaml"
+        network, weights, sizes_file = Dac(read_sizes(file, DacSizes)), "codec.pth", DAC_SIZES
     else:
         network, weights = Firefly(read_sizes(file, FireflySizes)), "firefly-gan-vq-tiny-generator.pth"
-        sizes_file = "firefly_gan_vq.yaml"
+        sizes_file = FIREFLY_SIZES
     lively(network)
     state: dict[str, Tensor] = {}
     for key, value in network.state_dict().items():
         state |= normed(key, value, norming or released) if _is_normed(key) else {key: value}
     return Built(state, weights, sizes, sizes_file)
+
+
+def load(path: Path) -> Codec:
+    """The codec in a folder or a file, on the CPU."""
+    return load_codec(path, torch.device("cpu"))
 
 
 def lively(network: nn.Module) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
-from plugins.fish_speech.tests.support import codecs as fish_codecs
+from plugins.fish_speech.tests.support import codecs
 
 CODES = 90
 """Entries of the codec's first codebook, and tokens that stand for audio."""
@@ -44,8 +44,11 @@ SPECIALS = [
 FAST = {"n_layer": 1, "n_head": 2, "n_local_heads": 1, "head_dim": 8, "dim": 16, "intermediate_size": 24}
 
 
-def make_s1(folder: Path) -> Path:
-    """OpenAudio S1's layout: tiktoken, one model.pth, a DAC of 64 samples a frame. Returns `folder`."""
+def make_s1(folder: Path, *, codec: dict[str, Any] | None = None) -> Path:
+    """OpenAudio S1's layout: tiktoken, one model.pth, a DAC of 64 samples a frame, or of the sizes `codec`.
+
+    Returns `folder`.
+    """
     data = {
         **SIZES,
         "model_type": "dual_ar",
@@ -61,7 +64,7 @@ def make_s1(folder: Path) -> Path:
         **{f"fast_{name}": value for name, value in FAST.items() if name != "n_layer"},
         "fast_attention_qk_norm": False,
     }
-    _write_codec(folder)
+    codecs.build("dac", folder / "scratch", sizes=codec).write(folder)
     (folder / "config.json").write_text(json.dumps(data))
     lines = [f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256)]
     (folder / "tokenizer.tiktoken").write_text("\n".join(lines))
@@ -79,7 +82,7 @@ def make_s2(folder: Path) -> Path:
         "text_config": {**text, "tie_word_embeddings": True},
         "audio_decoder_config": audio,
     }
-    _write_codec(folder)
+    codecs.build("dac", folder / "scratch").write(folder)
     (folder / "config.json").write_text(json.dumps(data))
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={char: at for at, char in enumerate(alphabet)}, merges=[]))
@@ -92,27 +95,28 @@ def make_s2(folder: Path) -> Path:
         "model-00001-of-00002.safetensors": {},
         "model-00002-of-00002.safetensors": {},
     }
-    places = {}
+    shard_of = {}
     for key, value in state.items():
         name, shard = _s2_name(key), list(shards)[key.startswith(("fast_", "codebook_"))]
         shards[shard][name] = value
-        places[name] = shard
+        shard_of[name] = shard
     for shard, tensors in shards.items():
         save_file(tensors, folder / shard)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shard_of}))
     return folder
 
 
 def recording(seconds: float = 0.5, pitch: float = 150.0) -> bytes:
-    """A WAV file as a synthesizer gets its references: mono, 32-bit float."""
+    """A hum that swells, in a WAV file as synthesizers get their references: mono, 32-bit float."""
     time = np.arange(round(seconds * 24_000)) / 24_000
     file = io.BytesIO()
-    soundfile.write(file, 0.4 * np.sin(2 * np.pi * pitch * time), 24_000, format="WAV", subtype="FLOAT")
+    hum = 0.3 * np.sin(2 * np.pi * pitch * time) * (1 + 0.5 * np.sin(2 * np.pi * 5 * time))
+    soundfile.write(file, hum, 24_000, format="WAV", subtype="FLOAT")
     return file.getvalue()
 
 
 def weights(data: dict[str, Any], variant: Any, im_end: int) -> dict[str, Tensor]:
-    """Random weights. Main logits are far apart and that of `im_end` is 0, so that the end is all but never drawn."""
+    """Random weights. Main logits are far apart and that of `im_end` is 0, so that the end is almost never drawn."""
     config = read_config(data, variant)
     with torch.device("meta"):
         shapes = {key: value.shape for key, value in DualAR(config).state_dict().items()}
@@ -125,10 +129,6 @@ def weights(data: dict[str, Any], variant: Any, im_end: int) -> dict[str, Tensor
     state[last] *= 4
     state[last][im_end] = 0
     return state
-
-
-def _write_codec(folder: Path) -> None:
-    fish_codecs.build("dac", folder / "scratch").write(folder)
 
 
 def _s2_name(key: str) -> str:

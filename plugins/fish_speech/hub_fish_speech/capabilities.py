@@ -1,4 +1,4 @@
-"""What the family can do before a checkpoint is loaded."""
+"""The backend's name, and its capabilities as declared before a checkpoint is loaded."""
 
 from __future__ import annotations
 

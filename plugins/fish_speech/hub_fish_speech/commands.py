@@ -64,8 +64,8 @@ def encode(session: Session, recording: Path, output: Path, checkpoint_path: Pat
 
 
 @fish.command()
-@click.option("--text", required=True, help="What to say")
-@click.option("--prompt-text", multiple=True, help="What is said in a prompt; may be repeated")
+@click.option("--text", required=True, help="Text to say")
+@click.option("--prompt-text", multiple=True, help="Transcript of a prompt; may be repeated")
 @click.option("--prompt-tokens", multiple=True, type=FILE, help="Codes of that prompt, from `encode`")
 @click.option(
     "-o", "--output", type=NEW_FILE, help="File for the codes; with several samples NAME_0.npy, NAME_1.npy, ..."
@@ -150,7 +150,7 @@ def decode(session: Session, codes: Path, output: Path, checkpoint_path: Path | 
     "--llama-checkpoint-path", type=EXISTING, help=f"Folder of the checkpoint [default: {DEFAULT_CHECKPOINT}]"
 )
 @click.option("--decoder-checkpoint-path", type=EXISTING, help="File of the codec [default: beside the language model]")
-@click.option("--decoder-config-name", help="Read and not needed: the file of the codec says what it is")
+@click.option("--decoder-config-name", help="Accepted and not needed: the file of the codec shows its kind")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--half", is_flag=True, help="Use float16, for GPUs without bfloat16")
 @click.option("--compile", is_flag=True, help="Compile the model: a slower start, faster speech")

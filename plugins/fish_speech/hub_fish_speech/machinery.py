@@ -39,21 +39,21 @@ def load_machinery(
     folder: Path,
     placement: Placement,
     *,
-    codec: Path | None = None,
+    codec_path: Path | None = None,
     max_seq_len: int = 0,
     compiled: bool = False,
 ) -> Machinery:
-    """Load the checkpoint in `folder`; `codec` is the folder or file of another codec. Raises CheckpointError."""
+    """Load the checkpoint in `folder`, with the codec in the folder or file `codec_path`. Raises CheckpointError."""
     language = load_language_model(folder, *placement, max_seq_len=max_seq_len)
     if compiled:
         language.model.compile_layers()
     prompter = Prompter(language.variant, language.tokenizer, language.config.codebooks)
-    sound = load_codec(codec or folder, placement.device)
-    if sound.codebooks > language.config.codebooks:
+    codec = load_codec(codec_path or folder, placement.device)
+    if codec.codebooks > language.config.codebooks:
         raise CheckpointError(
-            f"the codec has {sound.codebooks} codebooks, the language model {language.config.codebooks}: "
+            f"the codec has {codec.codebooks} codebooks, the language model {language.config.codebooks}: "
             "they are of two models",
             file=CONFIG,
             key="num_codebooks",
         )
-    return Machinery(language, prompter, sound)
+    return Machinery(language, prompter, codec)

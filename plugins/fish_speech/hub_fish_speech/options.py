@@ -62,12 +62,12 @@ class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
 
 
 class RouteOptions(Struct, kw_only=True, frozen=True):
-    """What all routes share: `backend` is the one whose models speak, `max_text_length` as in CompatOptions."""
+    """Options of all routes: the `backend` whose models speak; `max_text_length` as in CompatOptions."""
 
     backend: str = BACKEND
     max_text_length: int = 0
 
     @property
     def is_own_backend(self) -> bool:
-        """Whether this family's models speak, which alone take its options."""
+        """True if this family's models speak; only they take its request options."""
         return self.backend == BACKEND

@@ -31,7 +31,7 @@ _CANDIDATES = (512, 16_384)
 
 @dataclass(frozen=True)
 class Draws:
-    """How to draw. `top_k` None keeps all ids. A CUDA graph needs tensors of no dimension in place of numbers."""
+    """Parameters of a draw. `top_k` None keeps all ids. For a CUDA graph they are tensors of no dimension."""
 
     temperature: float | Tensor
     top_p: float | Tensor

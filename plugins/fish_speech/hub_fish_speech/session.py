@@ -43,14 +43,14 @@ class RequestNoise:
         self._generator = generator
 
     def fill(self, main: Tensor, again: Tensor, fast: Tensor) -> None:
-        """See `Noise`."""
+        """As `Noise` says."""
         for part in (main, again, fast):
             if part.numel():
                 part.exponential_(1.0, generator=self._generator)
 
 
 class _Look(NamedTuple):
-    """What sampling looks back on and draws with, on the device. Rows: the main token, then the codes.
+    """Tensors on the device that sampling looks back on and draws with. Rows: the main token, then the codes.
 
     `window` (1 + C, WINDOW) holds the last frames in any order, `oldest` (1 + C,) the first of them, `recent`
     (RAS_WINDOW,) the last main tokens; zeros where there are none yet. The last three are of one frame.

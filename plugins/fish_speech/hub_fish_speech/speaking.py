@@ -39,14 +39,14 @@ LEAST_ROOM = 256
 """Frames (12 s) that must be left for speech; a prompt that leaves fewer is refused."""
 
 ATTEMPTS, LEAST_HEARD = 3, 2
-"""How often a segment is begun at most, as long as it yields fewer than `LEAST_HEARD` frames."""
+"""A segment is begun at most ATTEMPTS times, until it yields LEAST_HEARD frames."""
 
 HISTORY = 4096
 """Positions of earlier segments that S2 reads again at most, beside the first."""
 
 
 class Limits(NamedTuple):
-    """How long a segment may get: `frames`, and `factor` times what its text may take; 0 means no such limit."""
+    """Limits of a segment's length: `frames`, and `factor` times the time of its text; 0 means no such limit."""
 
     frames: int
     factor: float
@@ -101,8 +101,9 @@ class Speaking:
 
     @property
     def report(self) -> dict[str, Any]:
-        """Segments and frames; which segments were cut at their limit; how often an empty one was begun again; which
-        references have no transcript; and which fields of the request this variant ignores, as the vendor's code does.
+        """The counts of segments and frames; the segments that were cut at their limit; how often an empty segment was
+        begun again; the references without a transcript; and the fields of the request that this variant ignores, as
+        the vendor's code does.
         """
         found: dict[str, Any] = {"segments": self._segments, "frames": self._frames}
         if self._cut:
@@ -117,7 +118,7 @@ class Speaking:
         return found
 
     def speak(self, segments: Iterable[tuple[Segment, bool]], stop: Stop) -> Iterator[AudioChunk]:
-        """Audio, chunk by chunk. Each segment comes with True if it is known to be the last."""
+        """Yield audio, chunk by chunk. Each segment comes with True if it is known to be the last."""
         rate = self._machinery.codec.sample_rate
         for number, (segment, last) in enumerate(segments):
             edges = Edges(rate, fade_in=number > 0, fade_out=not last)

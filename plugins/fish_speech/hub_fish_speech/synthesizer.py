@@ -68,7 +68,7 @@ class FishSpeech:
         self.machinery = machinery = load_machinery(
             Path(model.path),
             placement,
-            codec=Path(options.codec) if options.codec else None,
+            codec_path=Path(options.codec) if options.codec else None,
             max_seq_len=options.max_seq_len,
             compiled=model.compile,
         )

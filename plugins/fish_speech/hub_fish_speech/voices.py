@@ -1,4 +1,4 @@
-"""Who speaks: recordings and prepared states -> the examples of a prompt."""
+"""The voices of a request: recordings and prepared states -> the examples of a prompt."""
 
 from __future__ import annotations
 

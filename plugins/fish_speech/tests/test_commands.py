@@ -63,7 +63,7 @@ def test_what_cannot_be_read(run, codes, tmp_path, fish_checkpoint):
     code, printed = run("encode", "text.npy", "--checkpoint-path", tmp_path)
     assert (code, "Traceback" in printed) == (1, False)
     code, printed = run("decode", codes, "--device", "gpu", "--checkpoint-path", fish_checkpoint)
-    assert (code, "--device is 'gpu'" in printed) == (1, True)
+    assert (code, "--device is 'gpu'" in printed) == (5, True)
 
 
 def test_what_is_used_wrongly(run, codes):

@@ -39,6 +39,7 @@ def test_a_stored_voice_is_its_recordings(speak, eve, recording):
     by_hand = [{"audio": audio, "text": "A hum."}, {"audio": audio, "text": "Again."}]
     stored = speak(voice=eve)
     assert alike(stored, speak(references=by_hand))
+    assert alike(stored, speak(voice=eve))  # now from its prepared state alone
     assert not alike(stored, speak(references=by_hand[:1]))
     assert not alike(stored, speak())
 

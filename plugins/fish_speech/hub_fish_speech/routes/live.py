@@ -96,7 +96,7 @@ class _Connection:
             return text if text is not None else event.get("bytes") or b""
 
     def _handle(self, message: dict[str, Any]) -> None:
-        """Raises HubError."""
+        """Do what a message asks for. Raises HubError."""
         match message:
             case {"event": "start"}:
                 self._start(message.get("request"))
@@ -179,7 +179,7 @@ class _Connection:
             await self._send(event)
 
     async def _send(self, event: dict[str, Any]) -> None:
-        """Raises _Gone."""
+        """Send one message. Raises _Gone."""
         patience = self._hub.settings.worker.stall_timeout
         try:
             async with asyncio.timeout(patience):

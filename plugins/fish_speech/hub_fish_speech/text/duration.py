@@ -1,4 +1,4 @@
-"""How long a text takes to say, at most."""
+"""An upper estimate of the time that a text takes to say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SLOW = {"digit": 0.7, "syllable": 0.5, "letter": 0.2, "other": 0.2}
 
 
 def spoken_seconds(text: str) -> float:
-    """A generous estimate of how long `text` takes to say: slow speech, numbers read out, pauses after sentences."""
+    """The time of `text` at slow speech, with numbers read out and pauses after sentences."""
     return sum(_SLOW[_kind(character)] for character in SPEAKER.sub("", text))
 
 

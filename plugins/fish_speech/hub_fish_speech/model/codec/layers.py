@@ -191,6 +191,6 @@ def _with_past(x: Tensor, layer: nn.Module, past: int, state: State) -> Tensor:
 
 
 def _can_pack() -> bool:
-    """Return whether weights can be kept in oneDNN's own layout, instead of being brought into it in every call."""
+    """True if weights can be kept in oneDNN's own layout; else every call brings them into it."""
     tried = platform.machine() in ("x86_64", "AMD64")  # elsewhere oneDNN hands over to other libraries
     return tried and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")

@@ -8,6 +8,7 @@ checkpoints, a recording to speak like, and hub.toml into FOLDER. Each model spe
 
 import importlib
 import json
+import math
 import subprocess
 import sys
 import wave
@@ -24,15 +25,13 @@ def main(ttshub: str, folder: Path) -> None:
     families = sorted(path.parents[2].name for path in ROOT.glob("plugins/*/tests/support/tiny.py"))
     assert families, "no plugin has a tests/support/tiny.py"
     models: dict[str, dict[str, Any]] = {"hibari": {"backend": "hibari"}}
-    recording = b""
     for family in families:
         tiny = importlib.import_module(f"plugins.{family}.tests.support.tiny")
         (folder / family).mkdir(parents=True)
         models[family] = tiny.tiny_model(folder / family)
-        recording = tiny.recording()
     tables = [toml(f"models.{name}", keys) for name, keys in models.items()]
     (folder / "hub.toml").write_text(f"data = {json.dumps(str(folder / 'data'))}\n" + "".join(tables))
-    (folder / "speaker.wav").write_bytes(recording)
+    write_hum(folder / "speaker.wav")
     config = ["--config", str(folder / "hub.toml")]
     run(folder, ttshub, "plugins", *config)
     run(folder, ttshub, "voices", "add", "speaker", "speaker.wav", "--text", SAID, "--language", "zh", *config)
@@ -41,6 +40,15 @@ def main(ttshub: str, folder: Path) -> None:
         run(folder, ttshub, "say", *text, "--model", name, "--out", f"{name}.wav", *config)
         with wave.open(str(folder / f"{name}.wav")) as spoken:
             assert spoken.getnframes() > spoken.getframerate() / 20, (name, spoken.getparams())
+
+
+def write_hum(path: Path, seconds: int = 4, rate: int = 16_000) -> None:
+    """A hum that swells, as a WAV: a recording to speak like."""
+    time = [number / rate for number in range(seconds * rate)]
+    samples = [6000 * math.sin(2 * math.pi * 120 * at) * (1 + math.sin(2 * math.pi * 3 * at)) for at in time]
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(b"".join(round(sample).to_bytes(2, "little", signed=True) for sample in samples))
 
 
 def toml(name: str, keys: dict[str, Any]) -> str:

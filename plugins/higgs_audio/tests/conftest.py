@@ -15,9 +15,9 @@ from plugins.higgs_audio.tests.support.served import alone, served, write_exampl
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     """The folder of a tiny checkpoint."""
-    from plugins.higgs_audio.tests.support.tiny import tiny_model
+    from plugins.higgs_audio.tests.support.tiny import write_checkpoint
 
-    return tiny_model(tmp_path_factory.mktemp("higgs") / "v2")
+    return write_checkpoint(tmp_path_factory.mktemp("higgs") / "v2")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from hub.contract import ModelConfig, ResolvedRequest
 from hub.contract.errors import UnsupportedCapability, WorkerStartFailed
 from hub.nn.weights import CheckpointError
 from plugins.higgs_audio.tests.support.boson_codec import write_boson_codec
-from plugins.higgs_audio.tests.support.tiny import Size, codec_json, tiny_model
+from plugins.higgs_audio.tests.support.tiny import Size, codec_json, write_checkpoint
 
 CPU = torch.device("cpu")
 TINY = Size(codebooks=3, layers=1)
@@ -27,7 +27,7 @@ TINY = Size(codebooks=3, layers=1)
 def folders(tmp_path_factory):
     """The same weights in boson's layout and in transformers'."""
     base = tmp_path_factory.mktemp("checkpoints")
-    made = {boson: tiny_model(base / str(boson), TINY, boson=boson) for boson in (True, False)}
+    made = {boson: write_checkpoint(base / str(boson), TINY, boson=boson) for boson in (True, False)}
     shutil.rmtree(made[True] / "codec")
     write_boson_codec(made[True] / "codec", made[False] / "codec", TINY)
     return made
@@ -185,7 +185,7 @@ def test_a_pickle_that_runs_code_is_refused(folders, tmp_path, capsys):
 
 
 def test_parts_of_different_models_do_not_speak(folders, tmp_path):
-    other = tiny_model(tmp_path / "other", Size(layers=1))
+    other = write_checkpoint(tmp_path / "other", Size(layers=1))
     config = ModelConfig(
         name="x", path=str(folders[True] / "language"), device="cpu", options={"codec": str(other / "codec")}
     )

@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from transformers import XcodecConfig
 from transformers.models.xcodec.modeling_xcodec import SemanticEncoder as TheirEncoder
 
-from plugins.higgs_audio.tests.support.tiny import Size, language_json, random_state, tiny_model
+from plugins.higgs_audio.tests.support.tiny import Size, language_json, random_state, write_checkpoint
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("sizes") / "tiny", Size(layers=3, codebooks=3))
+    return write_checkpoint(tmp_path_factory.mktemp("sizes") / "tiny", Size(layers=3, codebooks=3))
 
 
 def with_config(folder, target, remove=(), **values):
@@ -36,7 +36,7 @@ def with_config(folder, target, remove=(), **values):
 @pytest.mark.parametrize("layout", ["boson", "transformers"])
 def test_heads_need_not_share_the_width_between_them(tmp_path, layout):
     size = Size(layers=1, hidden=40, heads=3, kv_heads=1, head_dim=16)
-    part = find_language(str(tiny_model(tmp_path / layout, size, boson=layout == "boson")))
+    part = find_language(str(write_checkpoint(tmp_path / layout, size, boson=layout == "boson")))
     model = load_language(part, CPU, torch.float32)
     assert (model.sizes.kv_heads, model.sizes.head_dim) == (1, 16)
     assert model.net.model.layers[0].self_attn.q_proj.weight.shape == (48, 40)

@@ -44,7 +44,7 @@ SPECIALS = [
 FAST = {"n_layer": 1, "n_head": 2, "n_local_heads": 1, "head_dim": 8, "dim": 16, "intermediate_size": 24}
 
 
-def make_s1(folder: Path, *, codec: dict[str, Any] | None = None) -> Path:
+def make_s1(folder: Path, *, codec: dict[str, Any] | None = None, positions: int = 2048) -> Path:
     """OpenAudio S1's layout: tiktoken, one model.pth, a DAC of 64 samples a frame, or of the sizes `codec`.
 
     Returns `folder`.
@@ -53,7 +53,7 @@ def make_s1(folder: Path, *, codec: dict[str, Any] | None = None) -> Path:
         **SIZES,
         "model_type": "dual_ar",
         "vocab_size": 256 + len(SPECIALS),
-        "max_seq_len": 2048,
+        "max_seq_len": positions,
         "rope_base": 10000,
         "norm_eps": 1e-6,
         "tie_word_embeddings": False,
@@ -104,6 +104,12 @@ def make_s2(folder: Path) -> Path:
         save_file(tensors, folder / shard)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shard_of}))
     return folder
+
+
+def tiny_model(folder: Path) -> dict[str, Any]:
+    """A tiny checkpoint in `folder`, and the `[models.NAME]` table of a model that speaks with it."""
+    options = {"threads": 1, "warm_up": False}
+    return {"backend": "fish_speech", "path": str(make_s1(folder, positions=8192)), "device": "cpu", "options": options}
 
 
 def recording(seconds: float = 0.5, pitch: float = 150.0) -> bytes:

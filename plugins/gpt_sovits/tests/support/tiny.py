@@ -3,6 +3,7 @@
 import io
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -21,6 +22,12 @@ def release(folder: Path, *versions: str) -> str:
     for version in versions:
         write_release(folder, version, TINY)
     return str(folder)
+
+
+def tiny_model(folder: Path) -> dict[str, Any]:
+    """A tiny checkpoint in `folder`, and the `[models.NAME]` table of a model that speaks with it."""
+    options = {"threads": 1, "warm_up": False}
+    return {"backend": "gpt_sovits", "path": release(folder, "v2"), "device": "cpu", "options": options}
 
 
 @cache

@@ -250,9 +250,14 @@ def random_state(
     return state
 
 
-def tiny_model(folder: Path, size: Size | None = None, *, boson: bool = True, seed: int = 0) -> Path:
+def write_checkpoint(folder: Path, size: Size | None = None, *, boson: bool = True, seed: int = 0) -> Path:
     """A checkpoint with both parts in `folder`, the `path` of a model."""
     size = size or Size()
     write_language(folder / "language", size, seed=seed, boson=boson)
     write_codec(folder / "codec", size, seed=seed + 1)
     return folder
+
+
+def tiny_model(folder: Path) -> dict[str, Any]:
+    """A tiny checkpoint in `folder`, and the `[models.NAME]` table of a model that speaks with it."""
+    return {"backend": "higgs_audio", "path": str(write_checkpoint(folder)), "device": "cpu"}

@@ -1,1 +1,1 @@
-"""The hub over HTTP. Litestar lives here, and in the plugins' own routes."""
+"""The HTTP API. Litestar is used here and in the routes of plugins."""

@@ -1,4 +1,4 @@
-"""create_apps(): the hub as a Litestar app, and beside it the apps of plugins that have a port of their own."""
+"""`create_apps()`: the hub as a Litestar app, and one more app for each plugin that has its own port."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from hub.settings import SettingsError
 
 
 def create_app(hub: Hub) -> Litestar:
-    """All routes of the hub and of its plugins. The app's lifespan starts and stops `hub`."""
+    """Return the app with all routes of the hub and its plugins. Its lifespan starts and stops `hub`."""
     return create_apps(hub)[0]
 
 
 def create_apps(hub: Hub) -> tuple[Litestar, dict[int, Litestar]]:
-    """`create_app`'s app, and by port those of `[compat.PLUGIN] port`, which live in its lifespan."""
+    """Return `create_app`'s app, and by port the apps of `[compat.PLUGIN] port`, which run in its lifespan."""
     routes = mount.sound_routes(hub, hub.plugins)
     keys = ApiKeys(hub.settings.auth)
     ports = {
@@ -81,19 +81,19 @@ def _hub_app(hub: Hub, keys: ApiKeys, routes: mount.Routes) -> Litestar:
 
 
 def _own_routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The hub's own API."""
+    """Return the handlers of the hub's own API."""
     rooms = (speech, events, subtitles, live, conversion, codec, models, tasks, voices, scenes, dictionaries)
     return [handler for room in rooms for handler in room.routes(hub)]
 
 
 def create_alone(hub: Hub, plugin: str) -> Litestar:
-    """The app of a hub that has nothing but `plugin`'s routes, at their original paths; its lifespan is the hub's.
+    """Return an app with only `plugin`'s routes, at their original paths. Its lifespan starts and stops `hub`.
 
-    Raises SettingsError if the plugin has none.
+    Raises SettingsError if the plugin has no routes.
     """
     handlers = mount.sound_routes(hub, hub.plugins).get(plugin)
     if not handlers:
-        raise SettingsError(f"plugin {plugin!r} has no routes to serve; `ttshub plugins` lists what is installed")
+        raise SettingsError(f"plugin {plugin!r} has no routes to serve; `ttshub plugins` lists the installed plugins")
     keys = ApiKeys(hub.settings.auth)
     hub.tasks.caller_of = keys.named
     return _plugin_app(hub, keys, handlers, [_lifespan(hub)])
@@ -117,7 +117,7 @@ def _plugin_app(
     handlers: list[ControllerRouterHandler],
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
 ) -> Litestar:
-    """One plugin's routes alone, at their original paths, and its way to report errors."""
+    """Return an app with one plugin's routes, at their original paths and with its shape of errors."""
     return Litestar(
         route_handlers=mount.alone(handlers),
         lifespan=list(lifespan),

@@ -1,4 +1,4 @@
-"""What the routes of a family ask of the hub: its model, and what `[compat.PLUGIN.options]` says."""
+"""Helpers for the routes of a family: find its model, and read `[compat.PLUGIN.options]`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ T = TypeVar("T", bound=Struct)
 
 
 def options_of(hub: Host, plugin: str, kind: type[T]) -> T:
-    """`[compat.PLUGIN.options]`, checked, as the `kind` that the plugin's `register_compat_options` named."""
+    """Return `[compat.PLUGIN.options]`, checked, as the `kind` that the plugin's `register_compat_options` returned."""
     options = hub.compat_options.get(plugin, kind())
     if not isinstance(options, kind):
-        raise TypeError(f"register_compat_options of {plugin} names {type(options).__name__}, not {kind.__name__}")
+        raise TypeError(f"register_compat_options of {plugin} returned {type(options).__name__}, not {kind.__name__}")
     return options
 
 
 def model_of(hub: Host, backend: str, name: str = "") -> HostModel:
-    """The model `name` of this backend; without a name the hub's default model if it is of it, else its first.
+    """Return the backend's model `name`; without a name, the hub's default model if it is one of them, else the first.
 
-    Raises UnknownModel for a name that none of its models has, BackendUnavailable if the hub has no model of it.
+    Raises UnknownModel if the backend has no model of this name, BackendUnavailable if it has no model at all.
     """
     models = [model for model in hub.models if model.spec.name == backend]
     if not models:

@@ -1,10 +1,10 @@
-"""Where the routes of plugins are, the hub's own dialects included: below /compat/<plugin>/, and at their own paths.
+"""Mounts the routes of plugins, including the hub's own dialects, below /compat/<plugin>/ and at their original paths.
 
-The original paths are for the families that this hub serves: a plugin that brings backends, none of which has a model
-here, is only below /compat. Where two want the same path, the hub comes first, then its own dialects, then the plugins
-by name; `Plugins.notes` names the route that came too late.
+Original paths are for the families that this hub serves: if a plugin brings backends and none of them has a model, its
+routes are only below /compat. If two routes want the same path, the hub comes first, then its own dialects, then the
+plugins by name; `Plugins.notes` names the route that lost.
 
-A plugin also says how it reports errors (`shaped`), and below which paths even a wrong path is reported so.
+A plugin also says how it reports errors (`shaped`), and below which paths a wrong path is reported the same way.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from hub.plugin.manager import Plugins
 log = logging.getLogger("hub.api")
 
 YIELDS = {"yields": True}
-"""`opt` of a handler that may give way at its original path in silence: the hub's own route there does as well."""
+"""`opt` of a handler that gives up its original path without a note: the hub's own route does the same job."""
 
 ROOT = {"mount": "root"}
-"""`opt` of a handler that is only at its original path, and documented there."""
+"""`opt` of a handler that is mounted, and documented, only at its original path."""
 
 PREFIX = {"mount": "prefix"}
-"""`opt` of a handler that is only below /compat/<plugin>/, unless the plugin is served alone."""
+"""`opt` of a handler that is mounted only below /compat/<plugin>/, unless the plugin is served alone."""
 
 Endpoint = tuple[str, str]
-"""(method, path with its parameters' names left out): what only one handler can answer."""
+"""(method, path without the names of its parameters). Only one handler can serve it."""
 
 Handler = TypeVar("Handler", bound=BaseRouteHandler)
 
@@ -45,7 +45,7 @@ Routes = dict[str, list[ControllerRouterHandler]]
 
 
 class Shape(NamedTuple):
-    """How errors are reported: by which exception handler, in which documented body, below which original paths."""
+    """A way to report errors: the exception handler, the documented body, the original paths below which it holds."""
 
     respond: ExceptionHandler[Any]
     body: type[Struct] | None = None
@@ -59,10 +59,10 @@ def shaped(
     body: type[Struct] | None = None,
     below: tuple[str, ...] = (),
 ) -> list[Handler]:
-    """`handlers`, whose errors `respond` reports from now on: it gets the request and whatever was raised.
+    """Let `respond` report the errors of `handlers`; it gets the request and the exception.
 
-    So it does for wrong paths below /compat/<plugin> and below the paths in `below`, and for everything that goes wrong
-    where the plugin is served alone. `body` is the documented form of such an error.
+    It also reports wrong paths below /compat/<plugin> and below the paths in `below`, and every error if the plugin is
+    served alone. `body` is the documented form of such an error.
     """
     for handler in handlers:
         handler.exception_handlers = {Exception: respond}
@@ -71,16 +71,16 @@ def shaped(
 
 
 def mounted_at(handlers: Sequence[Handler], only: Mapping[str, str]) -> list[Handler]:
-    """`handlers`, mounted at one of their two paths only: ROOT or PREFIX."""
+    """Mark `handlers` to be mounted at only one of their two paths: ROOT or PREFIX."""
     for handler in handlers:
         handler.opt = {**handler.opt, **only}
     return list(handlers)
 
 
 def sound_routes(hub: Any, plugins: Plugins) -> Routes:
-    """The routes that plugins register. One that cannot be built is reported in `plugins.failures`."""
+    """Return the routes that plugins register. Those that cannot be built are reported in `plugins.failures`."""
     return {
-        plugin: [handler for handler in handlers if _stands(plugins, plugin, handler)]
+        plugin: [handler for handler in handlers if _can_be_built(plugins, plugin, handler)]
         for plugin, handlers in plugins.routes(hub)
     }
 
@@ -88,10 +88,10 @@ def sound_routes(hub: Any, plugins: Plugins) -> Routes:
 def mount(
     routes: Routes, plugins: Plugins, own: Sequence[ControllerRouterHandler], rootless: Collection[str] = ()
 ) -> list[ControllerRouterHandler]:
-    """The `routes` of plugins, beside the hub's `own`. A route at two paths is documented below /compat only.
+    """Return the handlers for the plugins' `routes`, beside the hub's `own`.
 
-    Plugins in `rootless` are only below /compat. A route whose original path is taken is noted in `plugins.notes`; the
-    others stand.
+    A route at two paths is documented only below /compat. Plugins in `rootless` are mounted only below /compat. If an
+    original path is taken, `plugins.notes` says so; the plugin's other routes are mounted all the same.
     """
     taken = endpoints(own)
     mounted: list[ControllerRouterHandler] = []
@@ -106,7 +106,7 @@ def mount(
                 wanted = {one for one in wanted if one[0] != "OPTIONS"}
             if clashes := sorted(wanted & taken):
                 if not _opt(handler).get("yields"):
-                    _note(plugins, plugin, f"{_words(clashes)} is taken already; see /compat/{plugin}")
+                    _note(plugins, plugin, f"{_words(clashes)} is already taken; use /compat/{plugin}")
                 continue
             taken |= wanted
             mounted.append(_tagged(handler, plugin) if _mount_of(handler) == "root" else _undocumented(handler))
@@ -114,7 +114,7 @@ def mount(
 
 
 def alone(handlers: Iterable[ControllerRouterHandler]) -> list[ControllerRouterHandler]:
-    """A plugin's handlers at their original paths, each endpoint once."""
+    """Return a plugin's handlers for their original paths, each endpoint once."""
     taken: set[Endpoint] = set()
     kept = []
     for handler in handlers:
@@ -126,14 +126,14 @@ def alone(handlers: Iterable[ControllerRouterHandler]) -> list[ControllerRouterH
 
 
 def rootless(hub: Any, plugins: Plugins) -> set[str]:
-    """The plugins whose routes are below /compat only: by `[compat.PLUGIN] root`, or for want of a model."""
+    """Return the plugins whose routes are only below /compat: by `[compat.PLUGIN] root`, or for lack of a model."""
     served = {plugins.backend_plugins.get(model.spec.name) for model in hub.models}
     switched_off = {plugin for plugin, wanted in hub.settings.compat.items() if not wanted.root}
     return switched_off | {info.name for info in plugins.installed if info.backends and info.name not in served}
 
 
 class Shapes:
-    """The app's exception handler: by a request's path, the hub's own shape or that of the plugin it belongs to."""
+    """The app's exception handler: it reports in the shape of the plugin that owns the path, else in the hub's."""
 
     def __init__(self, routes: Mapping[str, Iterable[ControllerRouterHandler]], rootless: Collection[str] = ()) -> None:
         self._below: dict[str, Shape] = {}
@@ -145,24 +145,24 @@ class Shapes:
                         self._below.setdefault(path, shape)
 
     def __call__(self, request: Request[Any, Any, Any], raised: Exception) -> Response[Any]:
-        """Report what was raised."""
+        """Report the exception."""
         shape = self.at(request.scope["path"])
         return shape.respond(request, raised) if shape is not None else error_response(request, raised)
 
     def at(self, path: str) -> Shape | None:
-        """The shape of what is reported at `path`; None: the hub's own."""
+        """Return the shape of errors at `path`; None for the hub's own."""
         found = [below for below in self._below if path.startswith(below) or below == f"{path}/" == _prefix(path)]
         return self._below[max(found, key=len)] if found else None
 
 
 def shape_of(handlers: Iterable[ControllerRouterHandler]) -> Shape:
-    """How a plugin that is served alone reports errors: as the first of its handlers does that says so."""
+    """Return the shape of a plugin that is served alone: that of its first handler with one, else the hub's."""
     found = [shape for handler in handlers if (shape := _shape(handler)) is not None]
     return found[0] if found else Shape(error_response)
 
 
 def endpoints(handlers: Iterable[ControllerRouterHandler]) -> set[Endpoint]:
-    """The endpoints that `handlers` answer at, the OPTIONS that Litestar adds included."""
+    """Return the endpoints of `handlers`, including the OPTIONS that Litestar adds."""
     found: set[Endpoint] = set()
     for route in Router("/", route_handlers=list(handlers)).routes:
         path = re.sub(r"\{[^}]*\}", "{}", route.path)
@@ -186,7 +186,7 @@ def _mount_of(handler: Any) -> str:
 
 
 def _shape(handler: Any) -> Shape | None:
-    """A handler's own shape; one with an exception handler for everything has a shape without being `shaped`."""
+    """Return a handler's own shape. An exception handler for `Exception` makes one, even without `shaped`."""
     if (shape := _opt(handler).get("shape")) is not None:
         return shape  # type: ignore[no-any-return]
     own = getattr(handler, "exception_handlers", None) or {}
@@ -194,13 +194,13 @@ def _shape(handler: Any) -> Shape | None:
 
 
 def _tagged(handler: Any, plugin: str) -> ControllerRouterHandler:
-    """A handler that is documented at its original path, where no router gives it the plugin's tag."""
+    """Tag a handler that is documented at its original path, where no router gives it the plugin's tag."""
     handler.tags = handler.tags or [plugin]
     return handler  # type: ignore[no-any-return]
 
 
 def _undocumented(handler: Any) -> ControllerRouterHandler:
-    """A copy that is left out of the schema."""
+    """Return a copy that is left out of the schema."""
     if isinstance(handler, type):
         return type(handler.__name__, (handler,), {"include_in_schema": False})
     if not isinstance(handler, HTTPRouteHandler | Router):
@@ -210,8 +210,8 @@ def _undocumented(handler: Any) -> ControllerRouterHandler:
     return twin
 
 
-def _stands(plugins: Plugins, plugin: str, handler: ControllerRouterHandler) -> bool:
-    """Whether Litestar can build this handler; what is wrong with it must not keep the hub from starting."""
+def _can_be_built(plugins: Plugins, plugin: str, handler: ControllerRouterHandler) -> bool:
+    """Return True if Litestar can build this handler; report one that would keep the hub from starting."""
     try:
         Litestar(route_handlers=[Router("/", route_handlers=[handler])], openapi_config=None, logging_config=None)
     except Exception as error:

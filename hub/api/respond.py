@@ -1,11 +1,11 @@
-"""Speech as an HTTP answer, whole or while it is generated. For the hub's routes and for plugins' own.
+"""Speech as an HTTP response, complete or while it is generated. For the routes of the hub and of plugins.
 
-A route of a plugin maps its family's request to a SpeechRequest and ends with
+A plugin's route maps its family's request to a SpeechRequest and ends with
 
     return await speech_response(hub, request, speech_request, stream=True)
 
-which waits for the first audio ("priming": whatever goes wrong until then is an error with its proper status, and
-never a 200 that breaks off), and answers. `open_speech` and `audio_response` are its two halves.
+which waits for the first audio ("priming": an error until then has its own status and is never a 200 that breaks
+off), then responds. `open_speech` and `audio_response` are its two halves.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ EXPOSED_HEADERS = ("X-Sample-Rate", HEADER, "X-Model", "X-Voice", "Retry-After")
 """Response headers that a web page of another origin may read."""
 
 INLINE_SECONDS = 2.0
-"""A longer chunk is packed in a thread, even into wav or pcm: resampling it would hold up everybody's audio."""
+"""A longer chunk is packed in a thread, even into wav or pcm: resampling it would delay all other audio."""
 
 T = TypeVar("T")
 
 
 class PackedSpeech:
-    """A speech on its way into a container: iterate the bytes, then always `aclose`, which stops the model.
+    """A speech on its way into a container. Iterate the bytes, then always call `aclose`, which stops the model.
 
-    `whole` says that nothing is sent before the end, so that a header can tell the exact length. `listener` is told
-    each event before its bytes.
+    `whole` means that nothing is sent before the end, so that a header can have the exact length. `listener` gets each
+    event before its bytes are sent.
     """
 
     listener: Callable[[AudioChunk | Mark | Done], None] | None = None
@@ -75,7 +75,7 @@ class PackedSpeech:
                     yield event
 
     async def events(self) -> AsyncGenerator[bytes | Mark | Done, None]:
-        """The bytes, the marks between them, and after all bytes the Done."""
+        """Yield the bytes, the marks between them, and after all bytes the Done."""
         encoder = self.encoder
         done = Done()
         async for event in self.speech:
@@ -98,12 +98,12 @@ class PackedSpeech:
         """Stop the model and free the encoder."""
         await self.speech.aclose()
         if self._working is not None and not self._working.done():
-            await asyncio.wait([self._working])  # a thread cannot be cancelled, and must not lose its encoder
+            await asyncio.wait([self._working])  # a thread cannot be cancelled, and still uses the encoder
         self.encoder.close()
 
 
 class PartsResponse(Response[bytes]):
-    """An answer sent part by part. What breaks in the middle cuts the connection, so that nobody takes it for whole."""
+    """A response sent part by part. A failure cuts the connection, so that no client takes it for complete."""
 
     def __init__(
         self, parts: AsyncIterator[bytes], source: PackedSpeech, *, media_type: str, headers: dict[str, str]
@@ -113,7 +113,7 @@ class PartsResponse(Response[bytes]):
         self.source = source
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **arguments: Any) -> ASGIResponse:
-        """The ASGI side; called by Litestar."""
+        """Return the ASGI response; Litestar calls this."""
         headers = {**(arguments.get("headers") or {}), **self.headers}
         return _SendParts(self, headers, arguments.get("cookies"))
 
@@ -128,7 +128,7 @@ class _SendParts(ASGIResponse):
         self._request_id = response.headers[HEADER]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send everything; return early, which cuts the connection, if the caller leaves or the speech breaks off."""
+        """Send everything. Return early, which cuts the connection, if the caller leaves or the speech breaks off."""
         try:
             async with until_departure(receive):
                 await self.start_response(send)
@@ -139,7 +139,7 @@ class _SendParts(ASGIResponse):
             self._log(logging.INFO, error.message)
         except HubError as error:
             self._log(logging.WARNING, f"{error.code}: {error.message}")
-        except Exception:  # the answer has begun: nobody above could send an error any more
+        except Exception:  # the response has begun: no error can be sent any more
             self._log(logging.ERROR, "the hub failed", exc_info=True)
         finally:
             await self._source.aclose()
@@ -150,7 +150,7 @@ class _SendParts(ASGIResponse):
             async with asyncio.timeout(self._source.stall_timeout):
                 await send(message)
         except TimeoutError:
-            raise Cancelled("the caller reads nothing (worker.stall_timeout)") from None
+            raise Cancelled("the caller stopped reading (worker.stall_timeout)") from None
 
     def _log(self, level: int, reason: str, **more: Any) -> None:
         seconds = self._source.seconds
@@ -160,7 +160,7 @@ class _SendParts(ASGIResponse):
 async def open_speech(
     hub: Host, request: Request[Any, Any, Any], wanted: SpeechRequest | ConversionRequest
 ) -> Speaking:
-    """`hub.speak` or `hub.convert` for an HTTP request: a caller that leaves ends the wait. Raises HubError."""
+    """Call `hub.speak` or `hub.convert` for an HTTP request; stop waiting if the caller leaves. Raises HubError."""
     async with until_departure(request.receive):
         if isinstance(wanted, ConversionRequest):
             return await hub.convert(wanted, request_id=request_id(request.scope))
@@ -168,7 +168,7 @@ async def open_speech(
 
 
 async def pack(hub: Host, speech: Speaking, format: AudioFormat, *, whole: bool) -> PackedSpeech:
-    """`speech` in a container of the hub; an encoder that cannot be made does not leave the model speaking."""
+    """Pack `speech` into a container of the hub. If the encoder cannot be made, the model is stopped."""
     try:
         return PackedSpeech(hub, speech, format, whole=whole)
     except BaseException:
@@ -179,10 +179,10 @@ async def pack(hub: Host, speech: Speaking, format: AudioFormat, *, whole: bool)
 async def audio_response(
     hub: Host, request: Request[Any, Any, Any], speech: Speaking, format: AudioFormat, *, stream: bool
 ) -> Response[bytes]:
-    """The answer for a primed Speech, which it takes over: whatever happens, the speech gets closed.
+    """Return the response for a primed speech, and close the speech whatever happens.
 
-    `stream` sends while the audio is generated; else the answer is whole, with its Content-Length and exact headers,
-    and whatever HubError the speech ends with is raised.
+    `stream` sends the audio while it is generated. Otherwise the response is complete, with its Content-Length and
+    exact headers, and a HubError that ends the speech is raised.
     """
     packed = await pack(hub, speech, format, whole=not stream)
     if stream:
@@ -203,9 +203,9 @@ async def speech_response(
     *,
     stream: bool | None = None,
 ) -> Response[bytes]:
-    """Speak or convert `wanted` and answer with its audio. `stream` None goes by `wanted.stream`. Raises HubError.
+    """Speak or convert `wanted` and respond with its audio. Raises HubError.
 
-    The model is told which of the two it is.
+    `stream`, unless it is None, replaces `wanted.stream`, which the model sees too.
     """
     if stream is not None and stream != wanted.stream:
         wanted = replace(wanted, stream=stream)
@@ -214,7 +214,7 @@ async def speech_response(
 
 
 def speech_headers(packed: PackedSpeech) -> dict[str, str]:
-    """Sample rate, request id, model and voice. Names beyond ASCII are percent-encoded."""
+    """Return the headers for sample rate, request id, model and voice. Names beyond ASCII are percent-encoded."""
     speech = packed.speech
     return {
         "X-Sample-Rate": str(packed.encoder.sample_rate),

@@ -1,4 +1,4 @@
-"""run(): the hub as a server, in one process."""
+"""`run()`: the hub as a server, in one process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hub.service.hub import Hub
 from hub.settings import Settings
 
 GRACE = 5
-"""Seconds that streams under way have to finish when the server is told to stop."""
+"""Seconds that running streams have to finish when the server stops."""
 
 KEEP_ALIVE = 75
-"""Seconds that a connection is kept for its next request: longer than clients keep theirs (httpx, and so openai: 5 s;
-browsers and proxies: up to 60 s). The side that gives up first must be theirs, or a request is sent into a closed door.
+"""Seconds that an idle connection is kept: longer than clients keep theirs (httpx, and so openai: 5 s; browsers and
+proxies: up to 60 s). If the server closed first, a client could send its next request on a closed connection.
 """
 
 
@@ -34,11 +34,11 @@ def run(
     on_listening: Callable[[Hub], None] = lambda hub: None,
     alone: str = "",
 ) -> bool:
-    """Serve until SIGTERM or SIGINT: then accept nobody new, let streams finish for `GRACE` seconds, stop the workers.
+    """Serve until SIGTERM or SIGINT. Then accept no new connection, give streams `GRACE` seconds, and stop the workers.
 
-    `sockets` are bound already (default: the settings' address and the plugins' own ports); `on_listening` is called
-    once requests are answered; `alone` names a plugin whose routes are then all that is served. Returns whether it ever
-    came to that. Raises SettingsError, before anything is started, for settings that cannot be used.
+    `sockets` are already bound (default: the settings' address and the plugins' own ports). `on_listening` is called
+    when the server answers requests. `alone` names a plugin; then only its routes are served. Returns True if the
+    server came up. Raises SettingsError, before anything is started, for settings that cannot be used.
     """
     check_bind(settings)
     hub = Hub.build(settings, plugins)
@@ -51,13 +51,13 @@ def run(
 
 
 def addresses(settings: Settings) -> list[tuple[str, int]]:
-    """(host, port) of the hub, then of each plugin that has a port of its own."""
+    """Return the (host, port) of the hub, then of each plugin that has its own port."""
     ports = [settings.server.port, *(wanted.port for wanted in settings.compat.values() if wanted.port is not None)]
     return [(settings.server.host, port) for port in ports]
 
 
 def _by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
-    """One server, several listening sockets: each of `others` answers at its port, `app` everywhere else."""
+    """Return one app for several listening sockets: each of `others` serves its port, `app` all others."""
     if not others:
         return app
 
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
 
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves `app`."""
+    """Return uvicorn's configuration for `app`."""
     logging.getLogger("uvicorn.error").addFilter(_known_cuts)
     return uvicorn.Config(
         app,
@@ -91,7 +91,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=settings.live.message_bytes,
-        ws_per_message_deflate=False,  # audio does not get smaller, and a little of it could become very large
+        ws_per_message_deflate=False,  # audio does not compress, and a small message could inflate into a huge one
         log_config=None,
         access_log=False,
         server_header=False,
@@ -101,5 +101,5 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
 
 
 def _known_cuts(record: logging.LogRecord) -> bool:
-    """Drop uvicorn's line about an answer that was cut off on purpose: `hub.api.respond` has logged why."""
+    """Drop uvicorn's line about a response that was cut off on purpose; `hub.api.respond` has logged why."""
     return "returned without completing response" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Who may call: API keys, their limits, and which addresses may be bound without any."""
+"""API keys and their limits, and which addresses may be bound without keys."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hub.contract.errors import RateLimited, Unauthorized
 from hub.settings import ApiKey, AuthSettings, Settings, SettingsError
 
 OPEN = {"open": True}
-"""`opt` of a handler that answers without a key."""
+"""`opt` of a handler that needs no key."""
 
 WS_UNAUTHORIZED, WS_RATE_LIMITED = 4401, 4429
 """Close codes of a websocket, 4000 + the HTTP status."""
 
 
 class Bucket:
-    """A token bucket: `per_minute` tokens flow in evenly, and as many fit in. It may be overdrawn."""
+    """A token bucket: `per_minute` tokens flow in evenly, and it holds that many. It may be overdrawn."""
 
     def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = per_minute / 60
@@ -33,12 +33,12 @@ class Bucket:
         self._at = clock()
 
     def take(self, amount: float) -> None:
-        """Take `amount`, also below zero."""
+        """Take `amount`, even below zero."""
         self._fill()
         self._level -= amount
 
     def wait(self, amount: float) -> float:
-        """Seconds until `amount` is there; 0 if it is."""
+        """Return the seconds until `amount` is available; 0 if it is now."""
         self._fill()
         return max(0.0, (amount - self._level) / self._rate)
 
@@ -49,7 +49,7 @@ class Bucket:
 
 
 class KeyHolder:
-    """One named key, as a `hub.contract.caller.Caller`."""
+    """A named key, as a `hub.contract.caller.Caller`."""
 
     def __init__(self, key: ApiKey, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = key.name
@@ -60,15 +60,15 @@ class KeyHolder:
     def admit(self) -> None:
         """Count a request. Raises RateLimited if the requests or the audio seconds are used up for now.
 
-        Audio is charged as it is generated, so an answer may overdraw its bucket; the next one waits for it.
+        Audio is charged as it is generated, so a response may overdraw its bucket; the next request waits for it.
         """
         if self._requests is not None and (wait := self._requests.wait(1.0)) > 0:
             raise RateLimited(
-                f"key {self.name!r} has used up its requests a minute", retry_after=wait, limit="requests"
+                f"key {self.name!r} has used up its requests per minute", retry_after=wait, limit="requests"
             )
         if self._audio is not None and (wait := self._audio.wait(0.0)) > 0:
             raise RateLimited(
-                f"key {self.name!r} has used up its audio seconds a minute", retry_after=wait, limit="audio_seconds"
+                f"key {self.name!r} has used up its audio seconds per minute", retry_after=wait, limit="audio_seconds"
             )
         if self._requests is not None:
             self._requests.take(1.0)
@@ -80,7 +80,7 @@ class KeyHolder:
 
 
 class ApiKeys:
-    """All keys of the settings. Falsy if there are none: then everybody may call."""
+    """All keys of the settings. Falsy if there are none: then no key is needed."""
 
     def __init__(self, settings: AuthSettings) -> None:
         self._holders = [KeyHolder(key) for key in settings.keys]
@@ -89,24 +89,24 @@ class ApiKeys:
         return bool(self._holders)
 
     def named(self, name: str) -> KeyHolder | None:
-        """The key of this name, for work that goes on when its request is over."""
+        """Return the key of this name, for work that outlives its request."""
         return next((holder for holder in self._holders if holder.name == name), None)
 
     def holder(self, headers: list[tuple[bytes, bytes]]) -> KeyHolder:
-        """Whose key is in `Authorization: Bearer` or `x-api-key`. Raises Unauthorized.
+        """Return the holder of the key in `Authorization: Bearer` or `x-api-key`. Raises Unauthorized.
 
-        Every digest is compared, in constant time, whichever fits.
+        Every digest is compared, in constant time, even after one has matched.
         """
         presented = _presented(headers)
         if presented is None:
-            raise Unauthorized("this needs an API key: send `Authorization: Bearer KEY` or `x-api-key: KEY`")
+            raise Unauthorized("an API key is required: send `Authorization: Bearer KEY` or `x-api-key: KEY`")
         digest = hashlib.sha256(presented).digest()
         found: KeyHolder | None = None
         for holder in self._holders:
             if hmac.compare_digest(holder.digest, digest):
                 found = holder
         if found is None:
-            raise Unauthorized("this API key is not known")
+            raise Unauthorized("unknown API key")
         return found
 
 
@@ -122,7 +122,7 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> bytes | None:
 
 
 def gate(keys: ApiKeys) -> Callable[[ASGIApp], ASGIApp]:
-    """The middleware that asks for a key. Handlers with `opt=OPEN` and OPTIONS go without."""
+    """Return the middleware that requires a key, except for handlers with `opt=OPEN` and for OPTIONS."""
 
     def middleware(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Any, receive: Any, send: Any) -> None:
@@ -149,7 +149,7 @@ def gate(keys: ApiKeys) -> Callable[[ASGIApp], ASGIApp]:
 
 
 async def _refuse_websocket(receive: Any, send: Any, error: Unauthorized | RateLimited) -> None:
-    """Accept, then close: a browser shows the close code of an open socket and nothing of a refused handshake."""
+    """Accept, then close: a browser shows the close code of an open socket, but nothing of a refused handshake."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": None, "headers": []})
     code = WS_UNAUTHORIZED if isinstance(error, Unauthorized) else WS_RATE_LIMITED
@@ -157,18 +157,18 @@ async def _refuse_websocket(receive: Any, send: Any, error: Unauthorized | RateL
 
 
 def check_bind(settings: Settings) -> None:
-    """Raises SettingsError for a public address without API keys, unless `server.allow_public` says so outright."""
+    """Raise SettingsError for a public address without API keys, unless `server.allow_public` allows it."""
     host = settings.server.host
     if settings.auth.keys or settings.server.allow_public or is_loopback(host):
         return
     raise SettingsError(
         f"server.host: {host!r} can be reached from outside and there are no API keys; add [[auth.keys]], "
-        "bind 127.0.0.1, or set server.allow_public = true if anybody may use this hub"
+        "bind 127.0.0.1, or set server.allow_public = true if anyone may use this hub"
     )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
+    """Return True if only this machine can reach `host`."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Noticing that a caller has left, so that nobody works for nobody."""
+"""Stops work when its caller has left."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hub.contract.errors import BackendUnavailable, Cancelled
 
 @asynccontextmanager
 async def until_departure(receive: Any) -> AsyncIterator[None]:
-    """Cancel what runs inside as soon as the caller is gone. `receive` is ASGI's; the body must have been read.
+    """Cancel the block as soon as the caller leaves. `receive` is ASGI's; the request's body must have been read.
 
-    Raises Cancelled if the caller left, BackendUnavailable if the server cancelled the request: it is stopping.
+    Raises Cancelled if the caller left, BackendUnavailable if the server cancelled the request because it is stopping.
     """
     task = asyncio.current_task()
     assert task is not None

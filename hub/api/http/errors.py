@@ -1,7 +1,7 @@
 """One error body everywhere: `{"code", "message", "detail"}`, as JSON or msgpack.
 
-Whatever is raised becomes a HubError first. What nobody foresaw becomes `internal_error`: the caller gets the
-request id, the log the traceback.
+Every exception becomes a HubError first. An unexpected one becomes `internal_error`: the caller gets the request id,
+the log gets the traceback.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BY_STATUS: dict[int, type[HubError]] = {
 
 
 class ErrorBody(Struct, kw_only=True):
-    """What every error looks like. `code` is stable; docs/errors.md lists them all."""
+    """The body of every error. `code` is stable; docs/errors.md lists all codes."""
 
     code: str
     message: str
@@ -46,11 +46,11 @@ class ErrorBody(Struct, kw_only=True):
 
 
 def to_hub_error(error: Exception, request: Request[Any, Any, Any]) -> HubError:
-    """`error` as a HubError; logs it, with its traceback, if nobody foresaw it."""
+    """Return `error` as a HubError; log an unexpected one with its traceback."""
     if isinstance(error, HubError):
         return error
     if isinstance(error, NotFoundException):
-        return NotFound(f"there is no {request.method} {request.scope['path'][:200]}; /docs lists what there is")
+        return NotFound(f"there is no route {request.method} {request.scope['path'][:200]}; /docs lists the routes")
     if isinstance(error, MethodNotAllowedException):
         allowed = (error.headers or {}).get("allow", "")
         return MethodNotAllowed(f"{request.method} is not allowed here; use {allowed}", allowed=allowed.split(", "))
@@ -68,7 +68,7 @@ def to_hub_error(error: Exception, request: Request[Any, Any, Any]) -> HubError:
 
 
 def _invalid(error: ValidationException) -> InvalidRequest:
-    """Litestar's list of what is wrong with parameters or body, as one sentence."""
+    """Turn Litestar's list of problems with parameters or body into one sentence."""
     problems = error.extra if isinstance(error.extra, list) else []
     fields = [str(problem.get("key", "")) for problem in problems if isinstance(problem, dict)]
     if "data" in fields:
@@ -82,7 +82,7 @@ def _invalid(error: ValidationException) -> InvalidRequest:
 
 
 def error_headers(error: HubError) -> dict[str, str]:
-    """The headers that go with an error: Retry-After in whole seconds, Allow, WWW-Authenticate."""
+    """Return the headers of an error: Retry-After in whole seconds, Allow, WWW-Authenticate, Connection."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -96,7 +96,7 @@ def error_headers(error: HubError) -> dict[str, str]:
 
 
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> HubResponse[Any]:
-    """The app's exception handler."""
+    """Report the exception; this is the app's exception handler."""
     error = to_hub_error(raised, request)
     body = ErrorBody(code=error.code, message=error.message, detail=error.detail)
     return HubResponse(body, status_code=error.status, headers=error_headers(error))

@@ -1,8 +1,8 @@
-"""The fields of a family's request, however its clients send them, and checked as FastAPI's servers check them.
+"""The fields of a family's request, in any encoding, checked as FastAPI's servers check them.
 
-`read_fields` reads a body that is JSON, msgpack, a urlencoded or a multipart form, of any method: clients send forms
-with GET too; `query_fields` reads the query. `as_struct` makes a Struct of such fields, leniently as pydantic does ("7"
-is a number, "on" is true), and tells everything that is wrong at once: an `Unprocessable`, whose `detail` is FastAPI's.
+`read_fields` reads a body: JSON, msgpack, a urlencoded or a multipart form. The method does not matter: clients send
+forms with GET too. `query_fields` reads the query. `as_struct` makes a Struct of such fields, as leniently as pydantic
+("7" is a number, "on" is true), and reports all problems at once as an `Unprocessable` with FastAPI's `detail`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Struct)
 
 
 class Unprocessable(InvalidRequest):
-    """A request whose fields do not fit: status 422. `problems` are as FastAPI tells them."""
+    """A request with invalid fields: status 422. `problems` have FastAPI's form."""
 
     status = 422
 
@@ -43,10 +43,10 @@ class Unprocessable(InvalidRequest):
 
 
 async def read_fields(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The fields of the body; none if it is empty. A field that a form repeats is a list.
+    """Return the fields of the body; none if it is empty. A repeated field of a form is a list.
 
-    Values are what JSON or msgpack has, and of a form texts and `Upload`s. Raises InvalidRequest for a body that cannot
-    be read or is no object, UnsupportedMediaType.
+    Values are those of JSON or msgpack; in a form, strings and `Upload`s. Raises InvalidRequest for a body that cannot
+    be read or is not an object, UnsupportedMediaType for another content type.
     """
     body = await request.body()
     kind, parameters = request.content_type
@@ -59,20 +59,20 @@ async def read_fields(request: Request[Any, Any, Any]) -> dict[str, Any]:
         return _collect(_pairs(body))
     fields = decode_body(body, kind)
     if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
-        raise InvalidRequest("the body must be an object of fields")
+        raise InvalidRequest("the body must be an object")
     return fields
 
 
 def query_fields(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The fields of the query, as texts. A field that is repeated is a list."""
+    """Return the fields of the query as strings. A repeated field is a list."""
     return _collect(request.query_params.multi_items())
 
 
 def as_struct(fields: Mapping[str, Any], kind: type[T], *, where: str = "body") -> T:
-    """`fields` as a `kind`; names that it does not have are passed over. Raises Unprocessable.
+    """Convert `fields` to a `kind`, ignoring names that it does not have. Raises Unprocessable.
 
-    `where` begins each problem's `loc`: "body" or "query". A value for a list that is not one is a list of one, as in
-    a form. Fields of type `Upload` take nothing else.
+    `where` begins each problem's `loc`: "body" or "query". A single value for a list becomes a list of one, as in a
+    form. Fields of type `Upload` accept only files.
     """
     problems: list[dict[str, Any]] = []
     found: dict[str, Any] = {}
@@ -88,19 +88,19 @@ def as_struct(fields: Mapping[str, Any], kind: type[T], *, where: str = "body") 
         try:
             found[field.name] = _converted(fields[name], field.type, annotations[field.name])
         except msgspec.ValidationError as error:
-            problems.append(_told(error, field.type, fields[name], (where, name)))
+            problems.append(_described(error, field.type, fields[name], (where, name)))
     if problems:
         raise Unprocessable(problems)
     return kind(**found)
 
 
 def fastapi_body(error: Exception) -> dict[str, Any] | None:
-    """`{"detail": [...]}` for an Unprocessable; None for whatever else."""
+    """Return `{"detail": [...]}` for an Unprocessable, None for any other error."""
     return {"detail": error.problems} if isinstance(error, Unprocessable) else None
 
 
 def _converted(value: Any, kind: inspect.Type, annotation: Any) -> Any:
-    """Raises msgspec.ValidationError."""
+    """Convert the value of one field. Raises msgspec.ValidationError."""
     kinds = _alternatives(kind)
     if (items := next((one.item_type for one in kinds if isinstance(one, _LISTS)), None)) is not None:
         value = value if isinstance(value, list | tuple | None) else [value]
@@ -110,7 +110,7 @@ def _converted(value: Any, kind: inspect.Type, annotation: Any) -> Any:
         word = value.strip().lower()
         value = True if word in TRUE else False if word in FALSE else value
     if isinstance(value, str) and any(isinstance(one, inspect.StrType) for one in kinds):
-        return msgspec.convert(value, annotation)  # "null" and "1" are texts here
+        return msgspec.convert(value, annotation)  # "null" and "1" are strings here
     return msgspec.convert(_number(value, kinds) if isinstance(value, str) else value, annotation, strict=False)
 
 
@@ -118,7 +118,7 @@ _LISTS = (inspect.ListType, inspect.VarTupleType)
 
 
 def _file(value: Any, kinds: list[inspect.Type]) -> Any:
-    """An Upload as what is wanted of it. Raises msgspec.ValidationError if it is, or is not, to be one."""
+    """Unpack an Upload if the field takes bytes. Raises msgspec.ValidationError where a file, or no file, is expected."""
     wanted = any(isinstance(one, inspect.StructType) and one.cls is Upload for one in kinds)
     if wanted and not isinstance(value, Upload | None):
         raise msgspec.ValidationError("Expected a file")
@@ -130,7 +130,7 @@ def _file(value: Any, kinds: list[inspect.Type]) -> Any:
 
 
 def _number(text: str, kinds: list[inspect.Type]) -> Any:
-    """The finite number that `text` is, as Python reads them (" 7", ".5"), if one is wanted; else `text`."""
+    """Return the finite number that `text` is, as Python reads it (" 7", ".5"), if the field takes one; else `text`."""
     for wanted, number in ((inspect.IntType, int), (inspect.FloatType, float)):
         if any(isinstance(one, wanted) for one in kinds):
             with suppress(ValueError, OverflowError):
@@ -156,8 +156,8 @@ _PLAIN: tuple[tuple[type[inspect.Type], str, str, str], ...] = (
 _PARSED: dict[type[inspect.Type], str] = {inspect.IntType: "an integer", inspect.FloatType: "a number"}
 
 
-def _told(error: msgspec.ValidationError, kind: inspect.Type, value: Any, loc: tuple[str, ...]) -> dict[str, Any]:
-    """A problem in pydantic's words where it has some for the case, else in msgspec's."""
+def _described(error: msgspec.ValidationError, kind: inspect.Type, value: Any, loc: tuple[str, ...]) -> dict[str, Any]:
+    """Describe a problem in pydantic's words where it has some for the case, else in msgspec's."""
     kinds, text = _alternatives(kind), str(error)
     choices = [str(choice) for one in kinds if isinstance(one, inspect.LiteralType) for choice in one.values]
     if choices:
@@ -175,7 +175,7 @@ def _told(error: msgspec.ValidationError, kind: inspect.Type, value: Any, loc: t
 
 
 def _problem(type: str, loc: tuple[str, ...], msg: str, value: Any) -> dict[str, Any]:
-    """`input` is left to what JSON can say, and short."""
+    """Return a problem in FastAPI's form. Its `input` is short, and null for what JSON cannot hold."""
     plain = (
         value if isinstance(value, int | float | bool | None) else str(value)[:200] if isinstance(value, str) else None
     )
@@ -186,7 +186,7 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_PARTS)
     except ValueError as error:
-        raise InvalidRequest(f"the form cannot be read: {error}") from error
+        raise InvalidRequest(f"cannot read the form: {error}") from error
 
 
 def _collect(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

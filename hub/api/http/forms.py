@@ -1,4 +1,4 @@
-"""Requests about a recording as multipart forms, beside JSON and msgpack: curl -F audio=@recording.wav."""
+"""Requests that carry a recording as multipart forms, beside JSON and msgpack: curl -F audio=@recording.wav."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from hub.api.http.problems import invalid_body
 from hub.contract.errors import InvalidRequest
 
 TRANSCRIPT = "reference_text"
-"""The field of a form that goes with `references`, in their order."""
+"""The form field with the transcripts of `references`, in their order."""
 
 
 class FormRequest(HubRequest):
-    """A request whose body is the handler's Struct: JSON, msgpack, or a form.
+    """A request whose body is the handler's Struct, as JSON, msgpack or a form.
 
-    In a form `audio` is a file, and so is each of `references`, which may be repeated, as may their transcripts,
-    `reference_text`. `format` is a container's name or, as `options`, an object in JSON.
+    In a form, `audio` is a file, and `references` may be repeated and are files; `reference_text` is repeated with
+    them. `format` is a container's name or a JSON object, `options` a JSON object.
     """
 
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The Struct. Raises InvalidRequest, UnsupportedMediaType."""
+        """Return the Struct. Raises InvalidRequest, UnsupportedMediaType."""
         if self.content_type[0].lower() != MULTIPART:
             return await super().json()
         kind = self.route_handler.parsed_fn_signature.parameters["data"].annotation
@@ -50,11 +50,11 @@ def _from_form(body: bytes, boundary: str, kind: type[Struct]) -> Struct:
             )
         if isinstance(value, bytes) != (name in ("audio", "references")):
             wanted = "a file" if isinstance(value, str) else "a plain field"
-            raise InvalidRequest(f"{name}: must be {wanted} of the form", fields=[name])
+            raise InvalidRequest(f"{name}: must be {wanted}", fields=[name])
         if name in ("references", TRANSCRIPT):
             values.setdefault(name, []).append(value)
         elif name in values:
-            raise InvalidRequest(f"{name}: is there more than once", fields=[name])
+            raise InvalidRequest(f"{name}: may be sent only once", fields=[name])
         else:
             values[name] = value if isinstance(value, bytes) else _plain(name, value, types[name])
     texts = values.pop(TRANSCRIPT, [])
@@ -62,7 +62,7 @@ def _from_form(body: bytes, boundary: str, kind: type[Struct]) -> Struct:
         texts += [None] * (len(references) - len(texts))
     if len(texts) > len(references):
         raise InvalidRequest(
-            f"{TRANSCRIPT}: give one for each file in `references`, in their order", fields=[TRANSCRIPT]
+            f"{TRANSCRIPT}: send at most one for each file in `references`, in their order", fields=[TRANSCRIPT]
         )
     if references:
         values["references"] = [{"audio": file, "text": text} for file, text in zip(references, texts, strict=True)]
@@ -73,7 +73,7 @@ def _from_form(body: bytes, boundary: str, kind: type[Struct]) -> Struct:
 
 
 def _plain(name: str, text: str, kind: Any) -> Any:
-    """A plain field: a text where texts are taken, else what it is in JSON; a format may be its container's name."""
+    """Read a plain field: a string if the field takes one, else JSON. A format may be a container's name."""
     try:
         msgspec.convert(text, kind)
     except msgspec.ValidationError:
@@ -86,7 +86,7 @@ def _plain(name: str, text: str, kind: Any) -> Any:
 
 @dataclass
 class FormOperation(Operation):
-    """Documents the form beside the JSON body."""
+    """An operation whose form is documented beside its JSON body."""
 
     def __post_init__(self) -> None:
         document_form(self, ("audio",), ("model",))
@@ -95,7 +95,7 @@ class FormOperation(Operation):
 def document_form(
     operation: Operation, required: tuple[str, ...], plain: tuple[str, ...], *, references: bool = False
 ) -> None:
-    """Add the form's content type to an operation's body: files and plain fields."""
+    """Document a form of files and plain fields as another content type of an operation's body."""
     body = operation.request_body
     assert isinstance(body, RequestBody)
     text = Schema(type=OpenAPIType.STRING)

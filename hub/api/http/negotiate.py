@@ -1,7 +1,7 @@
 """JSON or msgpack, both ways: Content-Type says what comes in, Accept or `?format=` what goes out.
 
-`HubRequest` and `HubResponse` are the app's request and response classes, so that every handler, a plugin's too, takes
-and returns plain Structs. A Struct body is decoded straight into its type and strictly: "1.5" is no number.
+`HubRequest` and `HubResponse` are the app's request and response classes, so every handler, including a plugin's, takes
+and returns plain Structs. A Struct body is decoded straight into its type, and strictly: "1.5" is not a number.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 def decode_body(body: bytes, content_type: str, kind: Any = Any) -> Any:
-    """`body` as a `kind`. Raises InvalidRequest, or UnsupportedMediaType for neither JSON nor msgpack."""
+    """Decode `body` as a `kind`. Raises InvalidRequest, or UnsupportedMediaType if it is neither JSON nor msgpack."""
     if content_type in MSGPACK_NAMES:
         decoder: Any = _msgpack_decoder(kind)
     elif content_type in ("", JSON, "text/json") or content_type.endswith("+json"):
@@ -63,7 +63,7 @@ class HubRequest(Request[Any, Any, Any]):
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The body, decoded; straight into the handler's `data` type where that is a Struct."""
+        """Return the decoded body, as the handler's `data` type if that is a Struct."""
         field = self.route_handler.parsed_fn_signature.parameters.get("data")
         kind = field.annotation if field is not None else Any
         if not (isinstance(kind, type) and issubclass(kind, Struct)):
@@ -72,7 +72,7 @@ class HubRequest(Request[Any, Any, Any]):
 
 
 class HubResponse(Response[T]):
-    """An answer as JSON or msgpack, as the caller asked; text and bytes pass as they are."""
+    """A response as JSON or msgpack, as the caller asked; text and bytes are sent unchanged."""
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **arguments: Any) -> ASGIResponse:
         """Choose the representation, then build the response. Raises NotAcceptable for an unknown `?format=`."""
@@ -82,16 +82,16 @@ class HubResponse(Response[T]):
         return super().to_asgi_response(app, request, **arguments)
 
     def render(self, content: Any, media_type: str, enc_hook: Any = default_serializer) -> bytes:
-        """`content` in `media_type`."""
+        """Encode `content` in `media_type`."""
         if media_type in MSGPACK_NAMES and not isinstance(content, bytes):
             return encode_msgpack(content, enc_hook)
         return super().render(content, media_type, enc_hook)
 
 
 def representation(request: Request[Any, Any, Any], *, strict: bool = True) -> str:
-    """The media type of a structured answer: by `?format=json|msgpack`, else by Accept, else JSON.
+    """Return the media type of a structured response: by `?format=json|msgpack`, else by Accept, else JSON.
 
-    An Accept header that names neither gets JSON. Raises NotAcceptable for another `?format=`, if `strict`.
+    An Accept header that names neither gets JSON. If `strict`, another `?format=` raises NotAcceptable.
     """
     if b"format=" in request.scope["query_string"]:
         wanted = request.query_params.get("format")

@@ -1,4 +1,4 @@
-"""How routes are documented: examples, errors, and operations that answer audio."""
+"""Documentation of routes: examples, errors, and operations that return audio."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from hub.contract import errors as fault
 from hub.contract.errors import HubError
 
 AUDIO_TYPES = tuple(spec.media_type.partition(";")[0] for spec in BUILTIN.values())
-"""What the built-in containers are sent as."""
+"""Media types of the built-in containers."""
 
 
 def example(summary: str, **value: Any) -> Example:
-    """A request body that works as it is."""
+    """Return an example: a request body that works as it is."""
     return Example(summary=summary, value=value)
 
 
@@ -46,7 +46,7 @@ WORKING_ERRORS: tuple[type[HubError], ...] = (
     fault.DeadlineExceeded,
     fault.BackendCrashed,
 )
-"""What every route that has a model work may answer with."""
+"""Errors of every route that uses a model."""
 
 
 SPEAKING_ERRORS: tuple[type[HubError], ...] = (
@@ -55,11 +55,11 @@ SPEAKING_ERRORS: tuple[type[HubError], ...] = (
     fault.UnspeakableText,
     fault.UnknownVoice,
 )
-"""What every route that speaks a SpeechRequest may answer with, before its audio begins."""
+"""Errors of every route that speaks a SpeechRequest, until its audio begins."""
 
 
 def errors(*kinds: type[HubError], body: type = ErrorBody) -> dict[int, ResponseSpec]:
-    """`responses=` of a handler: which errors it is known to answer with, and in which `body`."""
+    """Return `responses=` for a handler: the errors that it may return, in this `body`."""
     by_status: dict[int, list[type[HubError]]] = defaultdict(list)
     for kind in kinds:
         by_status[kind.status].append(kind)
@@ -75,7 +75,7 @@ def errors(*kinds: type[HubError], body: type = ErrorBody) -> dict[int, Response
 
 @dataclass
 class AudioOperation(Operation):
-    """An operation that answers audio. Subclasses set `examples` of the request's body, and other answers."""
+    """An operation that returns audio. Subclasses set `examples` of the body, and other content that it returns."""
 
     examples: ClassVar[Sequence[Example]] = ()
     audio_types: ClassVar[Sequence[str]] = AUDIO_TYPES
@@ -89,11 +89,11 @@ class AudioOperation(Operation):
             body = cast(RequestBody, self.request_body)
             body.content[JSON].examples = {str(example.summary): example for example in self.examples}
         self.responses["200"] = OpenAPIResponse(
-            description="Audio in the container that was asked for",
+            description="Audio in the requested container",
             content={**dict.fromkeys(self.audio_types, binary), **self.other_content},
             headers={
                 "X-Sample-Rate": OpenAPIHeader(schema=Schema(type=OpenAPIType.INTEGER), description="Hz"),
-                "X-Request-Id": OpenAPIHeader(schema=text, description="yours, if you sent one"),
+                "X-Request-Id": OpenAPIHeader(schema=text, description="your own, if you sent one"),
                 "X-Model": OpenAPIHeader(schema=text, description="the model that speaks"),
                 "X-Voice": OpenAPIHeader(schema=text, description="the voice that speaks"),
             },

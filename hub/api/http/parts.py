@@ -16,7 +16,7 @@ MOST_PARTS = 256
 
 
 class Upload(Struct, frozen=True):
-    """A file of a form."""
+    """A file in a form."""
 
     filename: str
     content_type: str
@@ -24,10 +24,10 @@ class Upload(Struct, frozen=True):
 
 
 def form_parts(body: bytes, boundary: str, most: int = MOST_PARTS) -> Iterator[tuple[str, str | Upload]]:
-    """(name, text) of each plain field and (name, file) of each file. The body is in memory, and so are they.
+    """Yield (name, text) for each plain field and (name, file) for each file. The body is in memory, and so are they.
 
-    A part with a file name, or of a type that is no text, is a file. Raises InvalidRequest for what is no such form,
-    and for more than `most` parts.
+    A part with a file name, or with a content type other than text, is a file. Raises InvalidRequest for a malformed
+    form and for more than `most` parts.
     """
     try:
         with PushMultipartParser(boundary.encode(), max_segment_count=most) as parser:
@@ -41,9 +41,9 @@ def form_parts(body: bytes, boundary: str, most: int = MOST_PARTS) -> Iterator[t
                 elif head is not None:
                     yield head.name, _part(head, bytes(content))
     except UnicodeError as error:
-        raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
+        raise InvalidRequest("cannot read the form: its text must be UTF-8") from error
     except MultipartError as error:
-        raise InvalidRequest(f"the form cannot be read: {error}") from error
+        raise InvalidRequest(f"cannot read the form: {error}") from error
 
 
 def _part(head: MultipartSegment, content: bytes) -> str | Upload:

@@ -1,4 +1,4 @@
-"""What is wrong with a body that msgspec refused, in words that say what to send instead."""
+"""Turns msgspec's validation errors into messages that say what to send instead."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAMED = re.compile(r"`(.+)`$")
 
 
 def invalid_body(error: msgspec.ValidationError, kind: Any) -> InvalidRequest:
-    """The error for a body that is well-formed and no `kind`.
+    """Return the error for a body that is well-formed but not a valid `kind`.
 
-    `detail` has `field` (the path, such as `turns[0].text`) and, where it helps, `allowed`; an unknown or a missing
-    field is repeated as `unknown` or `missing`.
+    `detail` has `field` (the path, such as `turns[0].text`) and, where it helps, `allowed`; an unknown or missing field
+    is repeated as `unknown` or `missing`.
     """
     text = str(error)
     found = _AT.search(text)
@@ -70,7 +70,7 @@ def _values_at(kind: Any, path: str) -> list[Any]:
 
 
 def _types_at(kind: Any, path: str) -> list[inspect.Type]:
-    """The alternatives that a value at `path` inside `kind` may have."""
+    """Return the types that a value at `path` inside `kind` may have."""
     types = _alternatives(inspect.type_info(kind))
     for name, _index in _STEP.findall(path):
         inner: list[inspect.Type] = []
@@ -89,7 +89,7 @@ def _alternatives(found: inspect.Type) -> list[inspect.Type]:
 
 
 def _step(found: inspect.Type, name: str) -> inspect.Type | None:
-    """Into a field called `name`, or, without a name, into an item."""
+    """Return the type of the field `name`, or, without a name, of an item."""
     if name:
         if isinstance(found, inspect.StructType):
             return next((field.type for field in found.fields if field.encode_name == name), None)

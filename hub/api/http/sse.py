@@ -1,4 +1,4 @@
-"""Server-sent events: how one is written, kept alive, sent and documented."""
+"""Server-sent events: writing, sending and documenting them, and keeping a silent stream alive."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from hub.contract.errors import HubError
 MEDIA_TYPE = "text/event-stream"
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""No cache keeps a stream, and no proxy holds it back (nginx reads the second)."""
+"""Keep caches from storing a stream, and proxies from buffering it (nginx reads the second header)."""
 
 PING_PERIOD = 15.0
-"""Seconds of silence after which a comment is sent, so that nothing between takes the connection for dead."""
+"""Seconds of silence after which a comment is sent, so that no proxy takes the connection for dead."""
 
 
 def server_event(data: bytes, *, event: str = "", id: str = "") -> bytes:
-    """One event. `data` has no line break: JSON has none."""
+    """Return one event. `data` must not contain a line break; JSON does not."""
     name = f"event: {event}\n" if event else ""
     number = f"id: {id}\n" if id else ""
     return f"{name}{number}data: ".encode() + data + b"\n\n"
 
 
 def documented(description: str, *, named: bool = True) -> dict[str, OpenAPIMediaType]:
-    """The `content` of an operation that answers events; `named`: each has an `event` line."""
+    """Return the `content` of an operation that sends events; `named`: each event has an `event` line."""
     text = Schema(type=OpenAPIType.STRING)
     schema = Schema(
         type=OpenAPIType.OBJECT,
@@ -40,7 +40,7 @@ def documented(description: str, *, named: bool = True) -> dict[str, OpenAPIMedi
 
 
 async def with_pings(parts: AsyncGenerator[bytes, None], period: float | None = None) -> AsyncGenerator[bytes, None]:
-    """`parts`, and a comment whenever `period` seconds (default: PING_PERIOD) pass without one."""
+    """Yield `parts`, and a comment whenever `period` seconds (default: PING_PERIOD) pass without one."""
     coming: asyncio.Future[bytes | None] | None = None
     try:
         while True:

@@ -1,4 +1,4 @@
-"""What the websockets of the hub and of families share: close codes, the size of a frame, who may open one."""
+"""Shared by the websockets of the hub and of families: close codes, frame size, and the check of the origin."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ ORDERLY, FORBIDDEN, IDLE, FAILED = 1000, 4403, 4408, 4500
 """Close codes; the last three are 4000 + the HTTP status of the same meaning."""
 
 FRAME = 48 * 1024
-"""Bytes of audio in one frame, at most: a slow reader is noticed before much is waiting for it."""
+"""Most bytes of audio in one frame, so that a slow reader is noticed before much audio waits for it."""
 
 
 def same_origin(socket: WebSocket[Any, Any, Any], allowed: tuple[str, ...]) -> bool:
-    """Whether the page may use it: browsers let any page open a websocket to anywhere, so the hub has to look."""
+    """Return True if the page may open the socket: browsers let any page connect to any host, so the hub must check."""
     origin = socket.headers.get("origin")
     if origin is None or "*" in allowed or origin in allowed:
         return True

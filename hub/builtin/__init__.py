@@ -1,1 +1,1 @@
-"""Backends that come with the hub."""
+"""Plugins that come with the hub."""

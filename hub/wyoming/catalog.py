@@ -1,4 +1,4 @@
-"""The hub's voices under Wyoming's names, and back."""
+"""Names the hub's voices for Wyoming, and finds them by those names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hub.contract.errors import UnknownVoice
 from hub.version import __version__
 from hub.wyoming.speaker import SpeakerVoice
 
-ANY_LANGUAGE = "ar de en es fr hi it ja ko nl pl pt ru tr uk zh".split()  # noqa: SIM905 - words, for the eye
-"""What is listed for a voice that speaks any language: Home Assistant shows no voice without a language of its own."""
+ANY_LANGUAGE = "ar de en es fr hi it ja ko nl pl pt ru tr uk zh".split()  # noqa: SIM905 - easier to read
+"""Languages listed for a voice that speaks any: Home Assistant shows only voices that list its own language."""
 
 _OURS = Attribution(name="tts-hub", url="")
 
 
 def wyoming_name(voice: SpeakerVoice, voices: Sequence[SpeakerVoice]) -> str:
-    """What clients call the voice: its id, after the model's name if another model has one of that id."""
+    """Return the voice's name for clients: its id, prefixed by the model's name if an earlier model has the same id."""
     if not voice.voice:
         return voice.model
     first = next(other for other in voices if other.voice == voice.voice)
@@ -26,14 +26,14 @@ def wyoming_name(voice: SpeakerVoice, voices: Sequence[SpeakerVoice]) -> str:
 
 
 def describe(voices: Sequence[SpeakerVoice]) -> Info:
-    """The answer to `describe`: one program with all voices. A voice's one speaker is itself, in its model."""
+    """Return the reply to `describe`: one program with all voices. Each voice has one speaker: its id in its model."""
     return Info(
         tts=[
             TtsProgram(
                 name="tts-hub",
                 attribution=_OURS,
                 installed=True,
-                description="Many text-to-speech models behind one door",
+                description="Many text-to-speech models in one hub",
                 version=__version__,
                 voices=[_voice(voice, voices) for voice in voices],
                 supports_synthesize_streaming=True,
@@ -56,9 +56,9 @@ def _voice(voice: SpeakerVoice, voices: Sequence[SpeakerVoice]) -> TtsVoice:
 
 
 def find_voice(asked: SynthesizeVoice | None, voices: Sequence[SpeakerVoice]) -> SpeakerVoice:
-    """The voice that a client asks for: by its name, by a model's name and a speaker, by a language, or the default.
+    """Return the voice that a client asks for: by name, by a model's name and a speaker, by language, or the default.
 
-    Raises UnknownVoice, naming those there are; another voice than the one asked for is never chosen.
+    Raises UnknownVoice, with the voices there are; it never falls back to another voice.
     """
     name, speaker = (asked.name, asked.speaker) if asked is not None else (None, None)
     language = asked.language if asked is not None and not name else None
@@ -79,6 +79,6 @@ def find_voice(asked: SynthesizeVoice | None, voices: Sequence[SpeakerVoice]) ->
 
 
 def _speaks(voice: SpeakerVoice, language: str) -> bool:
-    """Whether the primary subtags meet: en_GB is spoken by a voice of en."""
+    """Return True if the primary subtags match: a voice of en speaks en_GB."""
     wanted = language.replace("_", "-").lower().split("-")[0]
     return not voice.languages or wanted in {tag.lower().split("-")[0] for tag in voice.languages}

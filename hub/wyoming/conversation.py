@@ -1,4 +1,4 @@
-"""One Wyoming connection: requests come in as events, audio leaves as events, in order."""
+"""A Wyoming connection: requests arrive as events, audio leaves as events, in order."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ log = logging.getLogger("hub.wyoming")
 
 WIDTH, CHANNELS = 2, 1
 LARGEST = 1 << 20
-"""Bytes that one event may bring."""
+"""Most bytes in one event."""
 MOST = 256
-"""Events that may wait for their answer; then nothing more is read."""
+"""Most events that wait for their answer; the hub reads no more until one is answered."""
 
 
 class Conversation:
-    """Reads on while it speaks, so that a client that leaves stops the model at once.
+    """One connection. It keeps reading while it speaks, so that a client that leaves stops the model at once.
 
     `synthesize` is one utterance. Between `synthesize-start` and `synthesize-stop` each sentence is spoken as soon as
-    it is complete, all as one utterance to the listener: one audio-start, one audio-stop, then `synthesize-stopped`. A
-    `synthesize` in between is the same text again, for servers that do not stream, and is left out. What cannot be
-    spoken is told as an `error` event, which ends the connection: nobody waits for audio that will not come.
+    it is complete; for the listener all are one utterance: one audio-start, one audio-stop, then `synthesize-stopped`.
+    A `synthesize` in between repeats the text for servers that do not stream, and is ignored. A text that cannot be
+    spoken gets an `error` event and ends the connection, so that the client does not wait for audio.
     """
 
     def __init__(self, speaker: Speaker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,13 +52,13 @@ class Conversation:
         self._reader = BoundedReader(reader)
         self._writer = writer
         self._work: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MOST)
-        self._known: dict[str, SpeakerVoice] = {}  # voices by what this client calls them
-        self._text: ArrivingSentences | None = None  # while a text is streamed
-        self._voice: SynthesizeVoice | None = None  # its voice
-        self._rate = 0  # Hz of the audio that was begun; 0: none was
+        self._known: dict[str, SpeakerVoice] = {}  # voices by the name that this client uses
+        self._text: ArrivingSentences | None = None  # set while a text is streamed
+        self._voice: SynthesizeVoice | None = None  # the voice of that text
+        self._rate = 0  # Hz of the open audio; 0: none is open
 
     async def run(self) -> None:
-        """Until the client leaves, or something cannot be spoken."""
+        """Serve until the client leaves, or a request fails."""
         sides = [asyncio.create_task(side, name="wyoming") for side in (self._listen(), self._answer())]
         try:
             await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
@@ -77,8 +77,8 @@ class Conversation:
                     await self._work.put(answer)
         except (ConnectionError, asyncio.IncompleteReadError):
             log.debug("a client left in the middle of an event")
-        except Exception as error:  # whatever a stranger sends, the server goes on
-            log.warning("a client sent what is no event of Wyoming: %s: %s", type(error).__name__, error)
+        except Exception as error:  # whatever a client sends, the server goes on
+            log.warning("a client sent an invalid event: %s: %s", type(error).__name__, error)
 
     async def _answer(self) -> None:
         try:
@@ -96,7 +96,7 @@ class Conversation:
                 await self._send(Error(text=error.message, code=error.code))
 
     def _answers_to(self, event: Event) -> list[Callable[[], Awaitable[None]]]:
-        """What to do about an event, in order. Unknown events are passed over, as the protocol wants it."""
+        """Return the steps that answer an event, in order. Unknown events are ignored, as the protocol demands."""
         if Describe.is_type(event.type):
             return [self._describe]
         if Ping.is_type(event.type):
@@ -150,7 +150,7 @@ class Conversation:
         return self._known[name]
 
     async def _start_audio(self, rate: int) -> None:
-        if self._rate not in (0, rate):  # the model was loaded anew, from another checkpoint
+        if self._rate not in (0, rate):  # the model was loaded again, from another checkpoint
             await self._stop_audio()
         if not self._rate:
             self._rate = rate
@@ -166,20 +166,20 @@ class Conversation:
 
 
 async def check_format(text_format: str | None) -> None:
-    """Raises InvalidRequest for markup."""
+    """Raise InvalidRequest for markup."""
     if text_format not in (None, SynthesizeTextFormat.TEXT):
         raise InvalidRequest(f"cannot read {str(text_format)[:50]!r}: send plain text", field="text_format")
 
 
 class BoundedReader:
-    """The part of a StreamReader that events are read by, with a bound on what one may bring."""
+    """The part of a StreamReader that reads events, with a bound on the size of one."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self.readline = reader.readline
         self._reader = reader
 
     async def readexactly(self, count: int) -> bytes:
-        """As StreamReader's. Raises ValueError for more than `LARGEST`."""
+        """Read `count` bytes, as a StreamReader does. Raises ValueError for more than `LARGEST`."""
         if not 0 <= count <= LARGEST:
             raise ValueError(f"an event of {count} bytes; the limit is {LARGEST}")
         return await self._reader.readexactly(count)

@@ -1,4 +1,4 @@
-"""A Wyoming server on sockets that listen already."""
+"""A Wyoming server on sockets that already listen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("hub.wyoming")
 
 
 async def serve(speaker: Speaker, sockets: Iterable[socket.socket]) -> None:
-    """Answer everybody, until cancelled; then every conversation ends."""
+    """Serve all clients until cancelled, then end every conversation."""
     conversations: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

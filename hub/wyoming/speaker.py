@@ -1,4 +1,4 @@
-"""What a Wyoming server needs of a hub, wherever that runs."""
+"""The hub as a Wyoming server sees it, in this process or elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hub.contract.speech import SpeechRequest
 
 
 class SpeakerVoice(Struct, kw_only=True, frozen=True):
-    """A voice of one model. `voice` is "" for a model that has none to choose; no `languages`: any."""
+    """A voice of one model. `voice` is "" for a model without voices to choose; no `languages` means any."""
 
     model: str
     voice: str
@@ -33,7 +33,7 @@ class Speaker(Protocol):
     """A hub that speaks."""
 
     async def voices(self) -> Sequence[SpeakerVoice]:
-        """All that can be asked for, those of the default model first. Raises HubError."""
+        """Return all voices, those of the default model first. Raises HubError."""
         ...
 
     def speak(self, request: SpeechRequest) -> AbstractAsyncContextManager[Pcm]:

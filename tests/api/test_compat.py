@@ -116,9 +116,9 @@ def test_a_route_of_the_hub_stays_the_hubs(served, caplog):
     assert live.client.post("/compat/family/v1/speech", json={"what": "mine"}).json() == {"what": "mine"}
     assert live.client.get("/v1/models/tone").json()["id"] == "tone"
     assert live.client.get("/v1/speech").json() == {"who": "family"}  # another method is another route
-    assert notes(live) == {"POST /v1/speech is taken already", "GET /v1/models/{} is taken already"}
+    assert notes(live) == {"POST /v1/speech is already taken", "GET /v1/models/{} is already taken"}
     assert not any("taken" in failure for failure in failures(live))
-    assert any("POST /v1/speech is taken" in record.getMessage() for record in caplog.records)
+    assert any("POST /v1/speech is already taken" in record.getMessage() for record in caplog.records)
 
 
 def test_a_route_that_cannot_stand_is_reported_and_the_others_stand(served):
@@ -148,7 +148,7 @@ def test_the_first_plugin_of_two_keeps_a_path(served):
     live = served(rival(), family())
     assert live.client.post("/say", json={"what": "family"}).headers["content-type"].startswith("audio/pcm")
     assert live.client.post("/compat/rival/say").json() == {"who": "rival"}
-    assert "POST /say is taken already" in notes(live)
+    assert "POST /say is already taken" in notes(live)
 
 
 class tuned:  # noqa: N801

@@ -150,7 +150,7 @@ def register_routes(hub):
 def test_paths_that_are_taken_are_notes_and_no_problems(check, invoke, install, monkeypatch, tmp_path):
     install(tmp_path / "site", "rival-plugin", "rival = rival_plugin", rival_plugin=ROUTED)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    words = "GET /v1/models is taken already; see /compat/rival"
+    words = "GET /v1/models is already taken; use /compat/rival"
     found, problems = check('[server]\nport = 0\n[models.tone]\nbackend = "tone"\n')
     assert (found["plugin", "rival"], problems) == (("note", words), [])
     assert f"note: rival: {words}" in invoke("plugins").output

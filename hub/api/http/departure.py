@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from hub.contract.errors import BackendUnavailable, Cancelled
@@ -37,3 +37,10 @@ async def until_departure(receive: Any) -> AsyncIterator[None]:
         raise BackendUnavailable("the hub is stopping; try again soon") from None
     finally:
         watcher.cancel()
+
+
+async def closing(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield `parts`, and close them when the response ends, however it ends."""
+    async with aclosing(parts):
+        async for part in parts:
+            yield part

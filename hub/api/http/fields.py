@@ -118,7 +118,7 @@ _LISTS = (inspect.ListType, inspect.VarTupleType)
 
 
 def _file(value: Any, kinds: list[inspect.Type]) -> Any:
-    """Unpack an Upload if the field takes bytes. Raises msgspec.ValidationError where a file, or no file, is expected."""
+    """Unpack an Upload if the field takes bytes. Raises msgspec.ValidationError for a missing or unexpected file."""
     wanted = any(isinstance(one, inspect.StructType) and one.cls is Upload for one in kinds)
     if wanted and not isinstance(value, Upload | None):
         raise msgspec.ValidationError("Expected a file")

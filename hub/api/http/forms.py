@@ -54,7 +54,7 @@ def _from_form(body: bytes, boundary: str, kind: type[Struct]) -> Struct:
         if name in ("references", TRANSCRIPT):
             values.setdefault(name, []).append(value)
         elif name in values:
-            raise InvalidRequest(f"{name}: may be sent only once", fields=[name])
+            raise InvalidRequest(f"{name}: sent more than once", fields=[name])
         else:
             values[name] = value if isinstance(value, bytes) else _plain(name, value, types[name])
     texts = values.pop(TRANSCRIPT, [])

@@ -1,4 +1,4 @@
-"""/v1/codec: the tokens of a recording, and the audio of tokens."""
+"""/v1/codec: recordings to tokens, and tokens to audio."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ if TYPE_CHECKING:
     from hub.service.hub import Hub
 
 Id = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-ModelName = Annotated[str, Meta(description="default: the default model if it has a codec, else the first that has")]
+ModelName = Annotated[
+    str, Meta(description="default: the default model if it has a codec, else the first that has one")
+]
 Row = Annotated[list[Id], Meta(min_length=1)]
 Rows = Annotated[
-    list[Row], Meta(min_length=1, max_length=1024, description="a list of token ids for each codebook, of equal length")
+    list[Row],
+    Meta(min_length=1, max_length=1024, description="a list of token ids for each codebook, all of equal length"),
 ]
 
 
 class ToEncode(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A recording."""
+    """A recording to encode."""
 
     audio: Annotated[bytes, Meta(description="an audio file: wav, flac, mp3, ogg, m4a, ... (base64 in JSON)")]
     model: ModelName | None = None
 
 
 class EncodedAudio(Struct, kw_only=True, frozen=True):
-    """Its tokens: `codebooks` lists of `frames` ids. `seconds` are the recording's."""
+    """The tokens of a recording: `codebooks` lists of `frames` ids. `seconds` is the length of the recording."""
 
     model: str
     codebooks: int
@@ -49,7 +52,7 @@ class EncodedAudio(Struct, kw_only=True, frozen=True):
 
 
 class ToDecode(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Tokens, as the same model's encoder makes them, and how the audio is packed."""
+    """Tokens that the same model's encoder made, and the format of the audio."""
 
     tokens: Rows
     model: ModelName | None = None
@@ -57,26 +60,29 @@ class ToDecode(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
 
 class DecodeOperation(AudioOperation):
-    """How decoding is documented."""
+    """The documentation of decoding."""
 
     examples = (example("Decode", tokens=[[17, 4, 255], [3, 81, 9]], format={"container": "flac"}),)
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
+    return [_encoding(hub), _decoding(hub)]
 
+
+def _encoding(hub: Hub) -> ControllerRouterHandler:
     @post(
         "/v1/codec/encode",
         status_code=200,
         request_class=FormRequest,
         operation_class=FormOperation,
         operation_id="encode_audio",
-        summary="The tokens of a recording",
+        summary="Encode a recording as tokens",
         tags=["codec"],
         responses=errors(*WORKING_ERRORS, fault.InvalidAudio),
     )
     async def encode(data: JSONBody[ToEncode], request: Request) -> EncodedAudio:  # type: ignore[type-arg]
-        """The body is JSON, msgpack or a multipart form. Needs a model with `codec`."""
+        """The body is JSON, msgpack or a multipart form. Needs a model with the capability `codec`."""
         async with until_departure(request.receive):
             encoded = await hub.encode(data.audio, model=data.model, request_id=request_id(request.scope))
         tokens = encoded.tokens
@@ -88,17 +94,21 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
             tokens=tokens.rows,
         )
 
+    return encode
+
+
+def _decoding(hub: Hub) -> ControllerRouterHandler:
     @post(
         "/v1/codec/decode",
         status_code=200,
         operation_class=DecodeOperation,
         operation_id="decode_tokens",
-        summary="The audio of tokens",
+        summary="Decode tokens to audio",
         tags=["codec"],
         responses=errors(*WORKING_ERRORS),
     )
     async def decode(data: JSONBody[ToDecode], request: Request) -> Response:  # type: ignore[type-arg]
-        """Answers audio, whole. Needs a model with `codec`."""
+        """Returns the complete audio. Needs a model with the capability `codec`."""
         check_format(data.format, hub.encoders)
         try:
             tokens = Tokens.from_rows(data.tokens)
@@ -110,4 +120,4 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
             decoded = await hub.decode(tokens, model=data.model, request_id=request_id(request.scope))
         return await audio_response(hub, request, decoded, data.format, stream=False)
 
-    return [encode, decode]
+    return decode

@@ -1,4 +1,4 @@
-"""POST /v1/conversion: a recording, said again by another voice."""
+"""POST /v1/conversion: a recording, said again in another voice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ConvertOperation(AudioOperation):
-    """How the route is documented."""
+    """The documentation of the route."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,7 +28,7 @@ class ConvertOperation(AudioOperation):
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
 
     @post(
         "/v1/conversion",
@@ -36,14 +36,15 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         request_class=FormRequest,
         operation_class=ConvertOperation,
         operation_id="convert",
-        summary="Say a recording again as another voice",
+        summary="Say a recording again in another voice",
         tags=["conversion"],
         responses=errors(*WORKING_ERRORS, fault.InvalidAudio, fault.UnknownVoice, fault.StorageFailed),
     )
     async def convert(data: JSONBody[ConversionRequest], request: Request) -> Response:  # type: ignore[type-arg]
-        """Answers audio, as `POST /v1/speech` does. The body is JSON, msgpack or a multipart form.
+        """Returns audio, as `POST /v1/speech` does. The body is JSON, msgpack or a multipart form.
 
-        Needs a model with `conversion`. Without `model` the default model if it has it, else the first that has.
+        Needs a model with the capability `conversion`: by default the default model if it has it, else the first that
+        does.
         """
         return await speech_response(hub, request, data)
 

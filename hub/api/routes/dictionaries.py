@@ -1,4 +1,4 @@
-"""/v1/dictionaries: words, and how to write them for a model, so that it says them right."""
+"""/v1/dictionaries: spellings that make models pronounce words correctly."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class DictionaryFacts(Struct, kw_only=True):
-    """A dictionary in a list: without its words."""
+    """A dictionary in a list, without its words."""
 
     id: str
     description: str
-    words: Annotated[int, Meta(description="how many words it has")]
+    words: Annotated[int, Meta(description="the number of its words")]
 
 
 class Dictionaries(Struct, kw_only=True):
@@ -43,17 +43,20 @@ class DictionaryBody(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
+    return [*_reading(hub), *_writing(hub)]
 
+
+def _reading(hub: Hub) -> list[ControllerRouterHandler]:
     @get(
         "/v1/dictionaries",
         tags=["dictionaries"],
         operation_id="list_dictionaries",
-        summary="All dictionaries",
+        summary="List all dictionaries",
         responses=errors(fault.InvalidRequest, fault.StorageFailed),
     )
     async def list_dictionaries() -> Dictionaries:
-        """Without their words."""
+        """Returns all dictionaries, without their words."""
         found = await asyncio.to_thread(hub.dictionaries.list)
         return Dictionaries(
             dictionaries=[
@@ -65,22 +68,26 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         "/v1/dictionaries/{dictionary:str}",
         tags=["dictionaries"],
         operation_id="get_dictionary",
-        summary="One dictionary",
+        summary="Get a dictionary",
         responses=errors(fault.InvalidRequest, fault.NotFound, fault.StorageFailed),
     )
     async def get_dictionary(dictionary: FromPath[str]) -> Dictionary:
-        """With its words, as it is now: a file that was changed by hand counts at once."""
+        """Returns the dictionary as it is now: changes to its file by hand take effect at once."""
         return await asyncio.to_thread(hub.dictionaries.get, dictionary)
 
+    return [list_dictionaries, get_dictionary]
+
+
+def _writing(hub: Hub) -> list[ControllerRouterHandler]:
     @put(
         "/v1/dictionaries/{dictionary:str}",
         tags=["dictionaries"],
         operation_id="put_dictionary",
-        summary="Keep a dictionary",
+        summary="Store a dictionary",
         responses=errors(fault.InvalidRequest, fault.UnsupportedMediaType, fault.TooLarge, fault.StorageFailed),
     )
     async def put_dictionary(dictionary: FromPath[str], data: JSONBody[DictionaryBody]) -> Dictionary:
-        """Makes it, or replaces the one that there is."""
+        """Creates the dictionary, or replaces the one of this id."""
         kept = Dictionary(id=dictionary, entries=data.entries, description=data.description)
         return await asyncio.to_thread(hub.dictionaries.put, kept)
 
@@ -88,11 +95,11 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         "/v1/dictionaries/{dictionary:str}",
         tags=["dictionaries"],
         operation_id="delete_dictionary",
-        summary="Remove a dictionary",
+        summary="Delete a dictionary",
         responses=errors(fault.InvalidRequest, fault.NotFound, fault.StorageFailed),
     )
     async def delete_dictionary(dictionary: FromPath[str]) -> None:
-        """Requests that name it are refused from now on."""
+        """Deletes the dictionary. Requests that name it are refused from now on."""
         await asyncio.to_thread(hub.dictionaries.delete, dictionary)
 
-    return [list_dictionaries, get_dictionary, put_dictionary, delete_dictionary]
+    return [put_dictionary, delete_dictionary]

@@ -1,4 +1,4 @@
-"""/docs and /openapi.json. Everything that the page loads comes from the hub itself."""
+"""/docs and /openapi.json. The page loads everything from the hub itself."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class DocsPage(OpenAPIRenderPlugin):
         super().__init__(path="/", favicon="")
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """The page. It names the hub's own paths only, under the prefix of a proxy if there is one."""
+        """Return the page. It names only the hub's own paths, below a proxy's prefix if there is one."""
         root = request.scope.get("root_path", "").rstrip("/")
         return PAGE.replace("{root}", escape(root)).encode()
 
 
 class CompleteSchema(JsonRenderPlugin):
-    """openapi.json, with what Litestar does not know: msgpack, and the errors of every operation."""
+    """openapi.json, with two things that Litestar does not know: msgpack, and the errors of every operation."""
 
     def __init__(self, shapes: Shapes) -> None:
         super().__init__(path="/openapi.json", media_type=MediaType.JSON)
@@ -54,14 +54,14 @@ class CompleteSchema(JsonRenderPlugin):
         self._rendered = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """The document; made once, since routes do not change while the hub runs."""
+        """Return the document; it is built once, because routes do not change while the hub runs."""
         if not self._rendered:
             self._rendered = self.render_json(request, complete(openapi_schema, structs(request.app), self._shapes))
         return self._rendered
 
 
 def structs(app: Litestar) -> Iterator[type[Struct]]:
-    """The Structs that the documented routes take and answer with."""
+    """Yield the Structs that the documented routes take and return."""
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
             if not handler.resolve_include_in_schema():
@@ -76,10 +76,10 @@ def structs(app: Litestar) -> Iterator[type[Struct]]:
 
 
 def complete(schema: dict[str, Any], kinds: Iterator[type[Struct]], shapes: Shapes) -> dict[str, Any]:
-    """`schema` with msgpack beside each JSON body, and errors in the shape of their path.
+    """Return `schema` with msgpack beside each JSON body, and with errors in the shape of their path.
 
-    Struct `kinds` are described by msgspec, which knows exactly what it accepts; Litestar leaves out limits of 0 and
-    that unknown fields are refused.
+    msgspec describes the Struct `kinds`, because it knows exactly what it accepts: Litestar omits limits of 0, and that
+    unknown fields are refused.
     """
     bodies = {path: (shape and shape.body) or ErrorBody for path in schema["paths"] for shape in [shapes.at(path)]}
     _, exact = msgspec.json.schema_components({*kinds, *bodies.values()}, ref_template=f"{COMPONENTS}{{name}}")
@@ -95,7 +95,7 @@ def complete(schema: dict[str, Any], kinds: Iterator[type[Struct]], shapes: Shap
 
 
 def _in_shape(responses: dict[str, Any], body: str) -> None:
-    """The documented errors of an operation with this `body`, and one as the default answer."""
+    """Give the documented errors of an operation this `body`, and make an error the default response."""
     error = {"description": "An error; docs/errors.md lists the codes", "content": {JSON: {"schema": {"$ref": body}}}}
     responses.setdefault("default", error)
     for response in responses.values():
@@ -105,14 +105,14 @@ def _in_shape(responses: dict[str, Any], body: str) -> None:
 
 
 def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
-    """Litestar's part of the documentation. `keys`: the hub asks for API keys."""
+    """Return Litestar's part of the documentation. `keys`: the hub requires API keys."""
     bearer = SecurityScheme(type="http", scheme="bearer", description="an API key of this hub")
     header = SecurityScheme(type="apiKey", name="x-api-key", security_scheme_in="header")
     return OpenAPIConfig(
         title="tts-hub",
         version=__version__,
-        description="Many text-to-speech model families behind one contract. Bodies and structured answers are JSON "
-        "or msgpack: by Content-Type, and by Accept or `?format=`.",
+        description="Many text-to-speech model families behind one contract. Bodies and structured responses are JSON "
+        "or msgpack: Content-Type chooses for requests, Accept or `?format=` for responses.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, opt=OPEN),
         use_handler_docstrings=True,
@@ -120,32 +120,32 @@ def openapi_config(json: CompleteSchema, *, keys: bool) -> OpenAPIConfig:
         security=[{"bearer": []}, {"apiKey": []}] if keys else None,
         tags=[
             Tag(name="speech", description="Speaking"),
-            Tag(name="conversion", description="Saying a recording again as another voice"),
+            Tag(name="conversion", description="Saying a recording again in another voice"),
             Tag(name="codec", description="Audio to tokens and back"),
-            Tag(name="voices", description="Presets of the models, and voices that the hub keeps"),
-            Tag(name="scenes", description="Descriptions and casts that requests name"),
-            Tag(name="dictionaries", description="Pronunciations that requests name"),
+            Tag(name="voices", description="Presets of the models, and stored voices"),
+            Tag(name="scenes", description="Descriptions and casts that requests can name"),
+            Tag(name="dictionaries", description="Pronunciations that requests can name"),
             Tag(name="openai", description="OpenAI's API, for its clients"),
             Tag(name="elevenlabs", description="ElevenLabs' API, for its clients"),
             Tag(name="tasks", description="Long jobs that survive restarts"),
-            Tag(name="models", description="Loading, unloading and why"),
-            Tag(name="operations", description="What the hub has and how it is"),
+            Tag(name="models", description="Loading and unloading models, and what was decided about them"),
+            Tag(name="operations", description="The state of the hub, and what is installed"),
         ],
         render_plugins=[DocsPage(), json],
     )
 
 
 def routes(json: CompleteSchema) -> list[ControllerRouterHandler]:
-    """The handlers that Litestar does not bring: /openapi.json, and the files that the page loads."""
+    """Return the handlers that Litestar lacks: /openapi.json, and the files that the page loads."""
 
     @get("/openapi.json", opt=OPEN, include_in_schema=False, sync_to_thread=False, media_type=MediaType.JSON)
     def openapi(request: Request) -> bytes:  # type: ignore[type-arg]
-        """The description of this API."""
+        """Return the schema of this API."""
         return json.render(request, request.app.openapi_schema.to_schema())
 
     @get([f"/docs/{name}" for name in ASSETS], opt=OPEN, include_in_schema=False, sync_to_thread=False)
     def asset(request: Request) -> Response:  # type: ignore[type-arg]
-        """A file of the page."""
+        """Return a file of the page."""
         name = request.scope["path"].rpartition("/")[2]
         return Response(_read(name), media_type=ASSETS[name], headers={"Cache-Control": "public, max-age=86400"})
 

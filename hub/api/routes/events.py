@@ -28,7 +28,7 @@ log = logging.getLogger("hub.api")
 
 
 class EventsOperation(AudioOperation):
-    """How the route is documented."""
+    """The documentation of the route."""
 
     examples = (
         example("Events", text="Hello from the hub."),
@@ -41,7 +41,7 @@ class EventsOperation(AudioOperation):
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
 
     @post(
         "/v1/speech/events",
@@ -57,10 +57,10 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         request: Request,  # type: ignore[type-arg]
         words: FromQuery[bool] = False,
     ) -> Response:  # type: ignore[type-arg]
-        """Answers `started`, then `audio` and `mark` as they are made, then `done` or `fault`.
+        """Sends `started`, then `audio` and `mark` as they are made, then `done` or `fault`.
 
-        An error before the first audio has its own status, as in POST /v1/speech. With `words` there is a mark for
-        each word, `estimated` where the model gives none. Leaving stops the model.
+        An error before the first audio has its own status, as in POST /v1/speech. With `words` each word has a mark,
+        `estimated` if the model gives none. Closing the connection stops the model.
         """
         speech = await open_speech(hub, request, replace(data, stream=True))
         marked = MarkedSpeech(speech, spoken_text(data), words=words)
@@ -72,7 +72,7 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
 
 
 async def events(packed: PackedSpeech) -> AsyncGenerator[bytes, None]:
-    """The events of a speech, down to its `done` or `fault`."""
+    """Yield the events of a speech, up to its `done` or `fault`."""
     speech, encoder = packed.speech, packed.encoder
     yield _event(
         Started(model=speech.model, voice=speech.voice, media_type=encoder.media_type, sample_rate=encoder.sample_rate)

@@ -1,7 +1,7 @@
-"""WS /v1/speech/live: text arrives in pieces, audio leaves in pieces, and one utterance can be cancelled.
+"""WS /v1/speech/live: text arrives in pieces, audio leaves in pieces, and each utterance can be cancelled.
 
-Messages are JSON (text frames) or msgpack (binary frames), events come in whichever the client used last;
-`hub.api.routes.messages` has them all. The utterances of a socket are spoken one after the other, in order.
+Messages are JSON (text frames) or msgpack (binary frames); events use whichever the client used last.
+`hub.api.routes.messages` defines them. The utterances of a socket are spoken one after the other, in order.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _msgpack: msgspec.msgpack.Decoder[messages.ClientMessage] = msgspec.msgpack.Deco
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
 
     @websocket("/v1/speech/live")
     async def live(socket: WebSocket[Any, Any, Any]) -> None:
@@ -54,11 +54,11 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
 
 
 class _Gone(Exception):
-    """The client is gone, or reads nothing."""
+    """The client has left, or reads nothing."""
 
 
 class _Utterance:
-    """What the session knows of one utterance, from its first text to its ending."""
+    """An utterance, from its first text to its end."""
 
     def __init__(self, id: str, text: LiveText, config: messages.Configure) -> None:
         self.id = id
@@ -70,7 +70,7 @@ class _Utterance:
         self.stopped = False
 
     def stop(self, error: HubError | None = None) -> None:
-        """Speak no more of it: cancelled by the client, or for an `error`."""
+        """Stop speaking: the client cancelled the utterance, or it failed with `error`."""
         self.stopped, self.error = True, error
         self.text.end()
         if self.task is not None:
@@ -78,7 +78,7 @@ class _Utterance:
 
     @property
     def seconds(self) -> float:
-        """Of audio, so far."""
+        """Seconds of audio so far."""
         return round(self.packed.seconds, 4) if self.packed else 0.0
 
 
@@ -91,9 +91,9 @@ class Session:
         self._name = request_id(socket.scope)
         self._in_msgpack = False
         self._config = messages.Configure()
-        self._pending: dict[str, _Utterance] = {}  # not ended yet, in order
+        self._pending: dict[str, _Utterance] = {}  # not yet ended, in order
         self._queue: asyncio.Queue[_Utterance | None] = asyncio.Queue()
-        self._open: _Utterance | None = None  # gets the text; may have failed already
+        self._open: _Utterance | None = None  # receives the text; may already have failed
         self._count = 0
         self._begun = 0
         self._closing = False
@@ -130,7 +130,7 @@ class Session:
             frame = await self._receive()
             if frame is None:
                 seconds = self._hub.settings.live.idle_timeout
-                return messages.Closed(code=IDLE, reason=f"nothing came for {seconds:g} s (live.idle_timeout)")
+                return messages.Closed(code=IDLE, reason=f"no message for {seconds:g} s (live.idle_timeout)")
             self._in_msgpack = isinstance(frame, bytes)
             try:
                 await self._handle(_decode(frame))
@@ -138,7 +138,7 @@ class Session:
                 await self._send(messages.Failed.of(error))
 
     async def _receive(self) -> str | bytes | None:
-        """The next message; None if the client should have sent one by now. Raises _Gone."""
+        """Return the next message; None if the client was idle for too long. Raises _Gone."""
         loop = asyncio.get_running_loop()
         patience = self._hub.settings.live.idle_timeout
         while True:
@@ -150,7 +150,7 @@ class Session:
                     continue
                 if all(utterance.text.wanted for utterance in self._pending.values()):
                     return None
-                self._active_at = loop.time()  # the hub is at work
+                self._active_at = loop.time()  # the hub is working
                 continue
             self._active_at = loop.time()
             if event["type"] != "websocket.receive":
@@ -160,7 +160,7 @@ class Session:
 
     async def _handle(self, message: messages.ClientMessage) -> None:
         if self._closing and not isinstance(message, messages.Cancel):
-            raise InvalidRequest("nothing may follow `close`")
+            raise InvalidRequest("only `cancel` may follow `close`")
         if isinstance(message, messages.Configure):
             model = (await check_live(self._hub.desk, message.request())).name
             self._config = message
@@ -194,9 +194,9 @@ class Session:
             opened.stop(error)
 
     async def _begin(self, id: str | None) -> _Utterance:
-        """A new utterance, in the queue; or one that has failed and takes the rest of its text for nothing."""
+        """Queue a new utterance; one that fails at once stays open and drops the rest of its text."""
         if id is not None and id in self._pending:
-            raise Conflict(f"there is an utterance {id!r} already; choose another id")
+            raise Conflict(f"utterance {id!r} already exists; choose another id")
         while id is None or id in self._pending:
             self._count += 1
             id = f"u{self._count}"
@@ -206,7 +206,7 @@ class Session:
         try:
             limit = self._hub.settings.live.utterances
             if len(self._pending) >= limit:
-                raise Busy(f"there are {limit} utterances already (live.utterances); wait for one to end")
+                raise Busy(f"there are already {limit} utterances (live.utterances); wait for one to end")
             holder = current_caller.get()
             if isinstance(holder, KeyHolder) and self._begun > 1:  # the first one was admitted with the socket
                 holder.admit()
@@ -248,7 +248,7 @@ class Session:
             ending = await _ending(utterance)
             del self._pending[utterance.id]
             await self._send(ending)
-        return messages.Closed(code=ORDERLY, reason="as asked")
+        return messages.Closed(code=ORDERLY, reason="as requested")
 
     async def _speak(self, utterance: _Utterance, name: str) -> messages.Ended:
         config, id = utterance.config, utterance.id
@@ -288,7 +288,7 @@ class Session:
                 await self._send(messages.Audio(utterance=utterance.id, size=len(part), audio=part))
 
     async def _send(self, message: messages.ServerMessage, audio: bytes | None = None) -> None:
-        """Send an event, with its audio right behind it, when there is room. Raises _Gone."""
+        """Send an event, followed by its audio; wait while the client is slow to read. Raises _Gone."""
         if self._in_msgpack:
             self._frames.append(msgspec.msgpack.encode(message))
         else:
@@ -312,7 +312,7 @@ class Session:
 
 
 async def _ending(utterance: _Utterance) -> messages.Ended | messages.Failed:
-    """The event that ends an utterance, whose task is through. Raises _Gone."""
+    """Return the event that ends an utterance whose task has finished. Raises _Gone."""
     task, error = utterance.task, utterance.error
     if task is not None and not utterance.stopped:
         try:

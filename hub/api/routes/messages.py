@@ -1,6 +1,6 @@
-"""What is said over the websocket and in server-sent events: one Struct for each `type`.
+"""The messages of the websocket and of server-sent events: one Struct for each `type`.
 
-Everywhere an utterance ends with exactly one `done` or `fault`. Over the websocket each event names its utterance.
+Each utterance ends with exactly one `done` or `fault`. Over the websocket each event names its utterance.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ UtteranceId = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Configure(SpeechRequest, tag="configure", kw_only=True, omit_defaults=True):
-    """How the next utterances are spoken: the fields of a SpeechRequest, without text.
+    """Configure the next utterances: the fields of a SpeechRequest, without text.
 
-    `audio`: each `audio` event announces one binary frame, or carries its audio itself (`base64`; plain bytes in
-    msgpack). `words` asks for a mark for each word.
+    With `audio="binary"` each `audio` event announces one binary frame; with "base64" it carries the audio itself
+    (plain bytes in msgpack). `words` asks for a mark for each word.
     """
 
     audio: Literal["binary", "base64"] = "binary"
     words: bool = False
 
     def request(self) -> SpeechRequest:
-        """As a SpeechRequest. Raises InvalidRequest if it has text."""
+        """Return the SpeechRequest. Raises InvalidRequest if it has text."""
         if self.text is not None or self.turns:
             raise InvalidRequest("leave `text` and `turns` out of `configure`, and send `text` messages", field="text")
         return SpeechRequest(**{name: getattr(self, name) for name in SpeechRequest.__struct_fields__})
 
 
 class Text(Struct, tag="text", forbid_unknown_fields=True):
-    """A piece of text for the open utterance; opens one, by this id or a new one, if there is none."""
+    """Add a piece of text to the open utterance. If none is open, open one, with this id or a new one."""
 
     text: str
     utterance: UtteranceId | None = None
 
 
 class Flush(Struct, tag="flush", forbid_unknown_fields=True):
-    """Speak what is there, complete or not."""
+    """Speak the text so far, even an incomplete sentence."""
 
 
 class EndOfText(Struct, tag="done", forbid_unknown_fields=True):
-    """The open utterance has all its text."""
+    """End the text of the open utterance."""
 
 
 class Cancel(Struct, tag="cancel", forbid_unknown_fields=True):
-    """Stop one utterance: the one named, else the first that has not ended. Its `done` says `cancelled`."""
+    """Stop an utterance: the one named, else the first that has not ended. Its `done` says `cancelled`."""
 
     utterance: UtteranceId | None = None
 
 
 class Close(Struct, tag="close", forbid_unknown_fields=True):
-    """Speak what is there to the end, then close."""
+    """Speak all text to its end, then close."""
 
 
 ClientMessage = Configure | Text | Flush | EndOfText | Cancel | Close
@@ -68,7 +68,7 @@ ClientMessage = Configure | Text | Flush | EndOfText | Cancel | Close
 
 
 class Configured(Struct, tag="configured", kw_only=True):
-    """The configuration is sound, and holds from the next utterance on."""
+    """The configuration is valid and applies from the next utterance on."""
 
     model: str
     container: str
@@ -76,7 +76,7 @@ class Configured(Struct, tag="configured", kw_only=True):
 
 
 class Started(Struct, tag="started", kw_only=True, omit_defaults=True):
-    """The first audio is there."""
+    """The first audio is ready."""
 
     utterance: str = ""
     model: str
@@ -86,7 +86,7 @@ class Started(Struct, tag="started", kw_only=True, omit_defaults=True):
 
 
 class Audio(Struct, tag="audio", kw_only=True, omit_defaults=True):
-    """The next `size` bytes of the utterance's audio: in `audio`, else in the binary frame that follows."""
+    """The next `size` bytes of the utterance's audio, in `audio` or else in the binary frame that follows."""
 
     utterance: str = ""
     size: int
@@ -94,7 +94,7 @@ class Audio(Struct, tag="audio", kw_only=True, omit_defaults=True):
 
 
 class Marked(Struct, tag="mark", kw_only=True, omit_defaults=True):
-    """A Mark. Times are seconds from the start of the utterance's audio; `speaker` is told in a dialogue."""
+    """A Mark. Times are seconds from the start of the utterance's audio; `speaker` is set in a dialogue."""
 
     utterance: str = ""
     kind: str
@@ -107,7 +107,7 @@ class Marked(Struct, tag="mark", kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, mark: Mark, utterance: str = "") -> Marked:
-        """The event for `mark`."""
+        """Return the event for `mark`."""
         start, end = round(mark.start, 4), round(mark.end, 4)
         return cls(
             utterance=utterance,
@@ -131,7 +131,7 @@ class Ended(Struct, tag="done", kw_only=True, omit_defaults=True):
 
 
 class Failed(Struct, tag="fault", kw_only=True, omit_defaults=True):
-    """An error, with the body that errors have everywhere: of an utterance, or without one of a message."""
+    """An error, with the usual body: of an utterance if it names one, else of a message."""
 
     utterance: str = ""
     code: str
@@ -140,7 +140,7 @@ class Failed(Struct, tag="fault", kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, error: HubError, utterance: str = "") -> Failed:
-        """The event for `error`."""
+        """Return the event for `error`."""
         fault = error.to_fault()
         return cls(utterance=utterance, code=fault.code, message=fault.message, detail=fault.detail)
 

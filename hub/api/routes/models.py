@@ -1,7 +1,7 @@
-"""One model: what it is, where it is in its life and why; loading and unloading it.
+"""/v1/models/{model}: a model's capabilities, state and history; loading and unloading it.
 
-`GET /v1/models/{model}` is also OpenAI's route: its object has OpenAI's fields, then the hub's. Errors come in OpenAI's
-shape, because that dialect reports whatever goes wrong below `/v1/models` (`hub.builtin.openai`).
+`GET /v1/models/{model}` is also OpenAI's route: its object has OpenAI's fields, then the hub's. Errors have OpenAI's
+shape, because that dialect reports all errors below `/v1/models` (`hub.builtin.openai`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from hub.service.models.model import Model
 
 LEDGER = 50
-"""Decisions that are shown of a model."""
+"""Most decisions that are shown for a model."""
 
 
 class ModelObject(Struct, kw_only=True):
-    """A model as OpenAI lists it, and what the hub knows of it."""
+    """A model as OpenAI lists it, with the hub's fields."""
 
     id: str
     created: int
@@ -43,32 +43,43 @@ class ModelObject(Struct, kw_only=True):
 
 
 class ModelDetail(ModelObject, kw_only=True):
-    """A model as OpenAI shows it, and all that the hub knows of it."""
+    """A model as OpenAI shows it, with its state, memory and history."""
 
     status: ModelStatus
     memory: ModelMemory
     preload: bool
-    idle_unload: Annotated[float | None, Meta(description="seconds of rest after which it is unloaded; null: never")]
+    idle_unload: Annotated[
+        float | None, Meta(description="seconds without a request after which it is unloaded; null: never")
+    ]
     started_at: Annotated[float | None, Meta(description="when its worker was ready, seconds since the epoch")]
-    last_used: Annotated[float | None, Meta(description="when a request last came or ended, seconds since the epoch")]
-    ledger: Annotated[list[Decision], Meta(description="why it was loaded, unloaded and so on, oldest first")]
+    last_used: Annotated[
+        float | None, Meta(description="when a request last arrived or ended, seconds since the epoch")
+    ]
+    ledger: Annotated[list[Decision], Meta(description="what was decided about it, and why, oldest first")]
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
     created = int(time.time())
+    return [_retrieving(hub, created), _loading(hub, created), _unloading(hub, created)]
 
+
+def _retrieving(hub: Hub, created: int) -> ControllerRouterHandler:
     @get(
         "/v1/models/{model:str}",
         tags=["models"],
         operation_id="retrieveModel",
-        summary="One model, as OpenAI's API, with its state and why",
+        summary="Get a model, as in OpenAI's API, with its state and history",
         responses=errors(fault.UnknownModel, fault.InvalidRequest, fault.BackendUnavailable),
     )
     async def retrieve_model(model: FromPath[str]) -> ModelDetail:
-        """The configured model of this name: what it can do, its state, its memory, and what was decided about it."""
+        """Returns the model of this name: its capabilities, state and memory, and what was decided about it."""
         return detail(hub, hub.models.get(model), created)
 
+    return retrieve_model
+
+
+def _loading(hub: Hub, created: int) -> ControllerRouterHandler:
     @post(
         "/v1/models/{model:str}/load",
         status_code=200,
@@ -84,11 +95,15 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         ),
     )
     async def load_model(model: FromPath[str]) -> ModelDetail:
-        """Answers once the model is up, at once if it was. Idle models make room for it, as for a request."""
+        """Returns when the model is loaded, at once if it already is. Idle models make room, as for a request."""
         found = hub.models.get(model)
         await found.start(_deadline(found), why="somebody asked")
         return detail(hub, found, created)
 
+    return load_model
+
+
+def _unloading(hub: Hub, created: int) -> ControllerRouterHandler:
     @post(
         "/v1/models/{model:str}/unload",
         status_code=200,
@@ -104,22 +119,22 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     )
     async def unload_model(
         model: FromPath[str],
-        force: Annotated[bool, QueryParameter(description="do not wait for what it speaks")] = False,
+        force: Annotated[bool, QueryParameter(description="do not wait for running requests")] = False,
     ) -> ModelDetail:
-        """Ends the model's worker, so that its memory comes back; the next request for it loads it again.
+        """Ends the model's worker, which frees its memory; the next request for the model loads it again.
 
-        What it speaks is finished first, for at most the model's `deadline`, and new requests wait meanwhile. With
-        `force` it ends now, and its streams with a fault.
+        Running requests may finish first, for at most the model's `deadline`, while new ones wait. With `force` the
+        worker ends now, and its streams end with a fault.
         """
         found = hub.models.get(model)
         await found.unload(until=_deadline(found), force=force)
         return detail(hub, found, created)
 
-    return [retrieve_model, load_model, unload_model]
+    return unload_model
 
 
 def detail(hub: Hub, model: Model, created: int) -> ModelDetail:
-    """All about `model`, now."""
+    """Return the current state of `model`."""
     return ModelDetail(
         **msgspec.structs.asdict(model_object(model, created)),
         status=msgspec.structs.replace(model.status(), default=model is hub.models.default),
@@ -137,7 +152,7 @@ def _deadline(model: Model) -> float:
 
 
 def model_object(model: HostModel, created: int) -> ModelObject:
-    """`model` in OpenAI's shape."""
+    """Return `model` in OpenAI's shape."""
     capabilities = AllCapabilities(**msgspec.structs.asdict(model.capabilities))
     return ModelObject(
         id=model.name, created=created, owned_by=model.spec.name, backend=model.spec.name, capabilities=capabilities

@@ -1,4 +1,4 @@
-"""What the hub has and how it is: health, readiness, backends, metrics."""
+"""The state of the hub: health, readiness, backends, metrics."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 
 class Health(Struct, kw_only=True):
-    """The hub answers; `models` say which of them do."""
+    """The hub is running; `models` are the states of its models."""
 
     status: str = "ok"
     version: str
     uptime: Annotated[float, Meta(description="seconds since the start")]
-    ready: Annotated[bool, Meta(description="every model marked `preload` is up, or was unloaded on purpose")]
+    ready: Annotated[bool, Meta(description="every model marked `preload` is loaded, or was unloaded on purpose")]
     models: list[ModelStatus]
 
 
 class Readiness(Struct, kw_only=True):
-    """Whether every model marked `preload` is up."""
+    """The models marked `preload`, and which of them the hub still waits for."""
 
     ready: bool
     waiting_for: list[str] = []
 
 
 class AllCapabilities(Capabilities, kw_only=True, frozen=True, omit_defaults=False):
-    """What a model can do, what it cannot included."""
+    """All capabilities of a model, including those that it lacks."""
 
 
 class BackendView(Struct, kw_only=True):
@@ -63,24 +63,28 @@ class BackendView(Struct, kw_only=True):
 
 
 class ModelView(Struct, kw_only=True):
-    """A configured model: what the loaded checkpoint can do, and how it is."""
+    """A configured model: its state, and the capabilities of its loaded checkpoint."""
 
     status: ModelStatus
     capabilities: AllCapabilities
 
 
 class Backends(Struct, kw_only=True):
-    """Everything installed, and what failed."""
+    """Everything that is installed, and what failed."""
 
     backends: list[BackendView]
     plugins: list[PluginInfo]
     failures: list[PluginFailure]
-    notes: Annotated[list[PluginNote], Meta(description="what is as it should be and may surprise")]
+    notes: Annotated[list[PluginNote], Meta(description="facts that are in order but may surprise")]
     missing: Annotated[dict[str, str], Meta(description="configured models whose backend is not available")]
 
 
 def routes(hub: Hub, metrics: Metrics) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
+    return [*_probes(hub), _backends(hub), _prometheus(metrics)]
+
+
+def _probes(hub: Hub) -> list[ControllerRouterHandler]:
     started = time.monotonic()
 
     @route(
@@ -93,7 +97,7 @@ def routes(hub: Hub, metrics: Metrics) -> list[ControllerRouterHandler]:
         sync_to_thread=False,
     )
     def health() -> Health:
-        """Answers as long as the hub runs, whatever its models do."""
+        """Returns 200 as long as the hub runs, whatever the state of its models."""
         uptime = round(time.monotonic() - started, 3)
         return Health(version=__version__, uptime=uptime, ready=hub.ready, models=hub.models.status())
 
@@ -101,26 +105,30 @@ def routes(hub: Hub, metrics: Metrics) -> list[ControllerRouterHandler]:
         "/v1/ready",
         opt=OPEN,
         tags=["operations"],
-        summary="Are the models up?",
+        summary="Are the models loaded?",
         operation_id="ready",
         responses=errors(Unavailable, body=Readiness),
         sync_to_thread=False,
     )
     def ready() -> Response[Readiness]:
-        """503 until every model marked `preload` is up."""
+        """Returns 503 until every model marked `preload` is loaded."""
         waiting = [model.name for model in hub.models if model.missed]
         return HubResponse(Readiness(ready=not waiting, waiting_for=waiting), status_code=503 if waiting else 200)
 
+    return [health, ready]
+
+
+def _backends(hub: Hub) -> ControllerRouterHandler:
     @get(
         "/v1/backends",
         tags=["operations"],
-        summary="Backends, their models, options and failures",
+        summary="List the backends, their models and options, and failures",
         operation_id="backends",
         responses=errors(InvalidRequest),
         sync_to_thread=False,
     )
     def backends() -> Backends:
-        """What is installed, what each backend can do and which options its requests take, and what did not load."""
+        """Returns what is installed, each backend's capabilities and request options, and what failed to load."""
         return Backends(
             backends=[_backend_view(hub, spec) for spec in hub.plugins.backends.values()],
             plugins=hub.plugins.installed,
@@ -132,12 +140,16 @@ def routes(hub: Hub, metrics: Metrics) -> list[ControllerRouterHandler]:
             missing=hub.models.missing,
         )
 
+    return backends
+
+
+def _prometheus(metrics: Metrics) -> ControllerRouterHandler:
     @get("/metrics", include_in_schema=False, sync_to_thread=False, media_type=CONTENT_TYPE)
     def prometheus() -> bytes:
-        """The metrics in Prometheus' text format."""
+        """Returns the metrics in Prometheus' text format."""
         return metrics.render()
 
-    return [health, ready, backends, prometheus]
+    return prometheus
 
 
 def _backend_view(hub: Hub, spec: BackendSpec) -> BackendView:
@@ -167,9 +179,9 @@ _PATH = re.compile(r"(?:[A-Za-z]:\\[^\s:'\"()]+|/([^\s/:'\"()]+)/[^\s:'\"()]+)")
 
 
 def without_paths(text: str) -> str:
-    """`text` with each path of this machine's files cut down to its last part: not for strangers.
+    """Return `text` with each path of a local file cut down to its last part, so that strangers do not see it.
 
-    A path that begins with nothing that is there, such as a route's, stays.
+    A path whose first folder does not exist, such as a route's, stays.
     """
 
     def shorten(found: re.Match[str]) -> str:

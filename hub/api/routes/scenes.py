@@ -1,4 +1,4 @@
-"""/v1/scenes: where and how something is said, and by whom."""
+"""/v1/scenes: stored descriptions, casts and defaults of requests."""
 
 from __future__ import annotations
 
@@ -25,51 +25,60 @@ class Scenes(Struct, kw_only=True):
 
 
 class SceneBody(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A scene; everything may be left out."""
+    """A scene; every field is optional."""
 
-    text: Annotated[str, Meta(description="the scene, for models that read one", examples=["A quiet room."])] = ""
+    text: Annotated[
+        str, Meta(description="describes the scene, for models that read one", examples=["A quiet room."])
+    ] = ""
     cast: Annotated[dict[str, str], Meta(description="speaker tag -> voice id")] = {}
     defaults: Annotated[
-        dict[str, Any], Meta(description="fields of a request (speed, gap, ...) that hold where it says nothing")
+        dict[str, Any], Meta(description="request fields (speed, gap, ...) to use where a request leaves them out")
     ] = {}
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
+    return [*_reading(hub), *_writing(hub)]
 
+
+def _reading(hub: Hub) -> list[ControllerRouterHandler]:
     @get(
         "/v1/scenes",
         tags=["scenes"],
         operation_id="list_scenes",
-        summary="All scenes",
+        summary="List all scenes",
         responses=errors(fault.InvalidRequest, fault.StorageFailed),
     )
     async def list_scenes() -> Scenes:
-        """Stored ones, those of the configured folders, and those of plugins."""
+        """Returns stored scenes, those in the configured folders, and those of plugins."""
         return Scenes(scenes=[*await asyncio.to_thread(hub.scenes.list)])
 
     @get(
         "/v1/scenes/{scene:str}",
         tags=["scenes"],
         operation_id="get_scene",
-        summary="One scene",
+        summary="Get a scene",
         responses=errors(fault.InvalidRequest, fault.UnknownScene, fault.StorageFailed),
     )
     async def get_scene(scene: FromPath[str]) -> Scene:
-        """As it is now: a file that was changed by hand counts at once."""
+        """Returns the scene as it is now: changes to its file by hand take effect at once."""
         return await asyncio.to_thread(hub.scenes.get, scene)
 
+    return [list_scenes, get_scene]
+
+
+def _writing(hub: Hub) -> list[ControllerRouterHandler]:
     @put(
         "/v1/scenes/{scene:str}",
         tags=["scenes"],
         operation_id="put_scene",
-        summary="Keep a scene",
+        summary="Store a scene",
         responses=errors(
             fault.InvalidRequest, fault.UnsupportedMediaType, fault.TooLarge, fault.StorageFailed, fault.Conflict
         ),
     )
     async def put_scene(scene: FromPath[str], data: JSONBody[SceneBody]) -> Scene:
-        """Makes it, or replaces the one that there is."""
+        """Creates the scene, or replaces the one of this id."""
         kept = Scene(id=scene, text=data.text, cast=data.cast, defaults=data.defaults)
         return await asyncio.to_thread(hub.scenes.put, kept)
 
@@ -77,11 +86,11 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         "/v1/scenes/{scene:str}",
         tags=["scenes"],
         operation_id="delete_scene",
-        summary="Remove a scene",
+        summary="Delete a scene",
         responses=errors(fault.InvalidRequest, fault.UnknownScene, fault.Conflict, fault.StorageFailed),
     )
     async def delete_scene(scene: FromPath[str]) -> None:
-        """Only a stored one; those of the configured folders and of plugins are not the hub's to remove."""
+        """Deletes a stored scene. Scenes of the configured folders and of plugins cannot be deleted."""
         await asyncio.to_thread(hub.scenes.delete, scene)
 
-    return [list_scenes, get_scene, put_scene, delete_scene]
+    return [put_scene, delete_scene]

@@ -1,4 +1,4 @@
-"""POST /v1/speech: the hub's own way to speak."""
+"""POST /v1/speech: the hub's own speech route."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SpeakOperation(AudioOperation):
-    """How the route is documented."""
+    """The documentation of the route."""
 
     examples = (
         example("Speak", text="Hello from the hub."),
@@ -30,7 +30,7 @@ class SpeakOperation(AudioOperation):
         example("Pronunciations", text="The SQL of Nguyen.", pronunciations={"SQL": "sequel", "nguyen": "win"}),
         example("Stream mp3", text="Hello from the hub.", format={"container": "mp3"}, stream=True),
         example(
-            "Everything about the sound",
+            "A sample rate and an encoding",
             text="Hello from the hub.",
             format={"container": "wav", "sample_rate": 48000, "encoding": "f32le"},
         ),
@@ -38,7 +38,7 @@ class SpeakOperation(AudioOperation):
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
 
     @post(
         "/v1/speech",
@@ -50,9 +50,9 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         responses=errors(*SPEAKING_ERRORS, fault.UnknownScene, fault.NotFound),
     )
     async def speak(data: JSONBody[SpeechRequest], request: Request) -> Response:  # type: ignore[type-arg]
-        """Answers audio: whole, with its length, or with `stream` as it is generated.
+        """Returns audio: complete, with its length, or with `stream` while it is generated.
 
-        An error after the first audio of a stream cuts the connection. Leaving stops the model.
+        An error after the first audio of a stream cuts the connection. Closing the connection stops the model.
         """
         return await speech_response(hub, request, data)
 

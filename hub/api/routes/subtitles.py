@@ -35,7 +35,7 @@ Download = Literal["srt", "vtt", "audio", "wav", "zip"]
 
 
 class SubtitledSpeech(Struct, kw_only=True):
-    """A speech, its subtitles, and the marks that they are made of. `audio` is base64 in JSON, bytes in msgpack."""
+    """A speech, its subtitles, and the marks that they are made from. `audio` is base64 in JSON, bytes in msgpack."""
 
     audio: bytes
     media_type: str
@@ -49,7 +49,7 @@ class SubtitledSpeech(Struct, kw_only=True):
 
 
 class SubtitlesOperation(AudioOperation):
-    """How the route is documented."""
+    """The documentation of the route."""
 
     examples = (example("Speak with subtitles", text="Hello from the hub. This is the second sentence."),)
     other_content = {
@@ -60,7 +60,7 @@ class SubtitlesOperation(AudioOperation):
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
+    """Return the handlers."""
 
     @post(
         "/v1/speech/subtitles",
@@ -77,10 +77,10 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
         format: FromQuery[Kind] = "srt",
         download: FromQuery[Download | None] = None,
     ) -> Response:  # type: ignore[type-arg]
-        """Answers audio, subtitles and marks in one, as JSON, or as msgpack by Accept; with `download` as a file.
+        """Returns audio, subtitles and marks together, as JSON, or as msgpack by Accept; with `download`, a file.
 
-        The times of sentences are the model's own, or from the audio of each; those of words are `estimated` where the
-        model gives none.
+        The times of sentences are the model's own, or come from the audio of each; those of words are `estimated` where
+        the model gives none.
         """
         if download == "wav" and data.format.container != "wav":
             raise fault.InvalidRequest(
@@ -88,23 +88,29 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
             )
         speech = await open_speech(hub, request, data)
         packed = await pack(hub, MarkedSpeech(speech, spoken_text(data), words=True), data.format, whole=True)
-        marks: list[Mark] = []
-        parts: list[bytes] = []
-        try:
-            async with until_departure(request.receive):
-                async for event in packed.events():
-                    if isinstance(event, bytes):
-                        parts.append(event)
-                    elif isinstance(event, Mark):
-                        marks.append(event)
-        finally:
-            await packed.aclose()
-        return answer(request, packed, b"".join(parts), marks, format, download)
+        audio, marks = await _finished(packed, request)
+        return respond(request, packed, audio, marks, format, download)
 
     return [speak_subtitles]
 
 
-def answer(
+async def _finished(packed: PackedSpeech, request: Request[Any, Any, Any]) -> tuple[bytes, list[Mark]]:
+    """Return all audio and marks of a speech, and close it. Raises HubError."""
+    marks: list[Mark] = []
+    parts: list[bytes] = []
+    try:
+        async with until_departure(request.receive):
+            async for event in packed.events():
+                if isinstance(event, bytes):
+                    parts.append(event)
+                elif isinstance(event, Mark):
+                    marks.append(event)
+    finally:
+        await packed.aclose()
+    return b"".join(parts), marks
+
+
+def respond(
     request: Request[Any, Any, Any],
     packed: PackedSpeech,
     audio: bytes,
@@ -112,7 +118,7 @@ def answer(
     format: Kind,
     download: Download | None,
 ) -> Response[bytes]:
-    """The finished speech, in the way that was asked for."""
+    """Return the finished speech as requested: everything in one Struct, or a file to download."""
     encoder, speech = packed.encoder, packed.speech
     headers = speech_headers(packed)
     if download is None:
@@ -144,7 +150,7 @@ def answer(
 
 def _zip(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # stored, not deflated: audio does not get smaller
+    with zipfile.ZipFile(buffer, "w") as archive:  # stored, not deflated: audio does not compress
         for extension, content in files.items():
             archive.writestr(f"speech.{extension}", content)
     return buffer.getvalue()

@@ -23,19 +23,19 @@ _FIELDS = (*_PLAIN, "tags", "audio", "text")
 
 
 class UploadRequest(HubRequest):
-    """A request whose body is a VoiceUpload: JSON, msgpack, or a form."""
+    """A request whose body is a VoiceUpload, as JSON, msgpack or a form."""
 
     __slots__ = ()
 
     async def json(self) -> Any:
-        """The VoiceUpload. Raises InvalidRequest."""
+        """Return the VoiceUpload. Raises InvalidRequest."""
         if self.content_type[0].lower() != MULTIPART:
             return await super().json()
         return await asyncio.to_thread(_upload, await self.body(), self.content_type[1].get("boundary", ""))
 
 
 def _upload(body: bytes, boundary: str) -> VoiceUpload:
-    """`audio` and `text` may be repeated, and belong together in their order; so may `tags`, or separate by commas."""
+    """Read the form. `audio` and `text` may repeat and are paired in order; `tags` may repeat or be split by commas."""
     values: dict[str, list[Any]] = {}
     for name, part in form_parts(body, boundary, MOST_PARTS):
         value = part.content if isinstance(part, Upload) else part
@@ -45,18 +45,18 @@ def _upload(body: bytes, boundary: str) -> VoiceUpload:
             )
         if isinstance(value, bytes) != (name == "audio"):
             kind = "a file" if name == "audio" else "a plain field"
-            raise InvalidRequest(f"{name}: must be {kind} of the form", fields=[name])
+            raise InvalidRequest(f"{name}: must be {kind}", fields=[name])
         values.setdefault(name, []).append(value)
     if not values.get("id") or not values.get("audio"):
         missing = "id" if not values.get("id") else "audio"
-        raise InvalidRequest(f"the field {missing!r} is missing; a voice needs `id` and `audio`", fields=[missing])
+        raise InvalidRequest(f"missing field {missing!r}; a voice needs `id` and `audio`", fields=[missing])
     if repeated := [name for name in _PLAIN if len(values.get(name, ())) > 1]:
-        raise InvalidRequest(f"{repeated[0]}: is there more than once", fields=repeated)
+        raise InvalidRequest(f"{repeated[0]}: sent more than once", fields=repeated)
     audio, texts = values["audio"], values.get("text", [])
     if len(audio) > MOST_RECORDINGS or len(texts) > len(audio):
         raise InvalidRequest(
-            f"there are {len(audio)} `audio` files and {len(texts)} `text` fields: give one text for each file, "
-            f"and at most {MOST_RECORDINGS} files",
+            f"there are {len(audio)} `audio` files and {len(texts)} `text` fields: send at most {MOST_RECORDINGS} "
+            "files, and at most one text for each",
             fields=["audio", "text"],
         )
     texts += [None] * (len(audio) - len(texts))
@@ -73,7 +73,7 @@ def _upload(body: bytes, boundary: str) -> VoiceUpload:
 
 @dataclass
 class UploadOperation(Operation):
-    """Documents the form beside the JSON body."""
+    """An operation whose form is documented beside its JSON body."""
 
     def __post_init__(self) -> None:
         body = self.request_body

@@ -1,4 +1,4 @@
-"""/v1/voices: presets and stored voices in one list; making, changing, hearing and removing stored ones."""
+"""/v1/voices: list presets and stored voices; create, change, preview and delete stored ones."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ GREETINGS = {
     "fr": "Voici ma voix. J'espère qu'elle vous plaît.",
     "es": "Así suena mi voz. Espero que te guste.",
 }
-"""What a preview says in a language; English in the others."""
+"""The text of a preview, by language; English for all others."""
 
 
 class VoiceChange(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What to change; what is left out stays. `language` null means that it is not known."""
+    """The fields to change; others stay. A `language` of null means that it is not known."""
 
     id: Annotated[str, Meta(description="a new id")] | UnsetType = UNSET
     name: Title | UnsetType = UNSET
@@ -65,7 +65,7 @@ class VoiceChange(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
 
 
 class Preview(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How to hear a voice; everything may be left out."""
+    """The text, model and format of a preview; every field is optional."""
 
     text: Annotated[str, Meta(description="default: a sentence in the voice's language")] | None = None
     model: (
@@ -77,14 +77,17 @@ class Preview(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
 
 class PreviewOperation(AudioOperation):
-    """How the preview is documented."""
+    """The documentation of the preview."""
 
-    examples = (example("Hear it"), example("Hear a sentence", text="Good evening.", format={"container": "mp3"}))
+    examples = (
+        example("The default sentence"),
+        example("Your own sentence", text="Good evening.", format={"container": "mp3"}),
+    )
 
 
 @dataclass
 class RecordingOperation(Operation):
-    """How a recording is documented."""
+    """The documentation of a recording."""
 
     def __post_init__(self) -> None:
         binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
@@ -97,8 +100,8 @@ _KEEPING = (fault.InvalidRequest, fault.Conflict, fault.StorageFailed, fault.Uns
 
 
 def routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers."""
-    return [*_reading(hub), *_writing(hub)]
+    """Return the handlers."""
+    return [*_reading(hub), *_hearing(hub), *_writing(hub)]
 
 
 def _reading(hub: Hub) -> list[ControllerRouterHandler]:
@@ -106,7 +109,7 @@ def _reading(hub: Hub) -> list[ControllerRouterHandler]:
         "/v1/voices",
         tags=["voices"],
         operation_id="list_voices",
-        summary="All voices",
+        summary="List all voices",
         responses=errors(
             fault.InvalidRequest,
             fault.UnknownModel,
@@ -116,38 +119,45 @@ def _reading(hub: Hub) -> list[ControllerRouterHandler]:
         ),
     )
     async def list_voices(
-        model: Annotated[str | None, QueryParameter(description="only what this model can use; loads it once")] = None,
+        model: Annotated[
+            str | None,
+            QueryParameter(description="list only voices that this model can use; loads a model that was never loaded"),
+        ] = None,
     ) -> Catalog:
-        """Presets of the models that have been up, and stored voices, with which models can use each and why not."""
-        chosen = hub.models.get(model) if model else None
-        if chosen is not None and chosen.engine.loaded is None:
-            await chosen.start(asyncio.get_running_loop().time() + chosen.settings.deadline)
-        return await asyncio.to_thread(catalog, hub.models, hub.voices, chosen)
+        """Returns stored voices and the presets of models that have been loaded.
+
+        `models` says which models can use a voice, and why others cannot.
+        """
+        return await _catalog(hub, model)
 
     @get(
         "/v1/voices/{voice:str}",
         tags=["voices"],
         operation_id="get_voice",
-        summary="One voice",
+        summary="Get a voice",
         responses=errors(fault.InvalidRequest, fault.UnknownVoice, fault.StorageFailed),
     )
     async def get_voice(voice: FromPath[str]) -> VoiceView:
-        """A preset, or a stored voice."""
+        """Returns a preset or a stored voice."""
         return await asyncio.to_thread(view_of, hub.models, hub.voices, voice)
 
+    return [list_voices, get_voice]
+
+
+def _hearing(hub: Hub) -> list[ControllerRouterHandler]:
     @get(
         "/v1/voices/{voice:str}/audio",
         tags=["voices"],
         operation_id="voice_audio",
         operation_class=RecordingOperation,
-        summary="A recording of a stored voice",
+        summary="Get a recording of a stored voice",
         responses=errors(fault.InvalidRequest, fault.UnknownVoice, fault.StorageFailed),
     )
     async def voice_audio(
         voice: FromPath[str],
         recording: Annotated[int, QueryParameter(ge=0, le=99, description="which one, counted from 0")] = 0,
     ) -> Response[bytes]:
-        """The file as it is stored."""
+        """Returns the file as it is stored."""
         name, data = await asyncio.to_thread(hub.voices.recording, voice, recording)
         media_type = MEDIA_TYPES["." + name.rpartition(".")[2].lower()]
         return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
@@ -158,24 +168,14 @@ def _reading(hub: Hub) -> list[ControllerRouterHandler]:
         tags=["voices"],
         operation_id="preview_voice",
         operation_class=PreviewOperation,
-        summary="Hear a voice",
+        summary="Preview a voice",
         responses=errors(*SPEAKING_ERRORS, fault.StorageFailed),
     )
     async def preview(voice: FromPath[str], data: JSONBody[Preview], request: Request) -> Response:  # type: ignore[type-arg]
-        """A sentence with this voice, by a model that can use it."""
-        model = await asyncio.to_thread(model_for, hub.models, hub.voices, voice, data.model)
-        language = data.language if data.language is not None else await asyncio.to_thread(_language, hub, voice)
-        wanted = SpeechRequest(
-            text=data.text if data.text is not None else _greeting(language),
-            model=model.name,
-            voice=voice,
-            language=data.language,
-            format=data.format,
-            stream=data.stream,
-        )
-        return await speech_response(hub, request, wanted)
+        """Returns a sentence in this voice, spoken by a model that can use it."""
+        return await speech_response(hub, request, await asyncio.to_thread(_preview_request, hub, voice, data))
 
-    return [list_voices, get_voice, voice_audio, preview]
+    return [voice_audio, preview]
 
 
 def _writing(hub: Hub) -> list[ControllerRouterHandler]:
@@ -186,11 +186,11 @@ def _writing(hub: Hub) -> list[ControllerRouterHandler]:
         operation_class=UploadOperation,
         tags=["voices"],
         operation_id="create_voice",
-        summary="Keep a voice",
+        summary="Store a voice",
         responses=errors(*_KEEPING, fault.InvalidAudio, fault.Forbidden),
     )
     async def create_voice(data: JSONBody[VoiceUpload]) -> VoiceView:
-        """From one or more recordings with their transcripts, as JSON, msgpack or a multipart form."""
+        """Makes a voice of one or more recordings with their transcripts, as JSON, msgpack or a multipart form."""
         voice = await hub.keep_voice(data)
         return await asyncio.to_thread(stored_view, hub.models, hub.voices, voice)
 
@@ -202,38 +202,61 @@ def _writing(hub: Hub) -> list[ControllerRouterHandler]:
         responses=errors(*_KEEPING, fault.UnknownVoice),
     )
     async def change_voice(voice: FromPath[str], data: JSONBody[VoiceChange]) -> VoiceView:
-        """Its id, what is known about it, its transcripts."""
-        changes: dict[str, Any] = {
-            name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET
-        }
-        new_id, texts = changes.pop("id", None), changes.pop("texts", None)
-        if new_id is not None and new_id != voice:
-            check_no_preset(hub.models, new_id)
-
-        def change() -> VoiceView:
-            return stored_view(hub.models, hub.voices, hub.voices.update(voice, new_id=new_id, texts=texts, **changes))
-
-        return await asyncio.to_thread(change)
+        """Changes its id, what is known about it, or its transcripts."""
+        return await asyncio.to_thread(_changed, hub, voice, data)
 
     @delete(
         "/v1/voices/{voice:str}",
         tags=["voices"],
         operation_id="delete_voice",
-        summary="Remove a stored voice",
+        summary="Delete a stored voice",
         responses=errors(fault.InvalidRequest, fault.UnknownVoice, fault.StorageFailed),
     )
     async def delete_voice(voice: FromPath[str]) -> None:
-        """Its recordings are gone at once."""
+        """Deletes the voice and its recordings at once."""
         await asyncio.to_thread(hub.voices.delete, voice)
 
     return [create_voice, change_voice, delete_voice]
+
+
+def _changed(hub: Hub, voice: str, data: VoiceChange) -> VoiceView:
+    """Change a stored voice, and return it."""
+    changes: dict[str, Any] = {
+        name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET
+    }
+    new_id, texts = changes.pop("id", None), changes.pop("texts", None)
+    if new_id is not None and new_id != voice:
+        check_no_preset(hub.models, new_id)
+    return stored_view(hub.models, hub.voices, hub.voices.update(voice, new_id=new_id, texts=texts, **changes))
+
+
+async def _catalog(hub: Hub, model: str | None) -> Catalog:
+    """Return all voices, or those that `model` can use; load that model if it was never loaded."""
+    chosen = hub.models.get(model) if model else None
+    if chosen is not None and chosen.engine.loaded is None:
+        await chosen.start(asyncio.get_running_loop().time() + chosen.settings.deadline)
+    return await asyncio.to_thread(catalog, hub.models, hub.voices, chosen)
+
+
+def _preview_request(hub: Hub, voice: str, data: Preview) -> SpeechRequest:
+    """Choose the model and the text of a preview. Raises UnknownVoice, UnknownModel."""
+    model = model_for(hub.models, hub.voices, voice, data.model)
+    language = data.language if data.language is not None else _language(hub, voice)
+    return SpeechRequest(
+        text=data.text if data.text is not None else _greeting(language),
+        model=model.name,
+        voice=voice,
+        language=data.language,
+        format=data.format,
+        stream=data.stream,
+    )
 
 
 def _language(hub: Hub, voice: str) -> str:
     try:
         return next(iter(view_of(hub.models, hub.voices, voice).languages), "en")
     except fault.UnknownVoice:
-        return "en"  # a preset of a model that was never up; speaking will tell
+        return "en"  # a preset of a model that was never loaded; speaking will find out
 
 
 def _greeting(language: str) -> str:

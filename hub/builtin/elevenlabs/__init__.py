@@ -1,14 +1,14 @@
-"""ElevenLabs' speech API, as a plugin of the hub's own, so that its clients work unchanged.
+"""ElevenLabs' speech API, as a built-in plugin, so that its clients work unchanged.
 
-With `base_url` `http://HUB/compat/elevenlabs` a client has all of it. The speech routes are also at their own paths;
-the lists are not, where the hub's own voices and OpenAI's models are. What differs, and why:
+A client with `base_url` `http://HUB/compat/elevenlabs` has all of it. The speech routes are also at their original
+paths; the lists are not, because the hub's voices and OpenAI's models are there. What differs, and why:
 
-- `eleven_...` and no `model_id` at all are the default model, or the first that has the voice. An unknown voice is a
-  404, never another voice.
-- `stability`, `similarity_boost`, `style`, `use_speaker_boost`, `clone_strength`, `use_pvc_as_ivc`, the texts and the
-  requests before and after, `enable_logging` and `optimize_streaming_latency` tune what only ElevenLabs has: they are
-  read and change nothing. What would change the words or the sound is refused (`unsupported_capability`).
-- Times of characters are exact where the model marks its words, else spread over exact spans; nothing is known of a
+- `eleven_...`, or no `model_id`, is the default model, or else the first that has the voice. An unknown voice is a 404,
+  never another voice.
+- `stability`, `similarity_boost`, `style`, `use_speaker_boost`, `clone_strength`, `use_pvc_as_ivc`, the previous and
+  next texts and requests, `enable_logging` and `optimize_streaming_latency` tune what only ElevenLabs has: they are
+  accepted and change nothing. A field that would change the words or the sound is refused (`unsupported_capability`).
+- Times of characters are exact if the model marks its words, else spread over exact spans. The hub does not see a
   normalized text, so `normalized_alignment` is null.
 """
 
@@ -28,7 +28,7 @@ PATHS = ("/v1/text-to-speech",)
 
 @hookimpl
 def register_routes(hub: Host) -> list[ControllerRouterHandler]:
-    """The speech routes at ElevenLabs' paths, where they are documented; all routes below /compat/elevenlabs."""
+    """Register the speech routes at ElevenLabs' paths, where they are documented, and all routes below /compat."""
     from hub.api.mount import PREFIX, ROOT, mounted_at, shaped
     from hub.builtin.elevenlabs.lists import list_routes
     from hub.builtin.elevenlabs.shapes import ElevenLabsError, error_response

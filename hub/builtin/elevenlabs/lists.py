@@ -1,4 +1,4 @@
-"""The lists of voices and models, as ElevenLabs' API."""
+"""The lists of voices and models, as in ElevenLabs' API."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 def list_routes(hub: Host) -> list[HTTPRouteHandler]:
-    """The handlers."""
+    """Return the handlers."""
+    return [*_voice_routes(hub), _model_route(hub)]
 
+
+def _voice_routes(hub: Host) -> list[HTTPRouteHandler]:
     @get("/v1/voices")
     async def list_voices() -> VoiceList:
-        """All voices that a model can use."""
+        """Returns all voices that a model can use."""
         voices = await find_voices(hub)
         return VoiceList(voices=voices, total_count=len(voices))
 
@@ -31,7 +34,7 @@ def list_routes(hub: Host) -> list[HTTPRouteHandler]:
         page_size: Annotated[int, QueryParameter(ge=1, le=100)] = 10,
         next_page_token: FromQuery[str] = "",
     ) -> VoiceList:
-        """The voices with `search` in their name or description, by the page."""
+        """Returns a page of the voices with `search` in their id, name or description."""
         found = [
             voice
             for voice in await find_voices(hub)
@@ -44,7 +47,7 @@ def list_routes(hub: Host) -> list[HTTPRouteHandler]:
 
     @get("/v1/voices/{voice_id:str}")
     async def get_voice(voice_id: FromPath[str]) -> ListedVoice:
-        """The voice of this id."""
+        """Returns the voice of this id."""
         voices = await find_voices(hub)
         for voice in voices:
             if voice.voice_id == voice_id:
@@ -52,16 +55,20 @@ def list_routes(hub: Host) -> list[HTTPRouteHandler]:
         known = ", ".join(voice.voice_id for voice in voices)
         raise UnknownVoice(f"there is no voice {voice_id[:100]!r}; there are: {known or 'none'}")
 
+    return [list_voices, search_voices, get_voice]
+
+
+def _model_route(hub: Host) -> HTTPRouteHandler:
     @get("/v1/models", sync_to_thread=False)
     def list_models() -> list[ListedModel]:
-        """The configured models."""
+        """Returns the configured models."""
         return [_listed_model(model, hub.settings.limits.text_chars) for model in hub.models]
 
-    return [list_voices, search_voices, get_voice, list_models]
+    return list_models
 
 
 async def find_voices(hub: Host) -> list[ListedVoice]:
-    """The presets of the models that have been up, and the stored voices. A stored one is `cloned`."""
+    """Return the voices that a model can use: presets of models that have been loaded, and stored voices (`cloned`)."""
     views = await hub.all_voices()
     return [_listed_voice(view) for view in views if any(fit.usable for fit in view.models.values())]
 

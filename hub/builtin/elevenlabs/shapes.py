@@ -1,4 +1,4 @@
-"""The bodies of ElevenLabs' API: what its clients send, what they read, and how they want to be told of errors."""
+"""The bodies of ElevenLabs' API: requests, responses and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Neighbours = Annotated[tuple[str, ...], Meta(max_length=3)]
 
 
 class VoiceSettings(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`speed` is the hub's; the others tune models that only ElevenLabs has, and change nothing here."""
+    """Settings of the voice. The hub uses `speed`; the others tune ElevenLabs' own models and change nothing here."""
 
     speed: Annotated[float, Meta(ge=0.25, le=4.0)] | None = None
     stability: Share | None = None
@@ -43,7 +43,7 @@ class VoiceSettings(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class DictionaryLocator(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A stored dictionary of the hub. It keeps no versions."""
+    """A stored dictionary of the hub, which keeps no versions."""
 
     pronunciation_dictionary_id: str
     version_id: str | None = None
@@ -54,7 +54,8 @@ class TextToSpeech(Struct, kw_only=True, forbid_unknown_fields=True):
 
     text: Annotated[str, Meta(description="what to say", examples=["Hello from the hub."])]
     model_id: (
-        Annotated[str, Meta(description="a model of this hub; default, and eleven_...: one that has the voice")] | None
+        Annotated[str, Meta(description="a model of this hub; by default, and for eleven_...: one that has the voice")]
+        | None
     ) = None
     language_code: Annotated[str, Meta(description="language of the text, such as en")] | None = None
     voice_settings: VoiceSettings | None = None
@@ -71,7 +72,7 @@ class TextToSpeech(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CharacterAlignment(Struct, kw_only=True):
-    """When each character is heard, in seconds from the start of the audio."""
+    """The times at which each character is heard, in seconds from the start of the audio."""
 
     characters: list[str]
     character_start_times_seconds: list[float]
@@ -79,7 +80,7 @@ class CharacterAlignment(Struct, kw_only=True):
 
 
 class TimedAudio(Struct, kw_only=True):
-    """Audio, and the characters whose times are known with it."""
+    """Audio, and the characters whose times are now known."""
 
     audio_base64: str
     alignment: CharacterAlignment | None
@@ -87,14 +88,14 @@ class TimedAudio(Struct, kw_only=True):
 
 
 class VoiceModel(Struct, kw_only=True):
-    """A language in which a voice speaks, and the model."""
+    """A language that a voice speaks, and the model that speaks it."""
 
     language: str
     model_id: str
 
 
 class ListedVoice(Struct, kw_only=True):
-    """A voice, as ElevenLabs lists it. `high_quality_base_model_ids` are the models that have it."""
+    """A voice, as ElevenLabs lists it. `high_quality_base_model_ids` are the models that can use it."""
 
     voice_id: str
     name: str
@@ -143,7 +144,7 @@ class ListedModel(Struct, kw_only=True):
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
-    """What went wrong. `param` is the field that is to blame, where one is."""
+    """The cause of an error. `param` is the field at fault, if there is one."""
 
     type: str
     code: str
@@ -159,7 +160,7 @@ class ElevenLabsError(Struct):
 
 
 def audio_format(name: str) -> AudioFormat:
-    """The format that an `output_format` names. Raises InvalidRequest."""
+    """Return the format that an `output_format` names. Raises InvalidRequest."""
     if name not in FORMATS:
         raise InvalidRequest(
             f"unknown output_format {name[:50]!r}; choose one of {', '.join(FORMATS)}",
@@ -171,7 +172,7 @@ def audio_format(name: str) -> AudioFormat:
 
 
 def speech_request(data: TextToSpeech, model: str, voice: str, format: AudioFormat, *, stream: bool) -> SpeechRequest:
-    """`data` in the hub's own words. Raises UnsupportedCapability for what would change what is heard, and cannot."""
+    """Return `data` as a SpeechRequest. Raises UnsupportedCapability for fields that cannot be honoured."""
     dictionaries = data.pronunciation_dictionary_locators or ()
     refused = {
         "pronunciation_dictionary_locators[0].version_id": any(one.version_id for one in dictionaries),
@@ -181,7 +182,7 @@ def speech_request(data: TextToSpeech, model: str, voice: str, format: AudioForm
     }
     for field, asked in refused.items():
         if asked:
-            raise UnsupportedCapability(f"this hub has no {field}: leave it out", field=field)
+            raise UnsupportedCapability(f"this hub does not support {field}: leave it out", field=field)
     settings = data.voice_settings or VoiceSettings()
     return SpeechRequest(
         text=data.text,
@@ -197,7 +198,7 @@ def speech_request(data: TextToSpeech, model: str, voice: str, format: AudioForm
 
 
 def character_alignment(known: Iterable[TimedCharacter]) -> CharacterAlignment | None:
-    """`known` in ElevenLabs' columns; None if there is nothing."""
+    """Return `known` in ElevenLabs' columns; None if it is empty."""
     columns = list(zip(*known, strict=True))
     if not columns:
         return None
@@ -231,7 +232,7 @@ _BLAMED = {"unknown_model": "model_id", "unknown_voice": "voice_id", "empty_text
 
 
 def elevenlabs_error(error: HubError) -> ElevenLabsError:
-    """`error` in ElevenLabs' shape and with its codes, where it has one for the case; else with the hub's."""
+    """Return `error` in ElevenLabs' shape, with its code if it has one for the case, else the hub's."""
     code = _CODES.get(error.code, error.code)
     blamed = error.detail.get("field") or error.detail.get("capability") or _BLAMED.get(error.code)
     kind = _TYPES.get(error.status, "internal_error" if error.status >= 500 else "invalid_request")
@@ -241,10 +242,10 @@ def elevenlabs_error(error: HubError) -> ElevenLabsError:
 
 
 is_elevenlabs_model = re.compile(r"eleven_\w+").fullmatch
-"""ElevenLabs' own models stand for the hub's, unless one is called so."""
+"""Matches ElevenLabs' own model names, which stand for the hub's models unless one has the name."""
 
 
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> HubResponse[Any]:
-    """The exception handler of these routes."""
+    """Report the exception; this is the routes' exception handler."""
     error = to_hub_error(raised, request)
     return HubResponse(elevenlabs_error(error), status_code=error.status, headers=error_headers(error))

@@ -1,4 +1,4 @@
-"""Speaking, as ElevenLabs' API: whole or streamed, and with the times of characters."""
+"""Speech, as in ElevenLabs' API: complete or streamed, with or without the times of characters."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ from hub.service.speech.marks import spoken_text
 if TYPE_CHECKING:
     from hub.plugin.host import Host, HostModel
 
+PATH = "/v1/text-to-speech/{voice_id:str}"
+
 LINES = "application/x-ndjson"
 
 OutputFormat = Annotated[str, QueryParameter(description=f"container, Hz, kbit/s: {', '.join(FORMATS)}")]
@@ -46,7 +48,7 @@ _TELEPHONE = {
 
 
 class SpeechOperation(AudioOperation):
-    """How the routes that answer audio are documented."""
+    """The documentation of the routes that return audio."""
 
     other_content = _TELEPHONE
     examples = (_EXAMPLE,)
@@ -65,45 +67,50 @@ _ERRORS = errors(
     body=ElevenLabsError,
 )
 
+_USUAL: dict[str, Any] = {"status_code": 200, "responses": _ERRORS}
+
 
 def speech_routes(hub: Host) -> list[HTTPRouteHandler]:
-    """The handlers that speak."""
-    path = "/v1/text-to-speech/{voice_id:str}"
-    usual: dict[str, Any] = {"status_code": 200, "responses": _ERRORS}
+    """Return the handlers that speak."""
+    return [*_audio_routes(hub), *_timed_routes(hub)]
 
-    async def wanted(data: TextToSpeech, voice: str, format: str, *, stream: bool) -> SpeechRequest:
-        model = await find_model(hub, data.model_id, voice)
-        return speech_request(data, model.name, voice, audio_format(format), stream=stream)
 
-    @post(path, operation_class=SpeechOperation, summary="Speak a text, as ElevenLabs' API", **usual)
+def _audio_routes(hub: Host) -> list[HTTPRouteHandler]:
+    @post(PATH, operation_class=SpeechOperation, summary="Speak a text, as in ElevenLabs' API", **_USUAL)
     async def text_to_speech(
         voice_id: FromPath[str],
         data: JSONBody[TextToSpeech],
         request: Request,  # type: ignore[type-arg]
         output_format: OutputFormat = "mp3_44100_128",
     ) -> Response:  # type: ignore[type-arg]
-        """Answers the whole audio."""
-        return await speech_response(hub, request, await wanted(data, voice_id, output_format, stream=False))
+        """Returns the complete audio."""
+        wanted = await _wanted(hub, data, voice_id, output_format, stream=False)
+        return await speech_response(hub, request, wanted)
 
-    @post(f"{path}/stream", operation_class=SpeechOperation, summary="The same, while it is generated", **usual)
+    @post(f"{PATH}/stream", operation_class=SpeechOperation, summary="Speak a text, streamed", **_USUAL)
     async def text_to_speech_stream(
         voice_id: FromPath[str],
         data: JSONBody[TextToSpeech],
         request: Request,  # type: ignore[type-arg]
         output_format: OutputFormat = "mp3_44100_128",
     ) -> Response:  # type: ignore[type-arg]
-        """Answers audio while it is generated."""
-        return await speech_response(hub, request, await wanted(data, voice_id, output_format, stream=True))
+        """Sends audio while it is generated."""
+        wanted = await _wanted(hub, data, voice_id, output_format, stream=True)
+        return await speech_response(hub, request, wanted)
 
-    @post(f"{path}/with-timestamps", summary="Speak a text and tell when each character is heard", **usual)
+    return [text_to_speech, text_to_speech_stream]
+
+
+def _timed_routes(hub: Host) -> list[HTTPRouteHandler]:
+    @post(f"{PATH}/with-timestamps", summary="Speak a text, with the times of characters", **_USUAL)
     async def text_to_speech_with_timestamps(
         voice_id: FromPath[str],
         data: JSONBody[TextToSpeech],
         request: Request,  # type: ignore[type-arg]
         output_format: OutputFormat = "mp3_44100_128",
     ) -> TimedAudio:
-        """Answers the whole audio as base64, with its characters."""
-        asked = await wanted(data, voice_id, output_format, stream=False)
+        """Returns the complete audio as base64, with the times at which each character is heard."""
+        asked = await _wanted(hub, data, voice_id, output_format, stream=False)
         packed = await pack(hub, await open_speech(hub, request, asked), asked.format, whole=True)
         alignment = listen(packed, asked)
         try:
@@ -113,29 +120,30 @@ def speech_routes(hub: Host) -> list[HTTPRouteHandler]:
             await packed.aclose()
         return TimedAudio(audio_base64=b64encode(body).decode(), alignment=character_alignment(alignment.take()))
 
-    @post(f"{path}/stream/with-timestamps", summary="The same, while it is generated", **usual)
+    @post(f"{PATH}/stream/with-timestamps", summary="Speak a text, streamed with the times of characters", **_USUAL)
     async def text_to_speech_stream_with_timestamps(
         voice_id: FromPath[str],
         data: JSONBody[TextToSpeech],
         request: Request,  # type: ignore[type-arg]
         output_format: OutputFormat = "mp3_44100_128",
     ) -> Response:  # type: ignore[type-arg]
-        """Answers lines of JSON, each a piece of audio with the characters whose times are known by then."""
-        asked = await wanted(data, voice_id, output_format, stream=True)
+        """Sends lines of JSON, each with a part of the audio and the characters whose times are known by then."""
+        asked = await _wanted(hub, data, voice_id, output_format, stream=True)
         packed = await pack(hub, await open_speech(hub, request, asked), asked.format, whole=False)
         parts = timed_lines(packed, listen(packed, asked))
         return PartsResponse(parts, packed, media_type=LINES, headers=speech_headers(packed))
 
-    return [
-        text_to_speech,
-        text_to_speech_stream,
-        text_to_speech_with_timestamps,
-        text_to_speech_stream_with_timestamps,
-    ]
+    return [text_to_speech_with_timestamps, text_to_speech_stream_with_timestamps]
+
+
+async def _wanted(hub: Host, data: TextToSpeech, voice: str, format: str, *, stream: bool) -> SpeechRequest:
+    """Return `data` as a SpeechRequest to a model that can use `voice`. Raises HubError."""
+    model = await find_model(hub, data.model_id, voice)
+    return speech_request(data, model.name, voice, audio_format(format), stream=stream)
 
 
 async def find_model(hub: Host, name: str | None, voice: str) -> HostModel:
-    """The model of this name; for ElevenLabs' names, or none, one that can use the voice, the default model first.
+    """Return the model of this name; for ElevenLabs' names or none, one that can use the voice, the default first.
 
     Raises UnknownModel, UnknownVoice.
     """
@@ -145,14 +153,14 @@ async def find_model(hub: Host, name: str | None, voice: str) -> HostModel:
 
 
 def listen(packed: PackedSpeech, asked: SpeechRequest) -> Alignment:
-    """The alignment of a speech that is about to be read."""
+    """Return an alignment that listens to `packed`, which has not been read yet."""
     alignment = Alignment(spoken_text(asked))
     packed.listener = alignment.feed
     return alignment
 
 
 async def timed_lines(packed: PackedSpeech, alignment: Alignment) -> AsyncIterator[bytes]:
-    """A line with each part, the last one with what is left of the characters."""
+    """Yield a line for each part, and a last line with the remaining characters."""
     async for part in packed:
         yield _line(part, alignment)
     if (rest := character_alignment(alignment.take())) is not None:

@@ -1,6 +1,6 @@
-"""The hub's embedded default voice: hibari-tts, an English neural voice whose weights are in its wheel.
+"""The hub's built-in voice: hibari-tts, an English neural voice whose weights are in its wheel.
 
-This module only registers; `hibari_synthesizer` is the worker side.
+This module only registers the backend; `hub.builtin.hibari.synthesizer` is the worker side.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 class HibariOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Request options."""
+    """Options of a request."""
 
     inline_phonemes: Annotated[
-        bool, Meta(description="read [word](/phonemes/) as those phonemes; otherwise it is text like any other")
+        bool, Meta(description="read [word](/phonemes/) as phonemes; otherwise it is ordinary text")
     ] = False
 
 
 @hookimpl
 def register_backends(settings: Settings) -> list[BackendSpec]:
-    """The hibari backend, and the model `hibari` that a hub without configuration serves."""
+    """Register the hibari backend, and the model `hibari` that a hub without configuration serves."""
     return [
         BackendSpec(
             name="hibari",
             synthesizer="hub.builtin.hibari.synthesizer:HibariSynthesizer",
             contract=1,
             title="Hibari",
-            description="A small English neural voice for the CPU, its weights in its wheel: nothing is downloaded.",
+            description="A small English neural voice for the CPU, with its weights in its wheel: no downloads.",
             capabilities=Capabilities(
                 sample_rate=24_000, languages=("en",), preset_voices=True, streaming=True, speed=True, seed=True
             ),

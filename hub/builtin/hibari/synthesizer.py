@@ -30,25 +30,25 @@ from hub.text.speakable import nothing_to_speak
 log = logging.getLogger("hub.builtin.hibari")
 
 SPEEDS = (0.5, 2.0)
-"""The range that the model was trained for."""
+"""The range of speeds that the model was trained for."""
 
 FIRST_PIECE, PIECE = 120, 240
-"""Characters spoken in one step: fewer at first, for a quick start; then enough for a whole sentence mostly."""
+"""Characters spoken in one step: few at first, for a quick start, then enough for most sentences."""
 
 MAX_PHONEMES = 300
-"""What the model gets in one step, about 18 s of audio; it could take more, at the cost of memory."""
+"""Most phonemes for the model in one step, about 18 s of audio. It could take more, at the cost of memory."""
 
 CHUNK = SAMPLE_RATE
-"""Samples of one AudioChunk at most: 1 s."""
+"""Most samples in one AudioChunk: 1 s."""
 
 SILENCE, PAUSE = 0.002, round(0.07 * SAMPLE_RATE)
-"""Where a sentence is cut, the quiet around the cut (below SILENCE) is shortened to PAUSE samples on each side."""
+"""If a sentence is cut, silence around the cut (below SILENCE) is shortened to PAUSE samples on each side."""
 
 _NO_SOUND = frozenset(';:,.!?—…"()“” ˈˌːʰʲ↓→↗↘\u0303')
-"""Phoneme characters that make no sound of their own."""
+"""Phoneme characters without a sound of their own."""
 
 _INLINE = re.compile(r"\[([^\]]+)\]\(/([^)]*)/\)")
-"""`[word](/phonemes/)`, as hibari's reader has it."""
+"""`[word](/phonemes/)`, as hibari's reader parses it."""
 
 Wave = npt.NDArray[np.float32]
 
@@ -56,11 +56,13 @@ Wave = npt.NDArray[np.float32]
 class HibariLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`[models.NAME.options]`."""
 
-    threads: Annotated[int, Meta(ge=1, le=64, description="threads inside one step; more speak calls gain more")] = 1
+    threads: Annotated[
+        int, Meta(ge=1, le=64, description="threads within one step; parallel speak calls gain more")
+    ] = 1
 
 
 class HibariSynthesizer:
-    """Speaks sentence by sentence. The models are stateless, so calls run side by side."""
+    """Speaks sentence by sentence. The models are stateless, so calls run in parallel."""
 
     def __init__(self) -> None:
         self.concurrency = max(2, min(4, os.cpu_count() or 1))
@@ -70,8 +72,8 @@ class HibariSynthesizer:
         self._alphabet: frozenset[str] = frozenset()
 
     def load(self, model: ModelConfig) -> None:
-        """Load the default voice and speak a word, so that the first request finds everything warm."""
-        _refuse_what_hibari_has_not(model)
+        """Load the default voice and speak a word, so that everything is warm for the first request."""
+        _refuse_unsupported_settings(model)
         try:
             self._threads = msgspec.convert(model.options, HibariLoadOptions).threads
         except msgspec.ValidationError as error:
@@ -81,7 +83,7 @@ class HibariSynthesizer:
         speaker("Zyxwv.", seed=0)  # in no dictionary: loads the reader of unknown words too
 
     def voices(self) -> list[Voice]:
-        """The voices whose weights are on this machine; hibari would download the others."""
+        """Return the voices whose weights are on this machine; hibari would download the others."""
         return [
             Voice(
                 id=name,
@@ -95,7 +97,7 @@ class HibariSynthesizer:
         ]
 
     def make_voice(self, draft: VoiceDraft) -> bytes:
-        """hibari cannot clone."""
+        """Raise UnsupportedCapability: hibari cannot clone voices."""
         raise UnsupportedCapability("the hibari backend cannot clone voices", capability="cloning")
 
     def close(self) -> None:
@@ -135,7 +137,7 @@ class HibariSynthesizer:
     def _steps(
         self, speaker: Any, text: str, start: int, end: int, first_piece: int, options: HibariOptions
     ) -> Iterator[tuple[str, Span, bool, bool]]:
-        """What the model gets of one sentence: phonemes, their span, whether they begin it, whether they end it."""
+        """Yield the steps of one sentence: (phonemes, their span, whether they begin it, whether they end it)."""
         is_first = True
         for span in pieces(text, start, end, first_piece, PIECE):
             parts = self._phonemes(speaker, text[slice(*span)], options.inline_phonemes)
@@ -148,14 +150,16 @@ class HibariSynthesizer:
             if voice not in self._speakers:
                 if voice not in VOICES or not _is_here(voice):
                     here = ", ".join(voice.id for voice in self.voices())
-                    raise UnknownVoice(f"the hibari backend has no voice {voice!r} here; it has {here}", voice=voice)
+                    raise UnknownVoice(
+                        f"the hibari backend has no voice {voice!r} on this machine; it has {here}", voice=voice
+                    )
                 speaker = Hibari(voice=voice, threads=self._threads)
                 self._speakers[voice] = speaker
-                speaker.g2p  # noqa: B018  its dictionaries load on first use, which must not happen in two threads
+                speaker.g2p  # noqa: B018  loads its dictionaries, which must not happen in two threads
             return self._speakers[voice]
 
     def _check(self, speaker: Any, text: str, inline: bool) -> None:
-        """Raise for what cannot be read anywhere in `text`, before any of it is spoken."""
+        """Raise InvalidRequest if any part of `text` cannot be read, before any of it is spoken."""
         if inline:
             for link in _INLINE.finditer(text):
                 if strange := set(link.group(2)) - set(speaker.vocab):
@@ -164,17 +168,17 @@ class HibariSynthesizer:
         check_readable(text, self._alphabet)
 
     def _phonemes(self, speaker: Any, text: str, inline: bool) -> list[str]:
-        """Phonemes of `text`, in parts that the model takes; none if there is nothing to say in it.
+        """Return the phonemes of `text`, in parts that fit the model; none if the text has nothing to say.
 
-        Raises UnspeakableText where letters or digits would go unsaid.
+        Raises UnspeakableText if letters or digits would be dropped.
         """
         written = self._written(speaker, text, inline)
         phonemes = _read(speaker, written)
-        if not _sounds(phonemes):  # its letters are better than nothing
+        if not _sounds(phonemes):  # spelling it out is better than nothing
             phonemes = " ".join(filter(_sounds, (_read(speaker, char) for char in written if char.isalnum())))
         if not _sounds(phonemes):
             if any(char.isalnum() for char in written):
-                raise UnspeakableText(f"the model has no reading for {text.strip()[:40]!r}; write it in other words")
+                raise UnspeakableText(f"the model cannot pronounce {text.strip()[:40]!r}; write it in other words")
             return []
         return _split_phonemes(phonemes)
 
@@ -193,11 +197,11 @@ class HibariSynthesizer:
         return "".join([*parts, spelled(text[end:], known, self._alphabet)])
 
 
-def _refuse_what_hibari_has_not(model: ModelConfig) -> None:
+def _refuse_unsupported_settings(model: ModelConfig) -> None:
     if model.device not in ("auto", "cpu"):
         raise InvalidRequest(f'hibari runs on the CPU only: set device = "cpu", not {model.device!r}')
     if model.dtype not in ("auto", "float32"):
-        raise InvalidRequest(f'hibari has one precision only: leave dtype at "auto", not {model.dtype!r}')
+        raise InvalidRequest(f'hibari has only one precision: set dtype = "auto", not {model.dtype!r}')
     if model.path:
         raise InvalidRequest("hibari's weights are in its wheel: leave path empty")
 
@@ -225,11 +229,11 @@ def _is_here(voice: str) -> bool:
 
 
 def _read(speaker: Any, text: str) -> str:
-    """The phonemes of `text`; "" where hibari's reader fails, as its number reading can."""
+    """Return the phonemes of `text`; "" if hibari's reader fails, as it does on some numbers."""
     try:
         return str(speaker.g2p(text))
     except Exception:
-        log.warning("hibari's reader failed on a piece of text; it is spelled out", exc_info=True)
+        log.warning("hibari's reader failed on a piece of text, which is spelled out instead", exc_info=True)
         return ""
 
 
@@ -238,7 +242,7 @@ def _sounds(phonemes: str) -> bool:
 
 
 def _split_phonemes(phonemes: str) -> list[str]:
-    """Parts of at most MAX_PHONEMES, cut at spaces."""
+    """Cut `phonemes` at spaces into parts of at most MAX_PHONEMES."""
     parts = []
     while len(phonemes) > MAX_PHONEMES:
         cut = phonemes.rfind(" ", 1, MAX_PHONEMES) + 1 or MAX_PHONEMES
@@ -248,7 +252,7 @@ def _split_phonemes(phonemes: str) -> list[str]:
 
 
 def _shorten_pauses(wave: Wave, *, before: bool, after: bool) -> Wave:
-    """Cut the quiet at the start and the end of `wave` to PAUSE, where it stands inside of a sentence."""
+    """Shorten silence at the start and the end of `wave` to PAUSE where it is inside a sentence."""
     loud = np.flatnonzero(np.abs(wave) > SILENCE)
     if not len(loud):
         return wave

@@ -1,7 +1,7 @@
-"""Text for hibari: where to cut it, and how to write it so that every word of it is read.
+"""Prepares text for hibari: cuts it, and rewrites it so that every word is read.
 
-hibari's own reader drops characters that it does not know, cuts words after 24 letters, stumbles over numbers of more
-than 36 digits and takes `[word](/phonemes/)` from anybody. Here such text is rewritten, or refused by name.
+hibari's own reader drops unknown characters, cuts words after 24 letters, fails on numbers of more than 36 digits and
+takes `[word](/phonemes/)` in any text. Here such text is rewritten, or refused with the characters at fault.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from hub.contract.event import Span
 from hub.text.cuts import cut_long
 
 MAX_WORD = 24
-"""Letters that hibari's reader of unknown words takes at once; it drops the rest."""
+"""Most letters that hibari's reader takes in an unknown word; it drops the rest."""
 
 MAX_DIGITS = 36
-"""Digits of the largest number that hibari has words for."""
+"""Most digits of a number that hibari has words for."""
 
 MAX_RUN = 64
-"""Characters without a space; the time that hibari takes for such a run grows with its cube."""
+"""Most characters without a space: hibari's time for such a run grows with the cube of its length."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 _NUMBER = re.compile(r"\d(?:[\d,.]*\d)?")
@@ -32,7 +32,7 @@ _LIST_COMMA = re.compile(r",(?!\d{3}(?!\d))")
 _GREEK_WORD = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]{2,}")
 _GREEK_LETTER = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)$")
 _KEPT = frozenset("²³¼½¾ªº™℠")
-"""Characters that hibari reads (or rightly leaves out) and that a compatibility form would spoil."""
+"""Characters that hibari reads (or rightly skips) and that their compatibility form would spoil."""
 
 _REWRITTEN = dict(
     zip("。，、！？：；’‘ʼ℃℉", (". ", ", ", ", ", "! ", "? ", ": ", "; ", "'", "'", "'", "°C", "°F"), strict=True)
@@ -40,7 +40,7 @@ _REWRITTEN = dict(
 
 
 def pieces(text: str, start: int, end: int, first: int, rest: int) -> Iterator[Span]:
-    """Cut `text[start:end]` into a piece of at most `first` characters and others of at most `rest`."""
+    """Cut `text[start:end]` into one piece of at most `first` characters, then pieces of at most `rest`."""
     piece = next(cut_long(text, start, end, first))
     yield piece
     start = piece[1]
@@ -50,16 +50,16 @@ def pieces(text: str, start: int, end: int, first: int, rest: int) -> Iterator[S
 
 
 def spelled(text: str, known: Callable[[str], bool], alphabet: frozenset[str]) -> str:
-    """`text` rewritten so that hibari reads all of it. `known(word)` says whether its dictionary has a long word.
+    """Rewrite `text` so that hibari reads all of it. `known(word)` is True if its dictionary has a long word.
 
-    Raises UnspeakableText for letters that it cannot read.
+    Raises UnspeakableText for letters that hibari cannot read.
     """
     text = unicodedata.normalize("NFC", text)
     check_readable(text, alphabet)
     if not text.isascii():
         text = text.translate({ord(char): written(char, alphabet) for char in set(text) if not char.isascii()})
     text = "".join(char if char.isprintable() else " " for char in text)
-    text = text.replace("](", "] (")  # text is text: its phonemes are hibari's to choose
+    text = text.replace("](", "] (")  # not a link to phonemes: hibari chooses those itself
     text = re.sub(r"([$£€])\.(?=\d)", r"\g<1>0.", text)
     text = _WORD.sub(lambda match: _in_parts(match.group(), known), text)
     text = _NUMBER.sub(lambda match: _number(match.group()), text)
@@ -67,7 +67,7 @@ def spelled(text: str, known: Callable[[str], bool], alphabet: frozenset[str]) -
 
 
 def check_readable(text: str, alphabet: frozenset[str]) -> None:
-    """Raise UnspeakableText, naming the first characters that hibari cannot read, if there are any."""
+    """Raise UnspeakableText if hibari cannot read some characters of `text`, naming the first ones."""
     if text.isascii():
         return
     unreadable = {char for char in set(text) if not char.isascii() and written(char, alphabet) is None}
@@ -86,7 +86,7 @@ def check_readable(text: str, alphabet: frozenset[str]) -> None:
 
 @functools.lru_cache(maxsize=4096)
 def written(char: str, alphabet: frozenset[str]) -> str | None:
-    """`char` (not ASCII) as hibari can read it; "" if it says nothing; None if it is a letter that it cannot read."""
+    """Return `char` (not ASCII) as hibari can read it; "" if it is silent, None if hibari cannot read it."""
     if char in _REWRITTEN:
         return _REWRITTEN[char]
     kind = unicodedata.category(char)
@@ -104,7 +104,7 @@ def written(char: str, alphabet: frozenset[str]) -> str | None:
 
 
 def _plain(char: str) -> str:
-    """The compatibility form: full-width, mathematical and circled characters as plain ones, ⅔ as 2/3."""
+    """Return the compatibility form: full-width, mathematical and circled characters as plain ones, ⅔ as 2/3."""
     return unicodedata.normalize("NFKC", char).replace("\N{FRACTION SLASH}", "/")
 
 
@@ -129,7 +129,7 @@ def _in_parts(word: str, known: Callable[[str], bool]) -> str:
 
 
 def _number(number: str) -> str:
-    """A number that hibari has words for, as it is; a longer one digit by digit; a list "1,2,3" as a list."""
+    """Return a number as it is if hibari has words for it, else digit by digit; "1,2,3" becomes a list."""
     if sum(char.isdigit() for char in number) > MAX_DIGITS:
         return " ".join("point" if char == "." else char for char in number if char != ",")
     return _LIST_COMMA.sub(", ", number)

@@ -1,6 +1,6 @@
-"""OpenAI's speech API, as a plugin of the hub's own: speech, models, custom voices and consents.
+"""OpenAI's speech API, as a built-in plugin: speech, models, custom voices and consents.
 
-Its routes are at OpenAI's paths only, and whatever goes wrong below those paths is reported in OpenAI's shape.
+Its routes are only at OpenAI's paths, and all errors below those paths are reported in OpenAI's shape.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PATHS = ("/v1/audio/", "/v1/models")
 
 @hookimpl
 def register_routes(hub: Host) -> list[ControllerRouterHandler]:
-    """The dialect's routes."""
+    """Register the routes of the dialect."""
     from hub.api.mount import ROOT, mounted_at, shaped
     from hub.builtin.openai import models, speech, voices
     from hub.builtin.openai.shapes import OpenAIError, error_response

@@ -1,4 +1,4 @@
-"""GET /v1/models, as OpenAI's API. One model is in `hub.api.routes.models`."""
+"""GET /v1/models, as in OpenAI's API. The route of a single model is in `hub.api.routes.models`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ModelList(Struct, kw_only=True):
 
 
 def routes(hub: Host) -> list[HTTPRouteHandler]:
-    """The handlers."""
+    """Return the handlers."""
     created = int(time.time())
 
-    @get("/v1/models", operation_id="listModels", summary="All models, as OpenAI's API", sync_to_thread=False)
+    @get("/v1/models", operation_id="listModels", summary="List all models, as in OpenAI's API", sync_to_thread=False)
     def list_models() -> ModelList:
-        """The configured models."""
+        """Returns the configured models."""
         return ModelList(data=[model_object(model, created) for model in hub.models])
 
     return [list_models]

@@ -1,4 +1,4 @@
-"""What OpenAI's names for models and voices stand for here."""
+"""The hub's models and voices behind OpenAI's names."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ VOICE_ALIASES = frozenset(
 
 
 class VoiceId(Struct, forbid_unknown_fields=True):
-    """OpenAI's way to name a custom voice."""
+    """A custom voice, as OpenAI names it."""
 
     id: str
 
 
 def find_model(hub: Host, name: str) -> HostModel:
-    """The model of this name, or the default model for OpenAI's names. Raises UnknownModel."""
+    """Return the model of this name; for OpenAI's names, the default model. Raises UnknownModel, InvalidRequest."""
     if MODEL_ALIAS(name) and name not in {model.name for model in hub.models}:
         return hub.models.get(None)
     if not name:
@@ -34,7 +34,7 @@ def find_model(hub: Host, name: str) -> HostModel:
 
 
 async def find_voice(model: HostModel, voice: str | VoiceId) -> str | None:
-    """The voice to ask for: None, the model's default, for an OpenAI name that the model does not have itself."""
+    """Return the voice to ask for; None, the model's default, for an OpenAI name that the model does not have."""
     name = voice.id if isinstance(voice, VoiceId) else voice
     if name in VOICE_ALIASES and name not in {known.id for known in await model.voices()}:
         return None

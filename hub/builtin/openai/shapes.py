@@ -1,4 +1,4 @@
-"""OpenAI's error body, and the hub's errors in it."""
+"""OpenAI's error body, and the hub's errors in that shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hub.contract.errors import HubError
 
 
 class OpenAIProblem(Struct, kw_only=True):
-    """What went wrong. `param` is the field that is to blame, where one is."""
+    """The cause of an error. `param` is the field at fault, if there is one."""
 
     message: str
     type: str
@@ -48,7 +48,7 @@ _BLAMED = {"unknown_model": "model", "unknown_voice": "voice", "empty_text": "in
 
 
 def openai_error(error: HubError) -> OpenAIError:
-    """`error` in OpenAI's shape and with its codes, where it has one for the case; else with the hub's."""
+    """Return `error` in OpenAI's shape, with its code if it has one for the case, else the hub's."""
     message, code = error.message, _CODES.get(error.code, error.code)
     blamed = error.detail.get("field") or error.detail.get("capability") or _BLAMED.get(error.code)
     if "unknown" in error.detail:
@@ -65,6 +65,6 @@ def openai_error(error: HubError) -> OpenAIError:
 
 
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> HubResponse[Any]:
-    """The exception handler of these routes."""
+    """Report the exception; this is the routes' exception handler."""
     error = to_hub_error(raised, request)
     return HubResponse(openai_error(error), status_code=error.status, headers=error_headers(error))

@@ -1,14 +1,14 @@
-"""POST /v1/audio/speech, as OpenAI's API, so that its clients work unchanged.
+"""POST /v1/audio/speech, as in OpenAI's API, so that its clients work unchanged.
 
 What differs, and why:
 
-- `tts-1`, `tts-1-hd`, `gpt-4o-mini-tts` and their dated variants are the hub's default model, unless a model is
-  called so. OpenAI's voice names are the model's default voice, unless it has a voice called so. Any other unknown
-  name is a 404, never another model or voice.
-- `instructions` to a model that takes none is refused (`unsupported_capability`): nothing is silently ignored.
-- `seed`, `language`, `sampling`, `sample_rate`, `bitrate` and `options` are welcome beside OpenAI's own fields, and
-  mean what they mean in POST /v1/speech.
-- `usage` counts characters as input tokens and begun frames of 50 ms as output tokens.
+- `tts-1`, `tts-1-hd`, `gpt-4o-mini-tts` and their dated variants are the hub's default model, unless a model has that
+  name. OpenAI's voice names are the model's default voice, unless it has a voice of that name. Any other unknown name
+  is a 404, never another model or voice.
+- `instructions` for a model that takes none are refused (`unsupported_capability`): nothing is silently ignored.
+- `seed`, `language`, `sampling`, `sample_rate`, `bitrate` and `options` are accepted beside OpenAI's fields, and mean
+  the same as in POST /v1/speech.
+- `usage` counts characters as input tokens, and frames of 50 ms, rounded up, as output tokens.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CreateSpeech(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SpeechOperation(AudioOperation):
-    """How the route is documented."""
+    """The documentation of the route."""
 
     other_content = sse.documented(
         "`data` is JSON: speech.audio.delta with base64 `audio`, or speech.audio.done with `usage`", named=False
@@ -84,14 +84,14 @@ class SpeechOperation(AudioOperation):
 
 
 def routes(hub: Host) -> list[HTTPRouteHandler]:
-    """The handlers."""
+    """Return the handlers."""
 
     @post(
         "/v1/audio/speech",
         status_code=200,
         operation_class=SpeechOperation,
         operation_id="createSpeech",
-        summary="Speak a text, as OpenAI's API",
+        summary="Speak a text, as in OpenAI's API",
         responses=errors(
             fault.InvalidRequest,
             fault.EmptyText,
@@ -106,7 +106,7 @@ def routes(hub: Host) -> list[HTTPRouteHandler]:
         ),
     )
     async def create_speech(data: JSONBody[CreateSpeech], request: Request) -> Response:  # type: ignore[type-arg]
-        """Answers audio while it is generated, as bytes or, with `stream_format: "sse"`, as server-sent events."""
+        """Sends audio while it is generated, as bytes or, with `stream_format: "sse"`, as server-sent events."""
         model = find_model(hub, data.model)
         wanted = speech_request(data, model.name, await find_voice(model, data.voice))
         speech = await open_speech(hub, request, wanted)
@@ -120,7 +120,7 @@ def routes(hub: Host) -> list[HTTPRouteHandler]:
 
 
 def speech_request(data: CreateSpeech, model: str, voice: str | None) -> SpeechRequest:
-    """`data` in the hub's own words."""
+    """Return `data` as a SpeechRequest."""
     rate = data.sample_rate or (PCM_RATE if data.response_format == "pcm" else None)
     return SpeechRequest(
         text=data.input,
@@ -138,7 +138,7 @@ def speech_request(data: CreateSpeech, model: str, voice: str | None) -> SpeechR
 
 
 async def events(packed: PackedSpeech, chars: int) -> AsyncIterator[bytes]:
-    """`speech.audio.delta` with each part, then `speech.audio.done`; an `error` event if the speech breaks off."""
+    """Yield `speech.audio.delta` for each part, then `speech.audio.done`, or `error` if the speech breaks off."""
     try:
         async for part in packed:
             yield sse.server_event(b'{"type":"speech.audio.delta","audio":"%b"}' % b64encode(part))

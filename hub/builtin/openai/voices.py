@@ -1,13 +1,14 @@
 """OpenAI's custom voices, on top of the hub's voices: POST and DELETE /v1/audio/voices, and /v1/audio/voice_consents.
 
-A voice that is made here is a stored voice like any other, and every route can speak with it; it notes its consent.
-Voices from a prompt are refused: no model here designs one.
+A voice created here is a stored voice that every route can use; it names its consent. Voices from a prompt are refused:
+no model here designs voices.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -52,7 +53,7 @@ class ConsentName(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class VoiceObject(Struct, kw_only=True):
-    """A voice as OpenAI tells it."""
+    """A voice, in OpenAI's shape."""
 
     id: str
     created_at: int
@@ -62,7 +63,7 @@ class VoiceObject(Struct, kw_only=True):
 
 
 class ConsentObject(Struct, kw_only=True):
-    """A consent as OpenAI tells it."""
+    """A consent, in OpenAI's shape."""
 
     id: str
     created_at: int
@@ -72,7 +73,7 @@ class ConsentObject(Struct, kw_only=True):
 
 
 class ConsentList(Struct, kw_only=True):
-    """A page of consents, the newest first."""
+    """A page of consents, newest first."""
 
     data: list[ConsentObject]
     first_id: str | None
@@ -82,7 +83,7 @@ class ConsentList(Struct, kw_only=True):
 
 
 class Deleted(Struct, kw_only=True):
-    """What is gone."""
+    """A deleted object."""
 
     id: str
     object: str
@@ -90,7 +91,7 @@ class Deleted(Struct, kw_only=True):
 
 
 def routes(hub: Host) -> list[HTTPRouteHandler]:
-    """The handlers. OpenAI's own documentation describes them, not the hub's."""
+    """Return the handlers. They are left out of the schema: OpenAI documents them."""
     limits = DecodeLimits(bytes=hub.settings.limits.body_bytes, seconds=hub.settings.limits.reference_seconds)
     consents = Consents(data_folder(hub.settings) / "consents", limits)
     handlers = [*_voice_routes(hub, consents), *_consent_routes(consents)]
@@ -102,10 +103,12 @@ def routes(hub: Host) -> list[HTTPRouteHandler]:
 def _voice_routes(hub: Host, consents: Consents) -> list[HTTPRouteHandler]:
     @post("/v1/audio/voices", status_code=200)
     async def create_voice(request: Request) -> VoiceObject:  # type: ignore[type-arg]
-        """From a recording, with the consent of who speaks in it."""
+        """Makes a voice of a recording, with the consent of its speaker."""
         fields = await form_of(request)
         if fields.get("type") == "prompt":
-            raise UnsupportedCapability("no model here makes a voice from a prompt: send `audio_sample`", field="type")
+            raise UnsupportedCapability(
+                "no model of this hub makes a voice from a prompt: send `audio_sample`", field="type"
+            )
         wanted = convert(fields, NewVoice)
         consent = await asyncio.to_thread(consents.get, wanted.consent)
         upload = VoiceUpload(
@@ -120,7 +123,7 @@ def _voice_routes(hub: Host, consents: Consents) -> list[HTTPRouteHandler]:
 
     @delete("/v1/audio/voices/{voice:str}", status_code=200)
     async def delete_voice(voice: FromPath[str]) -> Deleted:
-        """Its consent stays."""
+        """Deletes the voice; its consent stays."""
         await asyncio.to_thread(hub.voices.delete, voice)
         return Deleted(id=voice, object="audio.voice.deleted")
 
@@ -132,59 +135,63 @@ def _consent_routes(consents: Consents) -> list[HTTPRouteHandler]:
 
     @post(path, status_code=200)
     async def create_consent(request: Request) -> ConsentObject:  # type: ignore[type-arg]
-        """From a recording of who allows it."""
+        """Stores a recording in which the speaker gives consent."""
         wanted = convert(await form_of(request), NewConsent)
-        return _told(await asyncio.to_thread(consents.keep, wanted.name, wanted.language, wanted.recording))
+        return _consent_object(await asyncio.to_thread(consents.keep, wanted.name, wanted.language, wanted.recording))
 
     @get(path)
     async def list_consents(
         after: FromQuery[str] = "", limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20
     ) -> ConsentList:
-        """A page, from behind the consent `after`."""
-        known = await asyncio.to_thread(consents.list)
-        ids = [consent.id for consent in known]
-        if after and after not in ids:
-            raise InvalidRequest(f"there is no consent recording {after[:100]!r} to go on from", field="after")
-        begin = ids.index(after) + 1 if after else 0
-        page = known[begin : begin + limit]
-        return ConsentList(
-            data=[_told(consent) for consent in page],
-            first_id=page[0].id if page else None,
-            last_id=page[-1].id if page else None,
-            has_more=begin + limit < len(known),
-        )
+        """Returns a page of consents, starting after the consent `after`."""
+        return _page(await asyncio.to_thread(consents.list), after, limit)
 
     @get(f"{path}/{{consent:str}}")
     async def get_consent(consent: FromPath[str]) -> ConsentObject:
-        """The consent of this id."""
-        return _told(await asyncio.to_thread(consents.get, consent))
+        """Returns the consent of this id."""
+        return _consent_object(await asyncio.to_thread(consents.get, consent))
 
     @post(f"{path}/{{consent:str}}", status_code=200)
     async def rename_consent(consent: FromPath[str], request: Request) -> ConsentObject:  # type: ignore[type-arg]
-        """Give it another label."""
+        """Changes the name of the consent."""
         wanted = convert(await form_of(request), ConsentName)
-        return _told(await asyncio.to_thread(consents.rename, consent, wanted.name))
+        return _consent_object(await asyncio.to_thread(consents.rename, consent, wanted.name))
 
     @delete(f"{path}/{{consent:str}}", status_code=200)
     async def delete_consent(consent: FromPath[str]) -> Deleted:
-        """The voices that were made with it stay."""
+        """Deletes the consent; voices made with it stay."""
         await asyncio.to_thread(consents.delete, consent)
         return Deleted(id=consent, object="audio.voice_consent")
 
     return [create_consent, list_consents, get_consent, rename_consent, delete_consent]
 
 
+def _page(known: Sequence[Consent], after: str, limit: int) -> ConsentList:
+    """Return up to `limit` of the `known` consents, starting after the id `after`. Raises InvalidRequest."""
+    ids = [consent.id for consent in known]
+    if after and after not in ids:
+        raise InvalidRequest(f"there is no consent recording {after[:100]!r} to continue from", field="after")
+    begin = ids.index(after) + 1 if after else 0
+    page = known[begin : begin + limit]
+    return ConsentList(
+        data=[_consent_object(consent) for consent in page],
+        first_id=page[0].id if page else None,
+        last_id=page[-1].id if page else None,
+        has_more=begin + limit < len(known),
+    )
+
+
 async def form_of(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The fields of a form, files as their bytes; or of a JSON body. Raises InvalidRequest."""
+    """Return the fields of a form, files as bytes, or of a JSON body. Raises InvalidRequest."""
     if request.content_type[0].lower() != "multipart/form-data":
         body = await request.json()
         if not isinstance(body, dict):
-            raise InvalidRequest("the body must be a form or an object")
+            raise InvalidRequest("the body must be a form or a JSON object")
         return body
     try:
         form = await request.form()
-    except (UnicodeError, LookupError, ValueError) as error:  # a charset that lies, or is none
-        raise InvalidRequest("the form cannot be read: its texts must be UTF-8") from error
+    except (UnicodeError, LookupError, ValueError) as error:  # a charset that is wrong or does not exist
+        raise InvalidRequest("cannot read the form: its text must be UTF-8") from error
     try:
         return {name: await value.read() if isinstance(value, UploadFile) else value for name, value in form.items()}
     finally:
@@ -192,12 +199,12 @@ async def form_of(request: Request[Any, Any, Any]) -> dict[str, Any]:
 
 
 def convert(fields: dict[str, Any], kind: type[Any]) -> Any:
-    """`fields` as a `kind`. Raises InvalidRequest."""
+    """Convert `fields` to a `kind`. Raises InvalidRequest."""
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise invalid_body(error, kind) from error
 
 
-def _told(consent: Consent) -> ConsentObject:
+def _consent_object(consent: Consent) -> ConsentObject:
     return ConsentObject(id=consent.id, created_at=int(consent.created), language=consent.language, name=consent.name)

@@ -1,4 +1,4 @@
-"""`ttshub wyoming`, as a plugin of the hub's own. The server itself is `hub.wyoming`."""
+"""`ttshub wyoming`, as a built-in plugin. The server itself is `hub.wyoming`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    """`ttshub wyoming`."""
+    """Register `ttshub wyoming`."""
     from hub.builtin.wyoming.commands import wyoming
 
     cli.add_command(wyoming)

@@ -1,4 +1,4 @@
-"""`ttshub wyoming`: the voices as a Wyoming service, for Home Assistant."""
+"""`ttshub wyoming`: serves the voices over Wyoming, for Home Assistant."""
 
 from __future__ import annotations
 
@@ -27,31 +27,37 @@ log = logging.getLogger("hub.wyoming")
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=10200, show_default=True, help="Port to listen at; 0: any free one"
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=10200,
+    show_default=True,
+    help="Port to listen on; 0: any free port",
 )
-@click.option("--allow-public", is_flag=True, help="Serve a public address: Wyoming knows no keys")
+@click.option("--allow-public", is_flag=True, help="Listen on a public address, although Wyoming has no API keys")
 @url_options
 @session_options
 @click.pass_obj
 def wyoming(session: Session, host: str, port: int, allow_public: bool, url: str | None, api_key: str | None) -> None:
     """Serve the voices over Wyoming, for Home Assistant.
 
-    With a hub of its own, or with --url for one that runs. Needs the extra
-    tts-hub[wyoming].
+    Starts a hub of its own, or serves the voices of a running one with --url.
+    Needs the extra tts-hub[wyoming].
     """
     try:
-        import wyoming as _  # noqa: F401 - is it there?
+        import wyoming as _  # noqa: F401 - is it installed?
     except ImportError:
-        raise Failed("missing_package", "this needs the package wyoming", "pip install 'tts-hub[wyoming]'") from None
+        raise Failed(
+            "missing_package", "this command needs the package wyoming", "pip install 'tts-hub[wyoming]'"
+        ) from None
     from hub.api.http.auth import is_loopback
     from hub.cli.serve import bind
     from hub.settings import ServerSettings
 
     if not (allow_public or is_loopback(host)):
         raise Failed(
-            "public_address", f"{host!r} can be reached from outside", "add --allow-public if anybody may speak"
+            "public_address", f"{host!r} can be reached from outside", "add --allow-public if anyone may use it"
         )
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     sockets = bind(ServerSettings(host=host, port=port))
@@ -73,22 +79,22 @@ async def _serve(
 
 
 class LocalSpeaker:
-    """A `Speaker`: the hub of this process."""
+    """A `Speaker` that uses the hub of this process."""
 
     def __init__(self, source: LocalHub) -> None:
         self._source = source
 
     async def begin(self) -> None:
-        """Load the models marked `preload`: a voice is only known once its model has been up."""
+        """Load the models marked `preload`: the voices of a model are known only after it has been loaded."""
         models = [model for model in self._source.hub.models if model.settings.preload]
         for model, outcome in zip(
             models, await asyncio.gather(*(model.start() for model in models), return_exceptions=True), strict=True
         ):
             if isinstance(outcome, BaseException):
-                log.error("model %s is not up: %s", model.name, outcome)
+                log.error("model %s did not load: %s", model.name, outcome)
 
     async def voices(self) -> Sequence[SpeakerVoice]:
-        """See `Speaker.voices`."""
+        """Implement `Speaker.voices`."""
         from hub.service.library.catalog import catalog
 
         models = self._source.hub.models
@@ -97,23 +103,23 @@ class LocalSpeaker:
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest) -> AsyncIterator[Pcm]:
-        """See `Speaker.speak`."""
+        """Implement `Speaker.speak`."""
         async with self._source.speak(request, whole=False) as answer:
             yield answer
 
 
 class RemoteSpeaker:
-    """A `Speaker`: a hub at a URL. That it cannot be reached is `backend_unavailable` to a client."""
+    """A `Speaker` that uses the hub at a URL. Clients get `backend_unavailable` if it cannot be reached."""
 
     def __init__(self, source: RemoteHub) -> None:
         self._source = source
 
     async def begin(self) -> None:
-        """Is there a hub? Raises Unreachable."""
+        """Check that the hub answers. Raises Unreachable."""
         await self._source.get("/v1/health")
 
     async def voices(self) -> Sequence[SpeakerVoice]:
-        """See `Speaker.voices`."""
+        """Implement `Speaker.voices`."""
         import msgspec
 
         from hub.service.library.catalog import Catalog
@@ -128,7 +134,7 @@ class RemoteSpeaker:
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest) -> AsyncIterator[Pcm]:
-        """See `Speaker.speak`."""
+        """Implement `Speaker.speak`."""
         with unavailable():
             async with self._source.speak(request, whole=False) as answer:
                 yield answer
@@ -136,7 +142,7 @@ class RemoteSpeaker:
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """What keeps a remote hub from answering becomes an error that a client can be told."""
+    """Turn the failure of a remote hub into an error for the client. Raises BackendUnavailable."""
     from hub.contract.errors import BackendUnavailable
 
     try:
@@ -147,7 +153,7 @@ def unavailable() -> Iterator[None]:
 
 
 def speaker_voices(models: Sequence[str], known: Catalog) -> list[SpeakerVoice]:
-    """What `known` has for each of `models`, in their order, the default first. A model without voices is one."""
+    """Return the voices in `known` of each of `models`, in their order. A model without voices counts as one voice."""
     from hub.wyoming.speaker import SpeakerVoice
 
     found: list[SpeakerVoice] = []

@@ -12,7 +12,7 @@ from hub.testing.fixtures import serve_hub
 
 
 def serve(*plugins, models=None, **settings):
-    """A hub with the tone backend as model `tone` and further `plugins`; nobody waits for its models."""
+    """Serve the tone backend as model `tone`, and `plugins`, without waiting for the models."""
     models = models or {"tone": ModelSettings(backend="tone")}
     settings = Settings(models=models, plugins=PluginSettings(disabled=("hibari",)), **settings)
     return serve_hub(settings, [tone, *plugins], ready=False)
@@ -28,21 +28,21 @@ def live():
 
 @pytest.fixture
 def served():
-    """A factory of servers with settings of their own; all are stopped after the test."""
+    """A factory of servers with settings of their own; all stop after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda *plugins, **settings: stack.enter_context(serve(*plugins, **settings))
 
 
 @pytest.fixture(scope="module")
 def served_once():
-    """The same, for servers that the tests of a file share."""
+    """The same factory, for servers that the tests of a file share."""
     with contextlib.ExitStack() as stack:
         yield lambda *plugins, **settings: stack.enter_context(serve(*plugins, **settings))
 
 
 @pytest.fixture
 def raw():
-    """raw(live, path, body, *headers): a bare socket with a request on its way, and a file to read the answer from."""
+    """raw(live, path, body, *headers): a bare socket that has sent a request, and a file to read the response from."""
     with contextlib.ExitStack() as stack:
 
         def send(live, path, body, *headers):

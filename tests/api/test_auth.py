@@ -35,7 +35,7 @@ class echo_socket:  # noqa: N801
         return [echo]
 
 
-def test_without_keys_everybody_may_call(live):
+def test_without_keys_no_key_is_needed(live):
     assert live.speak("a text").status_code == 200
 
 
@@ -47,7 +47,7 @@ def test_without_keys_everybody_may_call(live):
         {"x-api-key": "key-number-one"},
     ],
 )
-def test_a_known_key_is_let_in_and_named_in_the_report(served, headers):
+def test_a_known_key_is_accepted_and_named_in_the_report(served, headers):
     live = served(auth=KEYS)
     assert live.client.post("/v1/speech", json={"text": "hello"}, headers=headers).status_code == 200
     assert live.reports.ended.get(timeout=30).caller in ("one", "two")
@@ -64,7 +64,7 @@ def test_a_known_key_is_let_in_and_named_in_the_report(served, headers):
         {"x-api-key": "KEY-NUMBER-ONE"},
     ],
 )
-def test_anybody_else_is_not(served, headers):
+def test_other_callers_are_refused(served, headers):
     live = served(auth=KEYS)
     for path in ("/v1/speech", "/v1/backends", "/metrics"):
         answer = (
@@ -120,7 +120,7 @@ def test_a_bucket_fills_evenly_and_may_be_overdrawn():
     assert bucket.wait(61) == pytest.approx(1)
 
 
-def test_a_limit_under_one_request_a_minute_still_lets_one_in():
+def test_a_limit_below_one_request_per_minute_still_admits_one():
     clock = Clock()
     holder = KeyHolder(ApiKey(name="rare", key="rare-rare-rare", requests_per_minute=0.5), clock)
     holder.admit()
@@ -174,13 +174,13 @@ def test_loopback_needs_no_key(host):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "hub.example", ""])
-def test_a_public_address_needs_keys_or_a_word(host):
+def test_a_public_address_needs_keys_or_permission(host):
     with pytest.raises(SettingsError, match="allow_public"):
         check_bind(Settings(server=ServerSettings(host=host)))
     check_bind(Settings(server=ServerSettings(host=host, allow_public=True)))
     check_bind(Settings(server=ServerSettings(host=host), auth=KEYS))
 
 
-def test_the_key_is_not_in_the_address(served):
+def test_a_key_in_the_query_does_not_count(served):
     live = served(auth=KEYS)
     assert httpx.get(f"{live.url}/v1/models?api_key=key-number-one").status_code == 401

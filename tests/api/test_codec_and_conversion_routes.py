@@ -16,7 +16,7 @@ SAID = "say this again"
 
 @pytest.fixture(scope="module")
 def able(served_once):
-    """A hub whose first model can do neither, and whose second can do both."""
+    """A hub with two models: the first can do neither, the second both."""
     models = {
         "plain": ModelSettings(backend="tone"),
         "able": ModelSettings(backend="tone", options={"codec": True, "conversion": True}),
@@ -28,7 +28,7 @@ def able(served_once):
 
 @pytest.fixture(scope="module")
 def source(able):
-    """A recording of SAID by the voice `low`."""
+    """A recording of SAID in the voice `low`."""
     return able.speak(SAID, voice="low", format={"container": "flac"}).content
 
 
@@ -81,13 +81,13 @@ def test_tokens_there_and_back_in_msgpack_and_by_a_form(able, source):
     ],
     ids=str,
 )
-def test_tokens_that_cannot_be_decoded(able, body, status, code, words):
+def test_invalid_tokens_are_refused(able, body, status, code, words):
     answer = able.client.post("/v1/codec/decode", json=body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert words in answer.json()["message"]
 
 
-def test_recordings_that_cannot_be_encoded(able):
+def test_invalid_recordings_are_refused(able):
     for body in ({"audio": b64(b"no audio")}, {"audio": ""}):
         answer = able.client.post("/v1/codec/encode", json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_audio")
@@ -150,13 +150,13 @@ def test_a_recording_is_said_again_by_a_form(able, source):
     ],
     ids=str,
 )
-def test_conversions_that_cannot_be(able, source, fields, code, words):
+def test_invalid_conversions_are_refused(able, source, fields, code, words):
     answer = able.client.post("/v1/conversion", files={"audio": source}, data=fields)
     assert answer.json()["code"] == code
     assert words in answer.json()["message"]
 
 
-def test_a_form_without_a_recording(able):
+def test_a_form_without_a_recording_is_refused(able):
     answer = able.client.post("/v1/conversion", files={"references": b"x"}, data={"voice": "low"})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert "audio" in answer.json()["message"]

@@ -33,7 +33,7 @@ class Say(Struct):
 
 
 class family:  # noqa: N801
-    """A family with an API of its own, one of whose routes is the hub's already."""
+    """A family with its own API, one of whose routes the hub already has."""
 
     __name__ = "family"
 
@@ -100,7 +100,7 @@ def notes(live):
     return {note["note"].split(";")[0] for note in live.client.get("/v1/backends").json()["notes"]}
 
 
-def test_routes_of_a_plugin_are_there_twice(served):
+def test_routes_of_a_plugin_are_at_two_paths(served):
     live = served(family())
     for path in ("/say", "/compat/family/say"):
         answer = live.client.post(path, json={"what": "family"})
@@ -121,7 +121,7 @@ def test_a_route_of_the_hub_stays_the_hubs(served, caplog):
     assert any("POST /v1/speech is already taken" in record.getMessage() for record in caplog.records)
 
 
-def test_a_route_that_cannot_stand_is_reported_and_the_others_stand(served):
+def test_a_faulty_route_is_reported_and_the_others_work(served):
     live = served(family())
     assert any(error.startswith("register_routes:") for error in failures(live))
     assert live.client.get("/compat/family/broken").status_code == 404
@@ -152,7 +152,7 @@ def test_the_first_plugin_of_two_keeps_a_path(served):
 
 
 class tuned:  # noqa: N801
-    """A family with a backend, a shape of errors, and a route that stands back for the hub's."""
+    """A family with a backend, a shape of errors, and a route that yields to the hub's."""
 
     __name__ = "tuned"
 
@@ -189,7 +189,7 @@ def test_a_family_without_a_model_leaves_the_root_to_others(served):
     assert (notes(with_model), failures(with_model)) == (set(), set())
 
 
-def test_a_family_tells_its_errors_in_its_own_shape(served):
+def test_a_family_reports_errors_in_its_own_shape(served):
     models = {"tuned": ModelSettings(backend="tuned", preload=False)}
     client = served(tuned(), models=models, auth=AuthSettings(keys=(ApiKey(name="a", key="a-long-key"),))).client
     key = {"x-api-key": "a-long-key"}
@@ -247,7 +247,7 @@ class encoders:  # noqa: N801
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_container_of_a_plugin(served, stream):
+def test_a_plugins_container_packs_speech(served, stream):
     live = served(encoders())
     answer = live.speak("a text", format={"container": "reversed"}, options={"chunk_ms": 1000}, stream=stream)
     assert answer.headers["content-type"] == "audio/x-reversed"
@@ -322,7 +322,7 @@ key = "a-long-key"
         ({"family": CompatSettings(port=9), "tone": CompatSettings(port=9)}, "compat.family.port already"),
     ],
 )
-def test_compat_settings_that_cannot_be_are_refused(compat, words):
+def test_invalid_compat_settings_are_refused(compat, words):
     plugins = Plugins.discover(extra=[tone, family()])
     with pytest.raises(SettingsError, match=re.escape(words)):
         Hub.build(Settings(compat=compat), plugins)

@@ -8,7 +8,7 @@ from hub.contract import SpeechRequest
 
 
 class Loads(HTMLParser):
-    """Collects what a page makes a browser load."""
+    """Collects the addresses that a page makes a browser load."""
 
     def __init__(self):
         super().__init__()
@@ -18,7 +18,7 @@ class Loads(HTMLParser):
         self.urls += [value for name, value in attrs if name in ("src", "href", "action", "data", "poster")]
 
 
-def test_the_page_loads_nothing_from_anywhere_else(live):
+def test_the_page_loads_only_from_the_hub(live):
     page = live.client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "://" not in page.text
@@ -32,7 +32,7 @@ def test_the_page_loads_nothing_from_anywhere_else(live):
 
 
 @pytest.mark.parametrize("name", sorted(ASSETS))
-def test_what_the_page_loads_is_whole_and_loads_nothing_further(live, name):
+def test_assets_are_complete_and_load_nothing_else(live, name):
     answer = live.client.get(f"/docs/{name}")
     assert answer.headers["content-type"].startswith(ASSETS[name])
     assert answer.content == (STATIC / name).read_bytes()

@@ -10,7 +10,7 @@ from hub.plugin.spec import hookimpl
 
 
 class faulty:  # noqa: N801
-    """Routes that raise what routes raise."""
+    """Routes that raise all kinds of exceptions."""
 
     @staticmethod
     @hookimpl
@@ -44,7 +44,7 @@ def faults(served_once):
 
 
 @pytest.mark.parametrize("path", ["/unforeseen", "/unencodable"])
-def test_what_nobody_foresaw_is_in_the_log_and_nowhere_else(faults, caplog, path):
+def test_unexpected_errors_are_only_in_the_log(faults, caplog, path):
     answer = faults.get(path, headers={"X-Request-Id": "asked-7"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert answer.json()["detail"] == {"request_id": "asked-7"}
@@ -57,7 +57,7 @@ def test_what_nobody_foresaw_is_in_the_log_and_nowhere_else(faults, caplog, path
     assert logged[0].exc_info
 
 
-def test_litestars_own_exceptions_have_the_one_body(faults):
+def test_litestars_own_exceptions_have_the_usual_body(faults):
     teapot = faults.get("/teapot").json()
     assert teapot == {"code": "invalid_request", "message": "I cannot make coffee", "detail": {}}
     forbidden = faults.get("/forbidden")

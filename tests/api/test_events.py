@@ -55,9 +55,9 @@ def spoken(events):
     return tone.decode(np.frombuffer(audio, "<i2") / 32768, tone.SAMPLE_RATE)
 
 
-def byte_time(text, place):
-    """When the tone of `text[place]` begins: two symbols of header, then one for each byte."""
-    return pytest.approx(0.04 * (2 + len(text[:place].encode())) if place else 0.0, abs=1e-3)
+def byte_time(text, position):
+    """The time at which the tone of `text[position]` begins: two symbols of header, then one for each byte."""
+    return pytest.approx(0.04 * (2 + len(text[:position].encode())) if position else 0.0, abs=1e-3)
 
 
 def test_events_carry_the_audio_the_marks_and_the_end(live):
@@ -83,7 +83,7 @@ def test_a_boundary_inside_a_chunk_is_estimated(live):
     assert (only["start"], only["end"], only["estimated"]) == (0.0, byte_time("Just one.", 9), False)
 
 
-def test_words_on_demand(live):
+def test_words_are_marked_on_request(live):
     words = [e for e in events_of(live, "?words=true", text=TEXT) if e["type"] == "mark" and e["kind"] == "word"]
     assert [word["text"] for word in words] == TEXT.split()
     assert all(word["estimated"] for word in words)
@@ -194,7 +194,7 @@ def test_the_zip_has_audio_and_both_kinds_of_subtitles(live):
     assert seconds == pytest.approx(2.32, abs=0.1)
 
 
-def test_what_is_no_subtitle_request(live):
+def test_invalid_subtitle_requests_are_refused(live):
     for query in ("?format=ass", "?download=mp4"):
         answer = live.client.post(f"/v1/speech/subtitles{query}", json={"text": TEXT})
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
@@ -203,6 +203,6 @@ def test_what_is_no_subtitle_request(live):
     assert (answer.status_code, "download=audio" in answer.json()["message"]) == (400, True)
 
 
-def test_a_fault_in_the_middle_leaves_no_half_subtitles(served):
+def test_a_fault_in_the_middle_returns_no_partial_subtitles(served):
     answer = served().client.post("/v1/speech/subtitles", json={"text": TEXT, "options": {"fail_at": 5}})
     assert (answer.status_code, answer.json()["code"]) == (500, "backend_failed")

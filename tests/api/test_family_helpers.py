@@ -1,4 +1,4 @@
-"""What hub.api has for the routes of families: fields however they are sent, FastAPI's 422, a family's model."""
+"""Helpers for the routes of families: fields in every encoding, FastAPI's 422, a family's model."""
 
 from typing import Annotated, Literal
 
@@ -34,7 +34,7 @@ class Wanted(Struct):
     more: list[Upload] = []
 
 
-class Told(Struct):
+class Options(Struct):
     longest: int = 0
 
 
@@ -44,7 +44,7 @@ class families:  # noqa: N801
     @staticmethod
     @hookimpl
     def register_compat_options():
-        return Told
+        return Options
 
     @staticmethod
     @hookimpl
@@ -105,7 +105,7 @@ def test_files_and_texts_of_a_form(client):
     assert (answer["text"], answer["tags"], answer["seed"]) == ("1", ["one"], None)
 
 
-def test_files_that_are_repeated(client):
+def test_repeated_files(client):
     files = [("takes", b"one"), ("takes", b"two"), ("more", ("x.wav", b"x"))]
     answer = client.post("/echo", data={"text": "t"}, files=files).json()
     assert (answer["takes"], answer["more"]) == ("one+two", ["x.wav"])
@@ -114,7 +114,7 @@ def test_files_that_are_repeated(client):
         assert problem["loc"] == ["body", *wrong]
 
 
-def test_everything_wrong_is_told_at_once_as_fastapi_tells_it(client):
+def test_all_problems_are_reported_at_once_as_fastapi_reports_them(client):
     wrong = {"count": "many", "speed": None, "loud": "maybe", "kind": "c", "wav": "no file"}
     answer = client.post("/echo", json=wrong)
     assert answer.status_code == 422
@@ -169,7 +169,7 @@ def test_everything_wrong_is_told_at_once_as_fastapi_tells_it(client):
         (b"", "text/plain", 422),
     ],
 )
-def test_a_body_that_cannot_be_read_is_the_callers_mistake(client, body, content_type, status):
+def test_an_unreadable_body_is_refused(client, body, content_type, status):
     answer = client.post("/echo", content=body, headers={"content-type": content_type})
     assert answer.status_code == status, answer.text
 
@@ -187,19 +187,19 @@ def test_the_model_of_a_family(client, served):
     assert 'add [models.NAME] with backend = "fish"' in none.json()["message"]
 
 
-def test_what_the_settings_tell_a_familys_routes():
-    def told(options):
+def test_the_options_of_a_familys_routes():
+    def read(options):
         compat = {"families": CompatSettings(options=options)}
-        return options_of(Hub.build(Settings(compat=compat), Plugins.discover(extra=[families()])), "families", Told)
+        return options_of(Hub.build(Settings(compat=compat), Plugins.discover(extra=[families()])), "families", Options)
 
-    assert told({"longest": 3}) == Told(longest=3)
-    assert told({}) == options_of(Hub.build(Settings()), "families", Told) == Told()
+    assert read({"longest": 3}) == Options(longest=3)
+    assert read({}) == options_of(Hub.build(Settings()), "families", Options) == Options()
     with pytest.raises(
         SettingsError, match=r"compat\.families\.options\.longer: unknown key\. Did you mean 'longest'\?"
     ):
-        told({"longer": 3})
+        read({"longer": 3})
     with pytest.raises(SettingsError, match=r"compat\.families\.options\.longest: expected a whole number, got a text"):
-        told({"longest": "secret"})
+        read({"longest": "secret"})
     without = Settings(compat={"hibari": CompatSettings(options={"a": 1})})
     with pytest.raises(SettingsError, match=r"compat\.hibari\.options: plugin 'hibari' has no options"):
         Hub.build(without)

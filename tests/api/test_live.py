@@ -1,4 +1,4 @@
-"""WS /v1/speech/live with real clients: text in pieces, both ways of speaking it, and every way to leave."""
+"""WS /v1/speech/live with real clients: text in pieces, both kinds of models, and every way to leave."""
 
 import base64
 import contextlib
@@ -51,13 +51,13 @@ class Client:
         self.ws.send(msgspec.msgpack.encode(message) if self.packed else json.dumps(message))
 
     def say(self, *pieces, **fields):
-        """One utterance, whole."""
+        """Send a complete utterance."""
         for piece in pieces:
             self.send("text", text=piece, **fields)
         self.send("done")
 
     def event(self):
-        """The next event; an announced frame is put into it."""
+        """The next event, with its announced frame."""
         frame = self.ws.recv(timeout=30)
         assert isinstance(frame, bytes) == self.packed
         event = msgspec.msgpack.decode(frame) if self.packed else json.loads(frame)
@@ -115,7 +115,7 @@ def marks(events, kind="sentence"):
 
 
 def heard(events):
-    """What the audio of each sentence plays, cut out by the times of its mark."""
+    """The text that the audio of each sentence plays, cut out by the times of its mark."""
     audio, rate = samples(events), tone.SAMPLE_RATE
     return [tone.decode(audio[round(m["start"] * rate) : round(m["end"] * rate)], rate) for m in marks(events)]
 
@@ -161,7 +161,7 @@ def test_speech_begins_before_the_text_has_ended(client, model):
     assert (last["type"], last["utterance"]) == ("done", "u1")
 
 
-def test_flush_speaks_what_is_there(client):
+def test_flush_speaks_the_text_so_far(client):
     client.configure()
     client.send("text", text="Well, so")
     client.send("flush")
@@ -170,7 +170,7 @@ def test_flush_speaks_what_is_there(client):
     assert [mark["text"] for mark in marks(client.ended())] == ["it goes"]
 
 
-def test_words_are_marked_on_demand(client):
+def test_words_are_marked_on_request(client):
     client.configure(words=True)
     client.say("Hello there. Bye.")
     words = marks(client.ended(), "word")
@@ -204,7 +204,7 @@ def test_utterances_are_spoken_in_order_each_with_its_configuration(client):
     assert list(got) == ["one", "u1", "three"]
 
 
-def test_an_id_is_taken_while_its_utterance_is_under_way(client):
+def test_an_id_cannot_be_reused_until_its_utterance_ends(client):
     client.configure(options=ENDLESS)
     client.say("Endless.", utterance="mine")
     client.send("text", text="Another", utterance="mine")
@@ -224,7 +224,7 @@ def test_one_utterance_is_cancelled_and_the_socket_goes_on(served, model):
     with opened(live) as client:
         client.configure(model=model, options={**SLOW, "chunk_ms": 40})
         client.send(
-            "text", text="A long text that takes quite a while to play, if nobody stops it. " * 20, utterance="a"
+            "text", text="A long text that takes quite a while to play, if no one stops it. " * 20, utterance="a"
         )
         client.send("done")
         client.until("audio")
@@ -253,12 +253,12 @@ def test_the_open_utterance_is_cancelled_and_the_next_text_opens_another(client)
     assert (events[-1]["utterance"], heard(events)) == ("u1", ["Spoken."])
 
 
-def test_the_handshake_tells_the_request_id(live):
+def test_the_handshake_has_the_request_id(live):
     with opened(live, additional_headers={"X-Request-Id": "mine-7"}) as client:
         assert client.ws.response.headers["x-request-id"] == "mine-7"
 
 
-def test_cancel_of_nothing_is_told(client):
+def test_cancelling_nothing_is_an_error(client):
     client.send("cancel", utterance="nobody")
     assert client.event()["code"] == "not_found"
     client.send("cancel")
@@ -321,7 +321,7 @@ def test_a_fault_in_the_middle_ends_the_utterance_and_its_text_is_dropped(client
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_message_that_is_wrong_is_answered_and_forgotten(live, frame, words):
+def test_an_invalid_message_is_reported_and_ignored(live, frame, words):
     with opened(live, packed=isinstance(frame, bytes)) as client:
         client.ws.send(frame)
         fault = client.event()
@@ -363,7 +363,7 @@ def test_a_message_over_the_limit_closes_with_1009(served):
         assert closed.value.rcvd.code == 1009
 
 
-def test_an_idle_socket_is_closed_but_not_while_it_is_spoken_to(served):
+def test_an_idle_socket_is_closed_but_not_while_the_hub_speaks(served):
     live = served(live=LiveSettings(idle_timeout=0.3))
     live.wait_ready()
     with opened(live) as client:
@@ -378,7 +378,7 @@ def test_an_idle_socket_is_closed_but_not_while_it_is_spoken_to(served):
         assert raised.value.rcvd.code == 4408
 
 
-def test_close_speaks_to_the_end(client):
+def test_close_speaks_all_text(client):
     client.configure()
     client.send("text", text="To the very end")
     client.send("close")
@@ -393,7 +393,7 @@ def test_close_speaks_to_the_end(client):
 
 
 def break_off(ws):
-    """As when a machine loses its power and comes back: no close frame, a reset."""
+    """Reset the connection without a close frame, as a machine does that loses power and comes back."""
     ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     ws.socket.close()
 
@@ -405,7 +405,7 @@ def test_an_abrupt_end_frees_the_model(served, model, ended):
     live.wait_ready()
     with opened(live) as client:
         client.configure(model=model, options=SLOW)
-        client.send("text", text="A long text that takes quite a while to play, if nobody stops it. " * 20)
+        client.send("text", text="A long text that takes quite a while to play, if no one stops it. " * 20)
         if ended:
             client.send("done")
         client.until("audio")
@@ -415,7 +415,7 @@ def test_an_abrupt_end_frees_the_model(served, model, ended):
         assert live.speak("The only place is free.", model=model).status_code == 200
 
 
-def test_who_leaves_in_the_queue_leaves_the_queue(served):
+def test_a_client_that_leaves_also_leaves_the_queue(served):
     live = served(models=ONE_PLACE)
     live.wait_ready()
     body = {"text": "endless", "stream": True, "options": ENDLESS}
@@ -428,20 +428,20 @@ def test_who_leaves_in_the_queue_leaves_the_queue(served):
         assert live.client.get("/v1/health").json()["models"][0]["waiting"] == 0
 
 
-def test_waiting_for_text_holds_no_place_at_a_model_that_speaks_sentences(served):
+def test_waiting_for_text_takes_no_place_at_a_model_that_speaks_sentences(served):
     live = served(models=ONE_PLACE)
     live.wait_ready()
     with opened(live) as client:
         client.configure()
         client.send("text", text="One sentence. And a half")
         client.until("mark")
-        assert live.speak("Somebody else.", model="tone").status_code == 200
+        assert live.speak("Another caller.", model="tone").status_code == 200
         client.send("done")
         assert [mark["text"] for mark in marks(client.ended())] == ["And a half"]
 
 
 @pytest.mark.parametrize("model", ["tone", "live"])
-def test_who_does_not_read_is_bounded_and_then_cut_off(served, model):
+def test_a_client_that_does_not_read_is_bounded_and_then_cut_off(served, model):
     live = served(models=MODELS, worker=WorkerSettings(buffer_seconds=2, stall_timeout=1))
     live.wait_ready()
     texts = "A sentence of some length, to be spoken many times over. " * 700
@@ -451,7 +451,7 @@ def test_who_does_not_read_is_bounded_and_then_cut_off(served, model):
         client.say(texts)
         client.until("audio")
         reports = [live.reports.ended.get(timeout=60)]
-        while reports[-1].outcome == "ok":  # sentences that went into the buffers between
+        while reports[-1].outcome == "ok":  # sentences that fit into the buffers
             reports.append(live.reports.ended.get(timeout=60))
         assert reports[-1].outcome == "cancelled"
         assert sum(report.audio for report in reports) < 200  # of half an hour
@@ -486,7 +486,7 @@ def test_web_pages_of_other_origins_are_refused(served):
                 assert closed.value.rcvd.code == 4403
 
 
-def test_a_hub_that_stops_says_so_and_leaves_nobody_waiting():
+def test_a_hub_that_stops_closes_its_sockets():
     settings = Settings(models=ONE_PLACE, plugins=PluginSettings(disabled=("hibari",)))
     with contextlib.ExitStack() as stack:
         with serve_hub(settings, [tone]) as live:

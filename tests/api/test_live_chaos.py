@@ -1,4 +1,4 @@
-"""Many websockets at once that write, cancel and break off at random: every utterance ends once, nothing is left."""
+"""Many websockets that write, cancel and break off at random: every utterance ends once, and nothing is left."""
 
 import asyncio
 import json
@@ -91,4 +91,4 @@ def test_each_utterance_ends_once_and_nothing_is_left(served):
 
     asyncio.run(all_at_once())
     while any(model["running"] or model["waiting"] for model in live.client.get("/v1/health").json()["models"]):
-        pass  # pytest's time-out ends this
+        pass  # pytest's timeout ends this

@@ -17,7 +17,7 @@ MEBI = 2**20
 
 @pytest.fixture(scope="module")
 def pair(served_once):
-    """Two models of which one fits."""
+    """Two models, of which only one fits at a time."""
     settings = {"backend": "tone", "device": "cpu", "memory": "60 MiB", "preload": False, "deadline": 30.0}
     models = {
         "one": ModelSettings(**settings),
@@ -46,7 +46,7 @@ def alive(pid):
     return True
 
 
-def test_loading_and_unloading_as_often_as_one_likes(pair):
+def test_loading_and_unloading_can_be_repeated(pair):
     assert show(pair, "one")["status"]["state"] == "stopped"
     for _ in range(2):
         status, body = post(pair, "one/load")
@@ -69,7 +69,7 @@ def test_loading_and_unloading_as_often_as_one_likes(pair):
     assert pair.client.get("/v1/ready").json() == {"ready": True, "waiting_for": []}
 
 
-def test_a_request_evicts_the_model_at_rest_and_the_ledger_says_so(pair):
+def test_a_request_evicts_an_idle_model_and_the_ledger_says_so(pair):
     post(pair, "two/load")
     assert pair.speak("hello", model="one").status_code == 200
     evicted = show(pair, "two")
@@ -126,7 +126,7 @@ def test_unloading_lets_a_stream_end(pair):
     assert sum(heard) == 44 + 2 * 24_000
 
 
-def test_metrics_tell_what_models_hold(pair):
+def test_metrics_show_the_memory_of_models(pair):
     post(pair, "two/load")
     deadline = time.monotonic() + 30
     while (held := show(pair, "two")["memory"]["held"]) is None:
@@ -135,7 +135,7 @@ def test_metrics_tell_what_models_hold(pair):
     assert float(told[1]) == held > 1e6
 
 
-def test_the_sdk_reads_it_and_errors_have_openais_shape(pair):
+def test_the_sdk_reads_a_model_and_errors_have_openais_shape(pair):
     with openai.OpenAI(api_key="none", base_url=f"{pair.url}/v1", max_retries=0) as sdk:
         model = sdk.models.retrieve("two")
     assert (model.id, model.object, model.owned_by) == ("two", "model", "tone")

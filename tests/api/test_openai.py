@@ -90,7 +90,7 @@ def test_mp3_is_the_default(sdk):
 
 
 class Slow(tone.Tone):
-    """A tone whose samples are declared to be at 16 kHz, so that they must be resampled to be heard at 24."""
+    """A tone whose samples are declared as 16 kHz, so that they are right at 24 kHz only if resampled."""
 
     capabilities = Capabilities(sample_rate=16_000, preset_voices=True, streaming=True)
 
@@ -167,7 +167,7 @@ def test_openai_voices_are_the_default_voice(live, voice):
 
 
 class Echo(tone.Tone):
-    """A tone that has a voice called as one of OpenAI's."""
+    """A tone with a voice that has a name of OpenAI."""
 
     def voices(self):
         return [*super().voices(), Voice(id="echo")]
@@ -185,7 +185,7 @@ class echo_plugin:  # noqa: N801
         return [BackendSpec(name="echo", contract=1, synthesizer=f"{__name__}:Echo", capabilities=Echo.capabilities)]
 
 
-def test_names_of_openai_that_the_hub_has_are_its_own(served):
+def test_a_model_or_voice_with_a_name_of_openai_is_used(served):
     there = {"PYTHONPATH": str(ROOT)}
     live = served(
         echo_plugin, models={"tone": ModelSettings(backend="tone"), "tts-1": ModelSettings(backend="echo", env=there)}
@@ -254,7 +254,7 @@ def test_unknown_voice(sdk):
         ({"extra_body": {"bitrate": 9}}, "invalid_request", "bitrate"),
     ],
 )
-def test_what_is_refused(sdk, fields, code, param):
+def test_invalid_requests_are_refused(sdk, fields, code, param):
     with pytest.raises(openai.BadRequestError) as caught:
         sdk.audio.speech.create(**{"model": "tone", "voice": "low", "input": "a text", **fields})
     error = caught.value
@@ -262,7 +262,7 @@ def test_what_is_refused(sdk, fields, code, param):
     assert set(error.body) == {"message", "type", "param", "code"}
 
 
-def test_an_unknown_argument_is_told_as_openai_tells_it(sdk):
+def test_an_unknown_argument_is_reported_as_openai_reports_it(sdk):
     with pytest.raises(openai.BadRequestError, match="Unrecognized request argument supplied: volume"):
         sdk.audio.speech.create(model="tone", voice="low", input="a text", extra_body={"volume": 3})
 

@@ -49,7 +49,7 @@ def test_not_ready_while_a_model_loads(served):
     assert live.client.get("/v1/health").json()["ready"] is False
 
 
-def test_backends_tell_all_capabilities_options_and_models(live):
+def test_backends_list_all_capabilities_options_and_models(live):
     live.speak("a text")
     found = live.client.get("/v1/backends").json()
     tone = next(backend for backend in found["backends"] if backend["name"] == "tone")
@@ -83,7 +83,7 @@ def test_without_paths(text, safe):
     assert without_paths(text) == safe
 
 
-def test_answers_are_json_or_msgpack_as_asked(live):
+def test_responses_are_json_or_msgpack_as_requested(live):
     def kind(**request):
         answer = live.client.get("/v1/ready", **request)
         return answer.headers["content-type"], answer.content

@@ -11,7 +11,7 @@ from hub.testing import tone
 
 @pytest.fixture(scope="module")
 def own(served_once, tmp_path_factory):
-    """A server with a data folder of its own, and a folder of scenes beside it."""
+    """A server with its own data folder, and a folder of scenes beside it."""
     folder = tmp_path_factory.mktemp("scenes")
     (folder / "quiet_indoor.txt").write_text("Audio is recorded from a quiet room.\n")
     live = served_once(data=str(tmp_path_factory.mktemp("data")), scene_folders=(str(folder),))
@@ -52,7 +52,7 @@ def test_a_folder_of_scenes_is_served_as_it_is_now(own):
         ("/v1/dictionaries/con", {"entries": {}}, "cannot be a dictionary id"),
     ],
 )
-def test_what_cannot_be_kept_is_refused(own, path, body, words):
+def test_invalid_scenes_and_dictionaries_are_refused(own, path, body, words):
     answer = own.client.put(path, json=body)
     assert answer.status_code in (400, 404)
     assert words in answer.json()["message"]
@@ -76,7 +76,7 @@ def audio(answer):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_dialogue_is_one_answer(own, stream):
+def test_a_dialogue_is_one_response(own, stream):
     own.client.put("/v1/scenes/chat", json={"cast": {"A": "low", "B": "high"}})
     turns = [{"speaker": "A", "text": "Who is there?"}, {"speaker": "B", "text": "It is me. [pause:1s]Me."}]
     body = {"turns": turns, "scene": "chat", "gap": 0.5, "stream": stream, "format": {"encoding": "f32le"}}

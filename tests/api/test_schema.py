@@ -1,4 +1,4 @@
-"""Whatever the schema allows, and much of what it does not, sent to a real server."""
+"""Requests that the schema allows, and many that it does not, sent to a real server."""
 
 import hypothesis
 import pytest
@@ -65,7 +65,7 @@ OPERATIONS = {
     ("PUT", "/v1/dictionaries/{dictionary}"): 60,
     ("DELETE", "/v1/dictionaries/{dictionary}"): 20,
 }
-"""How many requests each operation gets, in each mode."""
+"""Requests to each operation, in each mode."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_every_operation_is_tried(schema):
     assert found == set(OPERATIONS)
 
 
-def test_the_events_of_a_task_that_is_there_are_as_documented(schema, live):
+def test_the_events_of_an_existing_task_are_as_documented(schema, live):
     live.client.post("/v1/tasks/speech", json={"id": "watched", "text": "hello there"}).raise_for_status()
     case = schema["/v1/tasks/{task_id}/events"]["GET"].Case(path_parameters={"task_id": "watched"})
     case.call_and_validate(checks=CHECKS)
@@ -103,7 +103,7 @@ CASES += [(method, path, GenerationMode.NEGATIVE) for method, path in OPERATIONS
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), CASES, ids=str)
-def test_nothing_is_a_server_error_and_all_answers_are_as_documented(schema, method, path, mode):
+def test_there_is_no_server_error_and_all_responses_are_as_documented(schema, method, path, mode):
     @hypothesis.given(case=schema[path][method].as_strategy(generation_mode=mode))
     @hypothesis.settings(
         max_examples=OPERATIONS[method, path],
@@ -112,7 +112,7 @@ def test_nothing_is_a_server_error_and_all_answers_are_as_documented(schema, met
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def answer_is_sound(case):
+    def response_is_valid(case):
         case.call_and_validate(checks=CHECKS)
 
-    answer_is_sound()
+    response_is_valid()

@@ -24,7 +24,7 @@ def spoken(body):
     return tone.decode(samples, rate)
 
 
-def test_a_whole_answer_has_its_length_and_an_exact_header(live):
+def test_a_complete_response_has_its_length_and_an_exact_header(live):
     answer = live.speak("Hello, world.")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "audio/wav"
@@ -34,7 +34,7 @@ def test_a_whole_answer_has_its_length_and_an_exact_header(live):
     assert spoken(answer.content) == "Hello, world."
 
 
-def test_the_headers_tell_rate_model_voice_and_request(live):
+def test_the_headers_have_rate_model_voice_and_request(live):
     answer = live.speak("a text", voice="low", format={"sample_rate": 16000})
     assert answer.headers["x-sample-rate"] == "16000"
     assert answer.headers["x-model"] == "tone"
@@ -43,7 +43,7 @@ def test_the_headers_tell_rate_model_voice_and_request(live):
 
 
 @pytest.mark.parametrize("given", ["my-request.7", "a" * 128])
-def test_a_sane_request_id_is_kept(live, given):
+def test_a_well_formed_request_id_is_kept(live, given):
     answer = live.client.post("/v1/speech", json={"text": "a text"}, headers={"X-Request-Id": given})
     assert answer.headers["x-request-id"] == given
 
@@ -59,7 +59,7 @@ def test_a_stream_arrives_while_it_is_generated(live):
     with live.client.stream("POST", "/v1/speech", json=body) as answer:
         assert answer.headers["transfer-encoding"] == "chunked"
         assert "content-length" not in answer.headers
-        assert len(next(answer.iter_raw(4800))) == 4800  # of an answer that takes an hour
+        assert len(next(answer.iter_raw(4800))) == 4800  # of a response that takes an hour
 
 
 @pytest.mark.parametrize("container", ["wav", "pcm", "mp3", "opus", "aac", "flac"])
@@ -137,7 +137,7 @@ def test_a_caller_that_leaves_before_the_first_audio_frees_the_model(served, raw
     assert live.reports.ended.get(timeout=30).outcome == "cancelled"
 
 
-def test_a_caller_that_leaves_a_whole_answer_frees_the_model(served, raw):
+def test_a_caller_that_leaves_a_complete_response_frees_the_model(served, raw):
     live = served(models=ONE_AT_A_TIME)
     connection, answer = raw(live, "/v1/speech", {"text": "endless", "options": ENDLESS})
     while not live.client.get("/v1/health").json()["models"][0]["running"]:
@@ -222,7 +222,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("body", "status", "code"), REFUSED, ids=[msgspec.json.encode(case[0])[:40].decode() for case in REFUSED]
 )
-def test_what_is_refused(live, body, status, code):
+def test_invalid_requests_are_refused(live, body, status, code):
     answer = live.client.post("/v1/speech", json=body)
     error = answer.json()
     assert (answer.status_code, error["code"]) == (status, code)
@@ -311,7 +311,7 @@ def test_a_body_over_the_limit_is_413_however_it_is_sent(served):
     assert chunked.headers["connection"] == "close"
 
 
-def test_a_content_length_that_promises_too_much_is_no_error_of_the_hub(live, raw, caplog):
+def test_a_content_length_that_is_too_large_is_not_an_error_of_the_hub(live, raw, caplog):
     connection, answer = raw(live, "/v1/speech", b'{"text":', "Content-Length: 100")
     connection.shutdown(socket.SHUT_WR)
     assert answer.read() == b""
@@ -319,7 +319,7 @@ def test_a_content_length_that_promises_too_much_is_no_error_of_the_hub(live, ra
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_content_length_that_promises_too_little_is_400(live, raw):
+def test_a_content_length_that_is_too_small_is_400(live, raw):
     _, answer = raw(live, "/v1/speech", b'{"text": "hello"}', "Content-Length: 9")
     assert answer.readline().startswith(b"HTTP/1.1 400")
 

@@ -64,7 +64,7 @@ def test_a_text_longer_than_a_request_may_be_becomes_one_file(tasked):
     assert len(samples) / rate == pytest.approx(task["result"]["seconds"], abs=0.01)
 
 
-def test_sent_twice_it_is_one_task_and_another_body_is_refused(tasked):
+def test_a_repeated_request_is_one_task_and_another_body_is_refused(tasked):
     id = create(tasked, id="twice", text="Once.")
     again = tasked.client.post("/v1/tasks/speech", json={"text": "Once.", "id": id})
     assert (again.status_code, again.json()["id"]) == (200, id)
@@ -134,7 +134,7 @@ def test_cancel_and_delete(tasked):
     assert {answer.status_code for answer in missing} == {404}
 
 
-def test_events_ping_while_nothing_happens_and_go_on_after_the_last_one_seen(tasked, monkeypatch):
+def test_silent_events_are_pinged_and_continue_after_the_last_one_seen(tasked, monkeypatch):
     monkeypatch.setattr(sse, "PING_PERIOD", 0.05)
     id = create(tasked, text="hum", options={"seconds": 1000.0, "paced": True})
     while tasked.client.get(f"/v1/tasks/{id}").json()["state"] != "processing":
@@ -147,7 +147,7 @@ def test_events_ping_while_nothing_happens_and_go_on_after_the_last_one_seen(tas
     assert told == ["event: end"]
 
 
-def test_mistakes_are_told_with_their_place(tasked):
+def test_errors_name_the_item_or_field(tasked):
     for body, code, words in (
         ({"items": [{"text": "Yes."}, {"text": "..."}]}, "unspeakable_text", "item 2"),
         ({"items": [{"text": "a", "nonsense": 1}]}, "invalid_request", "nonsense"),
@@ -163,7 +163,7 @@ def test_mistakes_are_told_with_their_place(tasked):
         assert words in answer.json()["message"]
 
 
-def test_keys_keep_their_tasks_to_themselves(served, tmp_path):
+def test_each_key_sees_only_its_own_tasks(served, tmp_path):
     keys = (ApiKey(name="ann", key="ann's secret"), ApiKey(name="ben", key="ben's secret"))
     live = served(data=str(tmp_path), auth=AuthSettings(keys=keys))
     ann, ben = ({"x-api-key": key.key} for key in keys)

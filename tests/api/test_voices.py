@@ -1,4 +1,4 @@
-"""/v1/voices against a real server: forms, JSON and msgpack, what is refused, what is heard."""
+"""/v1/voices against a real server: forms, JSON and msgpack, refusals, and audio."""
 
 import base64
 import io
@@ -175,14 +175,14 @@ BOMB = wav(3600, 8000, 1, "PCM_16", "FLAC", value=0.0)
         "too large",
     ],
 )
-def test_recordings_that_cannot_be_used_are_refused_with_a_reason(live, home, audio, status, words):
+def test_unusable_recordings_are_refused_with_a_reason(live, home, audio, status, words):
     answer = form(live, "bad", audio)
     assert answer.status_code == status
     assert words in answer.json()["message"]
     assert not (home / "data/voices/bad").exists()
 
 
-def test_of_several_recordings_the_bad_one_is_named(live):
+def test_the_unusable_one_of_several_recordings_is_named(live):
     answer = form(live, "bad", wav(), b"nothing")
     assert answer.json()["message"].startswith("recording 2: ")
 
@@ -204,7 +204,7 @@ def test_of_several_recordings_the_bad_one_is_named(live):
         ("a", [wav()], {"description": "x" * 10_001}, 400, "description"),
     ],
 )
-def test_forms_that_are_wrong(live, id, audio, fields, status, words):
+def test_invalid_forms_are_refused(live, id, audio, fields, status, words):
     answer = form(live, id, *audio, **fields)
     assert answer.status_code == status
     assert words in answer.json()["message"]
@@ -223,7 +223,7 @@ def test_paths_and_urls_are_opened_only_where_the_settings_say(live, home):
     assert keep(path="a.wav").status_code == 201
 
 
-def test_two_forms_for_one_id_are_one_voice(live):
+def test_two_forms_with_one_id_make_one_voice(live):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(4) as pool:
@@ -231,7 +231,7 @@ def test_two_forms_for_one_id_are_one_voice(live):
     assert sorted(answers) == [201, 409, 409, 409]
 
 
-def test_presets_are_known_once_a_model_has_been_up(served, tmp_path):
+def test_presets_are_known_once_a_model_has_been_loaded(served, tmp_path):
     from hub.settings import ModelSettings
 
     slow = ModelSettings(backend="tone", preload=False, deadline=0.05, options={"load_seconds": 30})

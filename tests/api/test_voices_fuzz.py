@@ -1,4 +1,4 @@
-"""Whatever is sent to the voice routes: no server error, and no file outside of the data folder touched."""
+"""Random requests to the voice routes: no server error, and no file outside the data folder is touched."""
 
 import base64
 import collections
@@ -46,7 +46,7 @@ EVIL += ["con", "low", "anna", "ANNA", "a\u0301", "\ud83d", "\u202e", "x" * 300,
 
 
 def either(*strategies):
-    """One of them, each as often as the others, which `one_of` does not promise when they are nested."""
+    """One of them, all equally often, which `one_of` does not promise for nested ones."""
     return st.sampled_from(strategies).flatmap(lambda chosen: chosen)
 
 
@@ -105,7 +105,7 @@ def forms(draw):
 
 
 @st.composite
-def sound_forms(draw):
+def well_formed_forms(draw):
     """A form as a client would send it, with an odd id, a damaged recording or a strange text in some."""
     id = draw(either(ours, names))
     chosen = [("id", quoted(id), None)]
@@ -166,8 +166,8 @@ recordings = either(
 )
 
 requests = either(
-    sound_forms().map(lambda form: ("POST", "/v1/voices", *form)),
-    sound_forms().map(lambda form: ("POST", "/v1/voices", *form)),
+    well_formed_forms().map(lambda form: ("POST", "/v1/voices", *form)),
+    well_formed_forms().map(lambda form: ("POST", "/v1/voices", *form)),
     st.tuples(either(ours, names), recordings).map(
         lambda pair: _json("POST", "/v1/voices", {"id": pair[0], "recordings": [pair[1]]})
     ),
@@ -200,7 +200,7 @@ WRITING = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.syml
 
 
 def _watch(event, arguments):
-    """Every file that is opened or changed from Python in this process, where the server runs."""
+    """Record every file that Python opens or changes in this process, where the server runs."""
     if _watching and (event == "open" or event in WRITING):
         _touched.extend(argument for argument in arguments[:2] if isinstance(argument, str | bytes | os.PathLike))
 
@@ -218,13 +218,13 @@ def live(served_once, tmp_path_factory):
     )
     running.wait_ready()
     running.home = home
-    running.speak("the model is up")
+    running.speak("the model is loaded")
     sys.addaudithook(_watch)
     return running
 
 
 def outside(live):
-    """What was touched that is neither of the data folder nor of the program itself."""
+    """The files that were touched, except those of the data folder and of the program itself."""
     program = (sys.prefix, sys.base_prefix, os.path.dirname(os.path.dirname(soundfile.__file__)), os.getcwd())
     allowed = (str(live.home / "data"), str(live.home / "roots"), "/dev/null", "/proc/", "/sys/", "/etc/", *program)
     found = {os.path.abspath(os.fsdecode(one)) for one in _touched}
@@ -258,7 +258,7 @@ def fuzz(live, count):
     answers()
     _watching = False
     assert outside(live) == set()
-    assert {200, 201, 204, 400, 403, 404, 409} <= set(seen), seen  # the requests go everywhere
+    assert {200, 201, 204, 400, 403, 404, 409} <= set(seen), seen  # the requests reach every branch
     assert seen[201] >= count // 100, seen
     assert sorted(os.listdir(live.home)) == ["data", "outside.wav", "roots"]
     assert {(live.home / name).read_bytes() for name in ("roots/a.wav", "outside.wav")} == {TAKES[0]}
@@ -270,11 +270,11 @@ def fuzz(live, count):
             assert os.path.isdir(live.home / "data/voices" / voice["id"]) == (voice["kind"] == "stored")
 
 
-def test_nothing_is_a_server_error_or_touches_other_files(live):
+def test_there_is_no_server_error_and_no_other_file_is_touched(live):
     fuzz(live, 500)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_nothing_is_a_server_error_or_touches_other_files_for_long(live):
+def test_there_is_no_server_error_and_no_other_file_is_touched_for_long(live):
     fuzz(live, 10_000)

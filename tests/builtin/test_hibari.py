@@ -1,4 +1,4 @@
-"""The embedded voice: it conforms, it is understood, and no text breaks it or is half spoken."""
+"""The built-in voice: it conforms, a listener understands it, and no text breaks it or is half spoken."""
 
 import os
 import threading
@@ -78,7 +78,7 @@ def heard(synthesizer, text, **fields):
     return words(hear(samples_of(speak(synthesizer, text, **fields)), RATE))
 
 
-def test_it_is_understood_by_a_listener():
+def test_a_listener_understands_it():
     driver = Driver(SPEC, ModelConfig(name="hibari"), patience=120)
     try:
         requests = [ResolvedRequest(text=text, seed=number) for number, text in enumerate(SENTENCES)]
@@ -103,7 +103,7 @@ def test_it_is_understood_by_a_listener():
         ("The tree is \uff56\uff45\uff52\uff59 tall and old.", "the tree is very tall and old"),
     ],
 )
-def test_what_its_own_reader_would_drop_is_spoken(synthesizer, text, expected):
+def test_text_that_hibaris_reader_would_drop_is_spoken(synthesizer, text, expected):
     assert heard(synthesizer, text) == words(expected)
 
 
@@ -123,7 +123,7 @@ def test_a_long_sentence_is_spoken_without_a_break_in_sense(synthesizer):
     assert word_errors(said, words(hear(samples_of(events), RATE).replace("arbour", "arbor"))) <= 0.1 * len(said)
 
 
-def test_marks_and_spans_tell_where_each_sentence_is(synthesizer):
+def test_marks_and_spans_locate_each_sentence(synthesizer):
     text = "  First one. Second, by Dr. Who!\n\nThird?  "
     events = speak(synthesizer, text)
     marks = [event for event in events if isinstance(event, Mark)]
@@ -139,7 +139,7 @@ def test_a_chunk_is_no_longer_than_a_second(synthesizer):
     assert min(chunk.seconds for chunk in chunks) > 0.3
 
 
-def test_without_a_seed_no_two_answers_are_the_same(synthesizer):
+def test_without_a_seed_no_two_results_are_the_same(synthesizer):
     one, two = (samples_of(speak(synthesizer, "Hello.", seed=None)) for _ in range(2))
     assert not np.array_equal(one, two)
 
@@ -150,7 +150,7 @@ def test_a_repeated_sentence_is_not_the_same_noise_again(synthesizer):
     assert not np.array_equal(one, two)
 
 
-def test_the_biggest_seed_there_is(synthesizer):
+def test_the_largest_seed(synthesizer):
     assert samples_of(speak(synthesizer, "Hello.", seed=2**63 - 1)).any()
 
 
@@ -184,9 +184,9 @@ def test_texts_without_a_word_are_refused(synthesizer, text):
         speak(synthesizer, text)
 
 
-def test_phonemes_are_taken_only_where_they_are_asked_for(synthesizer):
+def test_phonemes_are_read_only_on_request(synthesizer):
     injected = "[cat](/dˈɔɡ/)"
-    with pytest.raises(UnspeakableText):  # those are no letters of English
+    with pytest.raises(UnspeakableText):  # these are not English letters
         speak(synthesizer, injected)
     plain, phonemes = speak(synthesizer, "[cat](/dog/)"), speak(synthesizer, "cat dog")
     assert abs(len(samples_of(plain)) - len(samples_of(phonemes))) < RATE / 2
@@ -255,7 +255,7 @@ NASTY = st.one_of(
 )
 
 
-def test_a_number_that_its_reader_chokes_on_is_spelled_out(synthesizer, caplog):
+def test_a_number_on_which_its_reader_fails_is_spelled_out(synthesizer, caplog):
     speaker = synthesizer._speaker("heart")
     with pytest.raises(IndexError):
         speaker.g2p("1" * 37)
@@ -270,7 +270,7 @@ def test_a_number_that_its_reader_chokes_on_is_spelled_out(synthesizer, caplog):
 def test_any_text_is_spoken_or_refused(synthesizer, text, inline):
     try:
         events = speak(synthesizer, text, options={"inline_phonemes": inline})
-    except InvalidRequest:  # or one of its kinds; any other exception is a failure
+    except InvalidRequest:  # or a subclass; any other exception is a failure
         return
     samples = samples_of(events)
     assert np.isfinite(samples).all()
@@ -280,7 +280,7 @@ def test_any_text_is_spoken_or_refused(synthesizer, text, inline):
 
 @pytest.mark.parametrize("text", ["a-" * 50_000, "(" * 100_000, "x" * 100_000, "1" * 100_000, "a.\t" * 33_000])
 def test_a_huge_text_starts_at_once_and_in_little_memory(synthesizer, text):
-    """Its first seconds must not need work on all of it: the worker would be deaf to stop all that time."""
+    """The first seconds must not need work on the whole text, during which the worker could not be stopped."""
     try:
         chunk = next(synthesizer.speak(ResolvedRequest(text=text, seed=0), Never()))
     except UnspeakableText:
@@ -288,7 +288,7 @@ def test_a_huge_text_starts_at_once_and_in_little_memory(synthesizer, text):
     assert chunk.span[1] <= FIRST_PIECE
 
 
-def test_only_voices_that_are_here_are_listed_and_none_is_downloaded(synthesizer, tmp_path, monkeypatch):
+def test_only_local_voices_are_listed_and_none_is_downloaded(synthesizer, tmp_path, monkeypatch):
     monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
     monkeypatch.setattr(hibari_voices, "download", lambda *args: pytest.fail("it downloads"))
     assert [voice.id for voice in synthesizer.voices()] == ["heart"]
@@ -298,7 +298,7 @@ def test_only_voices_that_are_here_are_listed_and_none_is_downloaded(synthesizer
     os.symlink(bundled, tmp_path / hibari_voices.VOICES["emma"]["file"])  # as if it had been downloaded
     assert [voice.id for voice in synthesizer.voices()] == ["heart", "emma"]
     british, american = (samples_of(speak(synthesizer, "A bath tomato.", voice=name)) for name in ("emma", "heart"))
-    assert not np.array_equal(british, american)  # one model here, and two ways to pronounce
+    assert not np.array_equal(british, american)  # one model, and two pronunciations
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_only_voices_that_are_here_are_listed_and_none_is_downloaded(synthesizer
         ({"options": {"voice": "emma"}}, "voice"),
     ],
 )
-def test_settings_that_mean_nothing_to_it_are_refused(config, message):
+def test_unsupported_settings_are_refused(config, message):
     with pytest.raises(InvalidRequest, match=message):
         HibariSynthesizer().load(ModelConfig(name="hibari", **config))
 

@@ -21,7 +21,7 @@ def tones():
 
 @pytest.fixture
 def reports(tones):
-    """What the hub tells of the requests of this test."""
+    """The hub's reports of the requests of this test."""
     while not tones.reports.ended.empty():
         tones.reports.ended.get_nowait()
     return tones.reports

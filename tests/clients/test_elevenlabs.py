@@ -25,7 +25,7 @@ MP3_DELAY = 0.15
 
 @contextlib.contextmanager
 def connected(base_url, api_key="not asked for"):
-    """A client that leaves no socket open, which ElevenLabs' own HTTP client does."""
+    """A client that leaves no socket open, unlike ElevenLabs' own HTTP client."""
     with httpx.Client(timeout=60) as http:
         yield ElevenLabs(base_url=base_url, api_key=api_key, httpx_client=http)
 
@@ -99,7 +99,7 @@ def test_formats(client, output_format, rate, kind):
 
 
 @pytest.mark.parametrize(("law", "subtype"), [("ulaw", "ULAW"), ("alaw", "ALAW")])
-def test_the_telephones_formats(client, law, subtype):
+def test_telephone_formats(client, law, subtype):
     body = b"".join(client.text_to_speech.convert("low", text=TEXT, output_format=f"{law}_8000"))
     samples, _ = soundfile.read(io.BytesIO(body), samplerate=8000, channels=1, format="RAW", subtype=subtype)
     assert tone.decode(samples, 8000) == TEXT
@@ -113,7 +113,7 @@ def test_stream(client):
 
 @pytest.mark.anyio
 async def test_a_listener_who_leaves_stops_the_model(tones, reports):
-    """With the asynchronous client; the text would be an hour."""
+    """With the asynchronous client; the whole text would take an hour."""
     async with httpx.AsyncClient(timeout=60) as http:
         client = AsyncElevenLabs(base_url=f"{tones.url}/compat/elevenlabs", api_key="none", httpx_client=http)
         stream = client.text_to_speech.stream("mid", text="an hour of this. " * 5000, output_format="pcm_24000")
@@ -153,7 +153,7 @@ def test_stream_with_timestamps(client):
     ]
     assert checked(*columns, len(body) / 2 / 24_000) == TEXT
     heard = 0.0
-    for answer in answers:  # nobody is told of a character before it can be heard
+    for answer in answers:  # no character is reported before it can be heard
         heard += len(base64.b64decode(answer.audio_base_64)) / 2 / 24_000
         if answer.alignment is not None:
             assert answer.alignment.character_end_times_seconds[-1] <= heard + 0.001
@@ -218,7 +218,7 @@ def test_models(client):
     ids=str,
 )
 @pytest.mark.parametrize("method", ["convert", "convert_with_timestamps", "stream_with_timestamps"])
-def test_what_is_refused(client, method, arguments, status, code, param):
+def test_unsupported_requests_are_refused(client, method, arguments, status, code, param):
     with pytest.raises(ApiError) as caught:
         list(getattr(client.text_to_speech, method)(**{"voice_id": "low", "text": "hello", **arguments}))
     detail = caught.value.body["detail"]
@@ -264,7 +264,7 @@ def test_a_stored_voice_is_listed_and_speaks(client, tones):
     assert pitch in tone.CLONED_PITCHES
 
 
-def test_a_voice_that_is_not_there_is_not_listed(client):
+def test_an_unknown_voice_is_not_found(client):
     with pytest.raises(ApiError) as caught:
         client.voices.get("nobody")
     assert caught.value.body["detail"]["code"] == "voice_not_found"

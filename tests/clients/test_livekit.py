@@ -38,7 +38,7 @@ def joined(frames):
 
 
 def heard(samples, text=TEXT, symbol=0.04):
-    """What is played in as long as `text` takes; LiveKit fills up its last frame with silence."""
+    """The text played in the time that `text` takes; LiveKit pads its last frame with silence."""
     length = round(24_000 * (2 * 0.04 + len(text) * symbol))
     assert length <= len(samples) <= length + 24_000 / 4
     return tone.decode(samples[:length], 24_000)
@@ -52,16 +52,16 @@ async def test_synthesize(speak):
 
 
 @pytest.mark.parametrize("response_format", ["mp3", "opus", "wav", "flac"])
-async def test_formats_that_it_decodes_itself(speak, response_format):
+async def test_formats_that_livekit_decodes_itself(speak, response_format):
     async with speak(response_format=response_format).synthesize(TEXT) as stream:
         samples = joined([audio.frame async for audio in stream])
     if response_format == "wav":
         assert heard(samples) == TEXT
-    else:  # its decoder looks at the first frame and drops it (libav's `nobuffer`), whoever the server is
+    else:  # its decoder drops the first frame after probing it (libav's `nobuffer`), with any server
         assert len(samples) / 24_000 == pytest.approx((2 + len(TEXT)) * 0.04, abs=0.25)
 
 
-async def test_speed_and_the_names_of_openai(speak):
+async def test_speed_and_openai_names(speak):
     plugin = speak(response_format="pcm", speed=2.0)
     plugin.update_options(model="tts-1", voice="alloy")
     async with plugin.synthesize(TEXT) as stream:

@@ -78,7 +78,7 @@ async def test_the_asynchronous_client(tones):
         assert [model.id async for model in sdk.models.list()] == ["tone"]
 
 
-def test_an_error_is_the_packages_own(sdk):
+def test_errors_are_the_packages_exceptions(sdk):
     with pytest.raises(openai.NotFoundError) as caught:
         sdk.audio.speech.create(model="tone", voice="nobody", input=TEXT)
     assert (caught.value.code, caught.value.param) == ("voice_not_found", "voice")
@@ -140,7 +140,7 @@ def test_consents_are_listed_renamed_and_deleted(sdk, recording):
     ],
     ids=str,
 )
-def test_what_makes_no_voice(sdk, recording, fields, kind, param):
+def test_invalid_voices_are_refused(sdk, recording, fields, kind, param):
     consent = sdk.audio.voice_consents.create(name="of a test", language="en", recording=recording)
     asked = {"name": "Ada", "audio_sample": recording, "consent": consent.id, **fields}
     with pytest.raises(kind) as caught:
@@ -157,7 +157,7 @@ def test_a_voice_from_a_prompt_is_refused(sdk):
     assert caught.value.code == "unsupported_capability"
 
 
-def test_a_consent_that_is_no_recording(sdk):
+def test_a_consent_without_a_recording_is_refused(sdk):
     with pytest.raises(openai.BadRequestError) as caught:
         sdk.audio.voice_consents.create(name="nothing", language="en", recording=b"")
     assert caught.value.code in ("invalid_audio", "invalid_request")

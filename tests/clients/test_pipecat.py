@@ -37,7 +37,7 @@ async def service(tones):
 
 
 async def pipeline_frames(tts, *frames):
-    """Everything that comes out of a pipeline of this service alone, run to its end."""
+    """All frames from a pipeline with only this service, run to its end."""
     down, up = await run_test(
         tts, frames_to_send=frames, pipeline_params=PipelineParams(audio_out_sample_rate=24_000), start_timeout=30
     )
@@ -51,7 +51,7 @@ def joined(frames):
 
 
 def heard(samples, symbol=0.04):
-    """What is played in as long as the text takes; Pipecat ends a bot's turn with silence."""
+    """The text played in the time that it takes; Pipecat ends a bot's turn with silence."""
     return tone.decode(samples[: round(24_000 * (2 * 0.04 + len(TEXT) * symbol))], 24_000)
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/clients.md is what the tests here made of it."""
+"""The table of docs/clients.md is the one that these tests write."""
 
 import re
 import tomllib

@@ -58,7 +58,7 @@ def service(folder, *arguments):
     finally:
         process.terminate()
         process.communicate(timeout=30)
-    assert process.returncode == 130  # interrupted, and nothing else
+    assert process.returncode == 130  # only interrupted
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ async def test_describe(port):
     assert program.voices[0].speakers[0].name == "low"
 
 
-async def test_voices_of_further_models_go_by_the_models_name(own):
+async def test_a_voice_of_another_model_is_named_with_its_model(own):
     events = await ask(own, Synthesize("to the other", voice=SynthesizeVoice(name="other/high")))
     assert understood(events) == ("to the other", tone.PITCHES["high"])
 
@@ -176,7 +176,7 @@ async def test_streamed_text_is_spoken_sentence_by_sentence(port):
     assert not len(samples)
 
 
-async def test_the_first_sentence_is_heard_while_text_still_comes(port):
+async def test_the_first_sentence_is_heard_while_text_still_arrives(port):
     async with AsyncTcpClient("127.0.0.1", port) as client, asyncio.timeout(60):
         await client.write_event(SynthesizeStart().event())
         await client.write_event(SynthesizeChunk("One sentence is here. Another").event())
@@ -201,7 +201,7 @@ async def test_a_stream_without_words_ends_without_audio(port):
         (SynthesizeStart(text_format="ssml"), "invalid_request"),
     ],
 )
-async def test_what_cannot_be_spoken_is_told_and_ends_the_connection(port, asked, code):
+async def test_errors_are_reported_and_end_the_connection(port, asked, code):
     (event,) = await ask(port, asked)
     error = Error.from_event(event)
     assert error.code == code
@@ -221,7 +221,7 @@ async def test_what_cannot_be_spoken_is_told_and_ends_the_connection(port, asked
     ],
     ids=lambda junk: junk[:30],
 )
-async def test_junk_ends_its_connection_and_nobody_elses(own, junk):
+async def test_junk_ends_only_its_own_connection(own, junk):
     reader, writer = await asyncio.open_connection("127.0.0.1", own)
     writer.write(junk)
     with contextlib.suppress(ConnectionError):
@@ -230,7 +230,7 @@ async def test_junk_ends_its_connection_and_nobody_elses(own, junk):
     assert understood(await ask(own, Synthesize("still here")))[0] == "still here"
 
 
-async def test_unknown_events_are_passed_over(own):
+async def test_unknown_events_are_ignored(own):
     async with AsyncTcpClient("127.0.0.1", own) as client:
         await client.write_event(Event("select-program", {"name": "tts-hub"}))
         await client.write_event(Event("of-tomorrow"))
@@ -251,7 +251,7 @@ async def test_a_client_that_leaves_stops_the_model(behind, tones, reports):
     assert report.outcome == "cancelled"
 
 
-async def test_a_hub_that_is_gone_is_told(tmp_path):
+async def test_a_hub_that_cannot_be_reached_is_reported(tmp_path):
     from hub.testing.fixtures import hub_process
 
     with (
@@ -260,7 +260,7 @@ async def test_a_hub_that_is_gone_is_told(tmp_path):
     ):
         hub.process.kill()
         hub.process.wait()
-        (event,) = await ask(port, Synthesize("anybody there?"))
+        (event,) = await ask(port, Synthesize("is anyone there?"))
         assert Error.from_event(event).code == "backend_unavailable"
 
 
@@ -271,7 +271,7 @@ async def test_a_hub_that_is_gone_is_told(tmp_path):
         (("--url", "http://127.0.0.1:9"), 4, "no hub answers"),
     ],
 )
-def test_how_it_refuses_to_start(tmp_path, arguments, code, words):
+def test_it_refuses_to_start_and_says_why(tmp_path, arguments, code, words):
     done = subprocess.run(
         [sys.executable, "-m", "hub", "wyoming", "--port", "0", *arguments],
         cwd=tmp_path,

@@ -188,18 +188,18 @@ def test_the_model_of_a_family(client, served):
 
 
 def test_the_options_of_a_familys_routes():
-    def read(options):
+    def told(options):
         compat = {"families": CompatSettings(options=options)}
         return options_of(Hub.build(Settings(compat=compat), Plugins.discover(extra=[families()])), "families", Options)
 
-    assert read({"longest": 3}) == Options(longest=3)
-    assert read({}) == options_of(Hub.build(Settings()), "families", Options) == Options()
+    assert told({"longest": 3}) == Options(longest=3)
+    assert told({}) == options_of(Hub.build(Settings()), "families", Options) == Options()
     with pytest.raises(
         SettingsError, match=r"compat\.families\.options\.longer: unknown key\. Did you mean 'longest'\?"
     ):
-        read({"longer": 3})
+        told({"longer": 3})
     with pytest.raises(SettingsError, match=r"compat\.families\.options\.longest: expected a whole number, got a text"):
-        read({"longest": "secret"})
+        told({"longest": "secret"})
     without = Settings(compat={"hibari": CompatSettings(options={"a": 1})})
     with pytest.raises(SettingsError, match=r"compat\.hibari\.options: plugin 'hibari' has no options"):
         Hub.build(without)

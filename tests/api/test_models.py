@@ -131,8 +131,8 @@ def test_metrics_show_the_memory_of_models(pair):
     deadline = time.monotonic() + 30
     while (held := show(pair, "two")["memory"]["held"]) is None:
         assert time.monotonic() < deadline
-    told = re.search(r'ttshub_model_memory_bytes\{device="cpu",model="two"\} (\S+)', pair.client.get("/metrics").text)
-    assert float(told[1]) == held > 1e6
+    shown = re.search(r'ttshub_model_memory_bytes\{device="cpu",model="two"\} (\S+)', pair.client.get("/metrics").text)
+    assert float(shown[1]) == held > 1e6
 
 
 def test_the_sdk_reads_a_model_and_errors_have_openais_shape(pair):

@@ -43,7 +43,7 @@ def test_a_signal_lets_streams_finish_and_ends_the_workers(server, number):
         received = len(next(parts))
         process.send_signal(number)
         received += sum(map(len, parts))
-    assert received == 52 * 960 * 2  # all of it, though the server was told to stop at its beginning
+    assert received == 52 * 960 * 2  # all of it, although the server was stopped at its beginning
     lines += process.stdout
     process.wait(timeout=30)
     log = "".join(lines)

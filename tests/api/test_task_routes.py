@@ -143,8 +143,8 @@ def test_silent_events_are_pinged_and_continue_after_the_last_one_seen(tasked, m
         lines = answer.iter_lines()
         assert next(lines) == ": ping"
         threading.Thread(target=tasked.client.post, args=(f"/v1/tasks/{id}/cancel",)).start()
-        told = [line for line in lines if line.startswith("event")]
-    assert told == ["event: end"]
+        sent = [line for line in lines if line.startswith("event")]
+    assert sent == ["event: end"]
 
 
 def test_errors_name_the_item_or_field(tasked):

@@ -1,4 +1,4 @@
-"""The built-in voice: it conforms, a listener understands it, and no text breaks it or is half spoken."""
+"""The embedded voice: it conforms, a listener understands it, and no text breaks it or is half spoken."""
 
 import os
 import threading

@@ -64,8 +64,8 @@ def test_whole_and_streamed_and_as_events_are_the_same_speech(sdk):
         streamed = answer.read()
     with create(**asked, stream_format="sse") as answer:
         events = [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line]
-    told = b"".join(b64decode(event["audio"]) for event in events if event["type"] == "speech.audio.delta")
-    for body in (whole, streamed, told):
+    as_events = b"".join(b64decode(event["audio"]) for event in events if event["type"] == "speech.audio.delta")
+    for body in (whole, streamed, as_events):
         assert understood(body) == (TEXT, tone.PITCHES["high"])
     assert events[-1]["usage"]["input_tokens"] == len(TEXT)
 

@@ -43,8 +43,8 @@ def routes(hub: Hub) -> list[ControllerRouterHandler]:
     async def convert(data: JSONBody[ConversionRequest], request: Request) -> Response:  # type: ignore[type-arg]
         """Returns audio, as `POST /v1/speech` does. The body is JSON, msgpack or a multipart form.
 
-        Needs a model with the capability `conversion`: by default the default model if it has it, else the first that
-        does.
+        Needs a model with the capability `conversion`. Without `model`: the default model if it has it, else the first
+        that does.
         """
         return await speech_response(hub, request, data)
 

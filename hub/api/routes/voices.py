@@ -239,7 +239,7 @@ async def _catalog(hub: Hub, model: str | None) -> Catalog:
 
 
 def _preview_request(hub: Hub, voice: str, data: Preview) -> SpeechRequest:
-    """Choose the model and the text of a preview. Raises UnknownVoice, UnknownModel."""
+    """Choose the model and the text of a preview. Raises HubError."""
     model = model_for(hub.models, hub.voices, voice, data.model)
     language = data.language if data.language is not None else _language(hub, voice)
     return SpeechRequest(

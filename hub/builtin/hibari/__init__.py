@@ -1,4 +1,4 @@
-"""The hub's built-in voice: hibari-tts, an English neural voice whose weights are in its wheel.
+"""The hub's embedded voice: hibari-tts, an English neural voice whose weights are in its wheel.
 
 This module only registers the backend; `hub.builtin.hibari.synthesizer` is the worker side.
 """

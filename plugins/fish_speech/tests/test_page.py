@@ -13,7 +13,7 @@ from hub_fish_speech.releases import CHECKPOINTS
 from hub_fish_speech.routes import make_routes
 from hub_fish_speech.routes.shapes import TTSBody
 
-from hub.api.mount import places
+from hub.api.mount import endpoints
 from hub.cli.app import HubGroup
 from hub.cli.session import Session
 from hub.service.hub import Hub
@@ -31,7 +31,7 @@ def names(table):
 
 
 def test_every_route_is_listed():
-    there = {(method, path) for method, path in places(make_routes(Hub.build(Settings()))) if method != "OPTIONS"}
+    there = {(method, path) for method, path in endpoints(make_routes(Hub.build(Settings()))) if method != "OPTIONS"}
     listed = [tuple(name.split(" ", 1)) for name in names(tables(SECTIONS["Routes"])[0])]
     assert {(method, re.sub(r"\{[^}]*\}", "{}", path)) for method, path in listed} == there
     assert len(listed) == len(there)

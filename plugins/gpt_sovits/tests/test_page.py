@@ -9,7 +9,7 @@ from hub_gpt_sovits.releases import CHECKPOINTS
 from hub_gpt_sovits.routes import make_routes
 from hub_gpt_sovits.routes.requests import Spoken
 
-from hub.api.mount import places
+from hub.api.mount import endpoints
 from hub.service.hub import Hub
 from hub.settings import Settings
 from plugins.gpt_sovits.tests.support import tiny as gpt_sovits_tiny
@@ -26,7 +26,7 @@ def names(table):
 
 def test_every_route_is_listed(tmp_path):
     hub = Hub.build(Settings(data=str(tmp_path)))
-    there = {(method, path) for method, path in places(make_routes(hub)) if method != "OPTIONS"}
+    there = {(method, path) for method, path in endpoints(make_routes(hub)) if method != "OPTIONS"}
     listed = {tuple(name.split(" ", 1)) for name in names(tables(SECTIONS["Routes"])[0])}
     bare = {(method, re.sub(r"\{[^}]*\}", "{}", path)) for method, path in listed}
     assert {(method, path.rstrip("/") or "/") for method, path in bare} == {

@@ -10,7 +10,7 @@ from hub_higgs_audio.routes import make_routes
 from hub_higgs_audio.routes.chat import CreateChatCompletion
 from hub_higgs_audio.routes.generate import Asked
 
-from hub.api.mount import places
+from hub.api.mount import endpoints
 from hub.service.hub import Hub
 from hub.settings import Settings
 from plugins.higgs_audio.tests.support.served import write_examples
@@ -26,7 +26,7 @@ def names(table):
 
 
 def test_every_route_is_listed():
-    there = {(method, path) for method, path in places(make_routes(Hub.build(Settings()))) if method != "OPTIONS"}
+    there = {(method, path) for method, path in endpoints(make_routes(Hub.build(Settings()))) if method != "OPTIONS"}
     assert {tuple(name.split(" ", 1)) for name in names(tables(SECTIONS["Routes"])[0])} == there
 
 

@@ -1,4 +1,4 @@
-"""The command line, `ttshub`: one module a command, and nothing heavy imported before a command needs it."""
+"""The command line, `ttshub`: one module per command, and no heavy import before a command needs it."""
 
 from hub.cli.app import cli, main
 

@@ -1,4 +1,4 @@
-"""Answer: one utterance on its way to the command line, from a hub in this process or over HTTP."""
+"""`Answer`: the audio of a request on its way to a command, from a hub in this process or over HTTP."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from hub.contract.speech import SpeechRequest
 
 
 class Answer(Protocol):
-    """Iterate it for the bytes of the container. All times in seconds.
+    """The answer to one request; iterating it yields the bytes of the container. All times are in seconds.
 
-    `load` is how long the model took to come up (0 if it was up, or is not ours), `first_audio` from then to the first
-    audio, `seconds` the audio so far, `spoken` the characters of the text that it covers. None: not to be known.
+    `load` is the time that the model took to load (0 if it was loaded, or runs in another hub), `first_audio` the time
+    from then to the first audio, `seconds` the audio so far, `spoken` the characters of the text that the audio covers.
+    None means unknown.
     """
 
     model: str
@@ -26,16 +27,16 @@ class Answer(Protocol):
     spoken: int | None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, as it comes. Raises HubError if the speech breaks off."""
+        """Yield the body as it arrives. Raises HubError if the speech breaks off."""
         ...
 
 
 class Source(Protocol):
-    """Whoever answers."""
+    """The hub that answers."""
 
     def speak(self, request: SpeechRequest | ConversionRequest, *, whole: bool) -> AbstractAsyncContextManager[Answer]:
-        """Begin to speak, or to convert; leaving the context stops the model. Raises HubError.
+        """Start to speak, or to convert; leaving the context stops the model. Raises HubError.
 
-        `whole` says that nobody listens before the end, so that headers can tell the exact length.
+        `whole` says that no one listens before the end, so that headers can state the exact length.
         """
         ...

@@ -1,4 +1,4 @@
-"""The `ttshub` group: its commands, those of the plugins, and what becomes of errors."""
+"""The `ttshub` group: the hub's commands, the plugins' commands, and how errors end them."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from hub.version import __version__
 
 
 class HubGroup(click.Group):
-    """A group whose plugins may add commands, and whose errors are one readable block and an exit code."""
+    """A group to which plugins may add commands; an error is shown as one readable block and an exit code."""
 
-    _closed = False  # the hub's own commands are all there: what comes now is from plugins
+    _closed = False  # True once the hub's own commands are added: all later ones come from plugins
     _asked = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The hub's commands in the order of their first use, then the plugins' by name."""
+        """Return the hub's commands in the order of first use, then the plugins' by name."""
         own = list(self.commands)
         self._ask_plugins(ctx)
         return own + sorted(set(self.commands) - set(own))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Plugins are only looked for if the hub itself has no such command."""
+        """Return a command; ask the plugins only if the hub itself has none of this name."""
         if cmd_name not in self.commands:
             self._ask_plugins(ctx)
         return self.commands.get(cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """A plugin cannot replace a command: the ValueError is recorded as its failure."""
+        """Add a command. A plugin cannot replace one: the ValueError is recorded as the plugin's failure."""
         name = name or cmd.name
         if self._closed and name in self.commands:
             raise ValueError(f"there is already a command {name!r}")
@@ -56,12 +56,12 @@ class HubGroup(click.Group):
             ctx.ensure_object(Session).plugins().register_commands(self)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error ends it with the exit code that says which kind it was."""
+        """Run a command; an error ends it with the exit code for its kind."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except (Exception, KeyboardInterrupt) as error:  # shown to the user, who gets the traceback with --debug
+        except (Exception, KeyboardInterrupt) as error:  # shown to the user; --debug adds the traceback
             ctx.exit(failure.show(error, debug=ctx.ensure_object(Session).debug))
 
 
@@ -71,7 +71,7 @@ class HubGroup(click.Group):
 def cli() -> None:
     """Text to speech: many model families behind one contract.
 
-    Settings come from hub.toml (--config), over it TTSHUB_* variables, over them flags.
+    Settings come from hub.toml (--config); TTSHUB_* variables override it, and flags override both.
     """
 
 

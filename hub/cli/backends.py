@@ -1,4 +1,4 @@
-"""`ttshub backends`: the model families that the plugins bring."""
+"""`ttshub backends`: the model families that the plugins provide."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def backends(session: Session, as_json: bool) -> None:
 
 
 def abilities(capabilities: Capabilities) -> list[str]:
-    """The names of what is declared."""
+    """Return the names of the declared capabilities."""
     return [name for name in capabilities.__struct_fields__ if getattr(capabilities, name) is True]
 
 

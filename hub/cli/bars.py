@@ -1,4 +1,4 @@
-"""Bars: the progress of tasks, a row each, on stderr; where stderr is no terminal, a line when one has ended."""
+"""`Bars`: the progress of tasks on stderr, a row for each; without a terminal, a line when a task has ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hub.contract.task import Task
 
 
 class Bars:
-    """A context manager."""
+    """A context manager that shows the progress of tasks."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Any] = {}
@@ -39,7 +39,7 @@ class Bars:
             self._bars.stop()
 
     def show(self, name: str, task: Task) -> None:
-        """How far `task` is, in the row called `name`."""
+        """Show the progress of `task` in the row `name`."""
         note = task.state if task.error is None else f"{task.state}: {task.error.get('message', '')}"
         if self._bars is None:
             if task.finished is not None:

@@ -1,4 +1,4 @@
-"""`ttshub bench`: how fast a model speaks here, or at a running hub."""
+"""`ttshub bench`: measure how fast a model speaks, here or at a running hub."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXT = "The hub puts many voices behind one door, and each of them answers in it
 @click.option("-v", "--voice", help="Voice id [default: the model's default voice]")
 @click.option("-n", "--requests", type=click.IntRange(1), default=10, show_default=True, help="How many requests")
 @click.option("-c", "--concurrency", type=click.IntRange(1), default=1, show_default=True, help="How many at once")
-@click.option("--text", default=TEXT, help="What to speak [default: one sentence]")
+@click.option("--text", default=TEXT, help="Text to speak [default: one sentence]")
 @url_options
 @json_option
 @session_options
@@ -42,8 +42,8 @@ def bench(
 ) -> None:
     """Measure how fast a model speaks.
 
-    Time to first audio, real-time factor and throughput. Whoever waits in the
-    model's queue counts as waiting for first audio.
+    Prints time to first audio, real-time factor and throughput. Time to first
+    audio includes the wait in the model's queue.
     """
     from hub.cli.failure import BACKEND
     from hub.contract.speech import AudioFormat, SpeechRequest
@@ -68,7 +68,7 @@ async def _bench(
     from hub.contract.errors import HubError
 
     async with open_source(session, url, api_key) as source:
-        warm = await _one(source, request)  # loads the model, and shows a mistake in the request at once
+        warm = await _one(source, request)  # loads the model, and reports an invalid request at once
         runs: list[dict[str, Any]] = []
         errors: list[str] = []
         left = iter(range(requests))
@@ -120,7 +120,7 @@ def _result(warm: dict[str, Any], runs: list[dict[str, Any]], errors: list[str],
 
 
 def _percentile(values: list[float], percent: int) -> float | None:
-    """The smallest value that `percent` of the values do not exceed."""
+    """Return the smallest value that at least `percent` % of the values do not exceed."""
     if not values:
         return None
     ranked = sorted(values)

@@ -1,4 +1,4 @@
-"""`ttshub book`: a book to one audio file a chapter. Interrupted, it goes on where it was."""
+"""`ttshub book`: speak a book, one audio file per chapter. After an interruption it goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from hub.text.book import Book
 
 MANIFEST = "book.json"
-"""In the folder: what was made, and how; by it a later run knows what is done."""
+"""The file in the output folder that records the finished chapters; a later run skips these."""
 
 STATE = ".ttshub"
-"""In the folder, while work without a server is unfinished."""
+"""The folder in the output folder that keeps the unfinished work of a run without a server."""
 
 
-class Part(Struct, kw_only=True, omit_defaults=True):
+class Finished(Struct, kw_only=True, omit_defaults=True):
     """A finished chapter. `task` is a hash of all that it was made from."""
 
     title: str
@@ -39,16 +39,16 @@ class Part(Struct, kw_only=True, omit_defaults=True):
 
 
 class Manifest(Struct, kw_only=True):
-    """What is in the folder."""
+    """The content of `MANIFEST`."""
 
     title: str = ""
     author: str = ""
-    chapters: list[Part] = []
+    chapters: list[Finished] = []
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to fill")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write to")
 @click.option("-f", "--format", "container", default="mp3", show_default=True, help="wav, mp3, opus, aac, flac")
 @click.option("-m", "--model", help="Model name [default: the hub's default model]")
 @click.option("-v", "--voice", help="Voice id [default: the model's default voice]")
@@ -80,8 +80,27 @@ def book(
     """Speak a book: FILE is .txt, .md or .epub.
 
     Each chapter becomes a numbered file in the folder. Run the same command again
-    after an interruption: what is done is not spoken again.
+    after an interruption: finished chapters are not spoken again.
     """
+    from hub.cli.failure import Failed
+
+    found = _read_into(file, out)
+    chosen = {name: value for name, value in fields.items() if value is not None}
+    chosen |= {"options": dict(map(key_and_value, options)), "format": {"container": container}}
+    work = _Book(
+        found, out, subtitles, [_task(found, number, chosen, subtitles) for number in range(len(found.chapters))]
+    )
+    failed = session.run(_speak(session, work, url, api_key))
+    if as_json:
+        echo_json(work.manifest)
+    for name, message in failed.items():
+        click.echo(f"{name}: {message}", err=True)
+    if failed:
+        raise Failed("book_unfinished", f"{len(failed)} of {len(found.chapters)} chapters could not be spoken")
+
+
+def _read_into(file: Path, out: Path) -> Book:
+    """Read a book, and make the folder for its audio. Raises Failed."""
     from hub.cli.failure import Failed
     from hub.text.book import BookError
     from hub.text.read_book import read_book
@@ -93,22 +112,11 @@ def book(
         raise Failed("bad_book", str(error)) from None
     except OSError as error:
         raise Failed("bad_book", f"{error.filename or file}: {error.strerror}") from None
-    chosen = {name: value for name, value in fields.items() if value is not None}
-    chosen |= {"options": dict(map(key_and_value, options)), "format": {"container": container}}
-    work = _Book(
-        found, out, subtitles, [_task(found, number, chosen, subtitles) for number in range(len(found.chapters))]
-    )
-    failed = session.run(_speak(session, work, url, api_key))
-    if as_json:
-        echo_json(work.manifest)
-    for title, message in failed.items():
-        click.echo(f"{title}: {message}", err=True)
-    if failed:
-        raise Failed("book_unfinished", f"{len(failed)} of {len(found.chapters)} chapters could not be spoken")
+    return found
 
 
 def _task(book: Book, number: int, chosen: dict[str, Any], subtitles: str | None) -> SpeechTask:
-    """What is asked for a chapter; its id follows from all of it."""
+    """Return the task for a chapter; its id is a hash of all the rest."""
     import msgspec
 
     from hub.service.tasks.speech_plan import SpeechTask
@@ -126,45 +134,45 @@ def _task(book: Book, number: int, chosen: dict[str, Any], subtitles: str | None
 
 
 class _Book:
-    """The folder as it is filled."""
+    """The output folder, as chapters are added to it."""
 
     def __init__(self, book: Book, out: Path, subtitles: str | None, tasks: list[SpeechTask]) -> None:
         self.out = out
         self.subtitles = subtitles
         self.tasks = tasks
         self._width = max(2, len(str(len(tasks))))
-        known = {part.task: part for part in _read(out / MANIFEST).chapters}
+        known = {one.task: one for one in _read(out / MANIFEST).chapters}
         done = [known.get(task.id or "") for task in tasks]
-        self.parts = [part if part and (out / part.file).is_file() else None for part in done]
-        self._told = book
+        self.chapters = [one if one and (out / one.file).is_file() else None for one in done]
+        self._book = book
 
     @property
     def manifest(self) -> Manifest:
-        """What is there now."""
+        """The manifest of the chapters in the folder now."""
         return Manifest(
-            title=self._told.title, author=self._told.author, chapters=[part for part in self.parts if part]
+            title=self._book.title, author=self._book.author, chapters=[one for one in self.chapters if one]
         )
 
     def name(self, number: int) -> str:
-        """The chapter's file, without its extension."""
+        """Return the name of the chapter's file, without its extension."""
         title = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]+', " ", self.title(number))[:80]
         return f"{number + 1:0{self._width}} {' '.join(title.split()).strip(' .') or 'Chapter'}"
 
     def title(self, number: int) -> str:
-        """The chapter's title, or one for want of it."""
+        """Return the chapter's title, or its number if it has none."""
         return self.tasks[number].title or f"Chapter {number + 1}"
 
     async def keep(self, jobs: Jobs, number: int, task: Task) -> None:
-        """Put a finished chapter into the folder."""
+        """Write a finished chapter into the folder, and delete its task."""
         made = (task.result or {})["items"][0]
         file = f"{self.name(number)}{Path(made['file']).suffix}"
-        part = Part(title=self.title(number), file=file, task=task.id, seconds=round(made["seconds"], 3))
+        chapter = Finished(title=self.title(number), file=file, task=task.id, seconds=round(made["seconds"], 3))
         if self.subtitles:
-            part.subtitles = f"{self.name(number)}.{self.subtitles}"
+            chapter.subtitles = f"{self.name(number)}.{self.subtitles}"
             name = Path(made["file"]).with_suffix(f".{self.subtitles}").name
-            await jobs.fetch(task.id, name, self.out / part.subtitles, item=1, subtitles=self.subtitles)
+            await jobs.fetch(task.id, name, self.out / chapter.subtitles, item=1, subtitles=self.subtitles)
         await jobs.fetch(task.id, made["file"], self.out / file, item=1)
-        self.parts[number] = part
+        self.chapters[number] = chapter
         self._write()
         await jobs.delete(task.id)
 
@@ -173,7 +181,7 @@ class _Book:
 
         from hub.service.disk.folder import storing, write_file
 
-        with storing("the list of what is done"):
+        with storing("the list of finished chapters"):
             write_file(self.out / MANIFEST, msgspec.json.format(msgspec.json.encode(self.manifest), indent=2))
 
 
@@ -187,11 +195,11 @@ def _read(file: Path) -> Manifest:
 
 
 async def _speak(session: Session, work: _Book, url: str | None, api_key: str | None) -> dict[str, str]:
-    """Speak what is not there yet; returns why chapters failed, by title."""
+    """Speak the missing chapters; return why some failed, by the names of their files."""
     from hub.cli.bars import Bars
     from hub.cli.jobs import open_jobs
 
-    missing = [number for number, part in enumerate(work.parts) if part is None]
+    missing = [number for number, chapter in enumerate(work.chapters) if chapter is None]
     wanted = {work.tasks[number].id or "" for number in missing}
     failed: dict[str, str] = {}
     if not missing:
@@ -211,14 +219,14 @@ async def _speak(session: Session, work: _Book, url: str | None, api_key: str | 
                         error = task.error if task is not None else None
                         failed[work.name(number)] = str((error or {}).get("message", "was cancelled"))
     except asyncio.CancelledError:
-        where = "the hub goes on with it; " if url else ""
-        click.echo(f"{where}run the same command again to go on", err=True)
+        where = "the hub continues the book; " if url else ""
+        click.echo(f"{where}run the same command again to continue", err=True)
         raise
     return failed
 
 
 async def _submit(jobs: Jobs, body: SpeechTask) -> None:
-    """Begin a chapter, or find it under way; one that failed before is tried once more."""
+    """Submit the task of a chapter, or find it running; retry one that failed before."""
     task = await jobs.submit(body)
     if task.state in ("failed", "cancelled"):
         await jobs.delete(task.id)

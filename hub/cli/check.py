@@ -1,4 +1,4 @@
-"""`ttshub check`: look at everything before a user does, and say what to mend."""
+"""`ttshub check`: look for problems before users meet them, and say what to fix."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LOOKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]probl
 
 
 @click.command()
-@click.option("--load", is_flag=True, help="Also start each model and have it say a sentence")
+@click.option("--load", is_flag=True, help="Also load each model and have it speak a sentence")
 @json_option
 @session_options
 @click.pass_obj
 def check(session: Session, load: bool, as_json: bool) -> None:
-    """Look for problems before users do.
+    """Look for problems before users meet them.
 
-    In the configuration, the plugins, the devices, the interpreters, the model paths
-    and the address. Ends with 1 if there is a problem.
+    Checks the configuration, the plugins, the devices, the interpreters, the model
+    paths and the address. Exits with code 1 if there is a problem.
     """
     findings = _findings(session, load)
     problems = sum(finding.state == "problem" for finding in findings)

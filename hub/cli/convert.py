@@ -1,4 +1,4 @@
-"""`ttshub convert`: a recording, said again by another voice, with or without a server."""
+"""`ttshub convert`: say a recording again with another voice, with or without a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hub.cli.failure import Failed
-from hub.cli.say import answer_into, container_of, key_and_value, request_of, sink_for, tell
+from hub.cli.say import answer_into, container_of, key_and_value, print_summary, request_of, sink_for
 from hub.cli.session import Session, json_option, session_options, url_options
 
 
@@ -27,7 +27,7 @@ from hub.cli.session import Session, json_option, session_options, url_options
     "references",
     multiple=True,
     metavar="FILE",
-    help="A recording to sound like, instead of a voice",
+    help="A recording to speak like, instead of --voice; may be repeated",
 )
 @click.option("--speed", type=float, help="1.0 is the recording's own pace")
 @click.option("--seed", type=int, help="The same seed gives the same audio")
@@ -53,7 +53,7 @@ def convert(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Say the recording SOURCE again as another voice.
+    """Say the recording SOURCE again with another voice.
 
     \b
       ttshub convert me.wav --voice anna --out anna.wav
@@ -69,11 +69,11 @@ def convert(
         **{name: value for name, value in fields.items() if value is not None},
     )
     sink = sink_for(out, container)
-    tell(session.run(answer_into(session, request, sink, url, api_key)), out, as_json)
+    print_summary(session.run(answer_into(session, request, sink, url, api_key)), out, as_json)
 
 
 def _read(file: str) -> bytes:
-    """A file's bytes; `-` is stdin. Raises Failed."""
+    """Return a file's bytes; `-` is stdin. Raises Failed."""
     if file == "-":
         return sys.stdin.buffer.read()
     try:

@@ -1,4 +1,4 @@
-"""What becomes of an error: a block on stderr, and an exit code."""
+"""Failures of commands: a block on stderr, and an exit code."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ OK, FAILED, USAGE, CONFIGURATION, UNREACHABLE, BACKEND, INTERRUPTED, READER_LEFT
 EXIT_CODES_HELP = """\b
 Exit codes:
   0    done
-  1    refused or failed; check: a problem was found
+  1    refused or failed; check: found a problem
   2    wrong usage
-  3    the configuration cannot be used
+  3    the configuration is invalid
   4    the server at --url cannot be reached
   5    a backend or its model failed
   130  interrupted (Ctrl-C)
-  141  whoever read the output left early
+  141  the output was closed early (a broken pipe)
 """
 
 
 class Failed(Exception):
-    """A command could not do its work. `code` names the kind of error, `hint` says what to do."""
+    """A command failed. `code` names the kind of error, `hint` says what to do."""
 
     exit_code = FAILED
 
@@ -45,9 +45,9 @@ class Unreachable(Failed):
 
 
 def show(error: BaseException, *, debug: bool) -> int:
-    """Tell the user about `error`; returns the exit code."""
+    """Show `error` to the user; return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # Nobody reads: say nothing, and keep the interpreter from failing again when it flushes stdout at its end.
+        # The reader is gone: say nothing, and keep the interpreter from failing again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return READER_LEFT
     if debug:
@@ -56,7 +56,7 @@ def show(error: BaseException, *, debug: bool) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     if isinstance(error, SettingsError):
-        return _block("settings", error.problems, "`ttshub check` looks at the whole configuration", CONFIGURATION)
+        return _block("settings", error.problems, "`ttshub check` checks the whole configuration", CONFIGURATION)
     if isinstance(error, Failed):
         return _block(error.code, (error.message,), error.hint, error.exit_code)
     if isinstance(error, HubError):

@@ -1,4 +1,4 @@
-"""What `ttshub check` looks at, one function a subject."""
+"""The checks of `ttshub check`, one function per subject."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 State = Literal["ok", "note", "problem"]
 
 IMPORT_TIMEOUT = 180.0
-"""Seconds that an interpreter gets to import a synthesizer; torch from a cold disk takes its time."""
+"""Seconds that an interpreter has to import a synthesizer; torch is slow from a cold disk."""
 
 PROBE = """
 import importlib, sys
@@ -42,7 +42,7 @@ TEXT = "This is a check of the hub."
 
 
 class Finding(msgspec.Struct):
-    """One line of the report. A `note` may be as it should be; a `problem` will not work."""
+    """One line of the report. A `note` may be intended; a `problem` will not work."""
 
     what: str
     name: str
@@ -51,16 +51,16 @@ class Finding(msgspec.Struct):
 
 
 def of_settings(config: Path | None, settings: Settings) -> Iterator[Finding]:
-    """Where the settings came from, and whether anybody may call."""
+    """Report where the settings came from, and who may use the hub."""
     file = find_config(config)
-    yield Finding("settings", "", "ok", str(file) if file else "no hub.toml: the defaults hold")
+    yield Finding("settings", "", "ok", str(file) if file else "no hub.toml: the defaults apply")
     keys = [key.name for key in settings.auth.keys]
-    told = f"for {', '.join(keys)}" if keys else "none: whoever reaches the hub may call"
-    yield Finding("settings", "auth.keys", "ok", told)
+    finding = f"for {', '.join(keys)}" if keys else "none: anyone who can reach the hub may use it"
+    yield Finding("settings", "auth.keys", "ok", finding)
 
 
 def of_plugins(plugins: Plugins) -> Iterator[Finding]:
-    """Every plugin, and every failure of one."""
+    """Report the plugins, and their failures."""
     failed = {failure.plugin for failure in plugins.failures}
     for info in plugins.installed:
         if info.name not in failed:
@@ -75,7 +75,7 @@ def of_plugins(plugins: Plugins) -> Iterator[Finding]:
 
 
 def of_devices() -> Iterator[Finding]:
-    """The devices that models may be put on."""
+    """Report the devices that models can run on."""
     yield Finding("device", "cpu", "ok", f"{os.cpu_count()} cores")
     for number, gpu in enumerate(nvidia_gpus()):
         yield Finding("device", f"cuda:{number}", "ok", gpu)
@@ -84,7 +84,7 @@ def of_devices() -> Iterator[Finding]:
 
 
 def nvidia_gpus() -> list[str]:
-    """Name and memory of each NVIDIA GPU; none if there is no driver."""
+    """Return name and memory of each NVIDIA GPU; an empty list without a driver."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return []
@@ -102,7 +102,7 @@ def _has_mps() -> bool:
 
 
 def of_routes(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
-    """What plugins' routes are in the way of each other, or of the hub's; fills `plugins.failures` too."""
+    """Report plugins' routes that clash with each other or with the hub's; adds to `plugins.failures`."""
     from hub.api.app import create_app
     from hub.service.hub import Hub
 
@@ -110,7 +110,7 @@ def of_routes(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     try:
         create_app(Hub.build(settings, plugins))
     except SettingsError:
-        return  # `of_models` tells it
+        return  # `of_models` reports it
     for failure in plugins.failures[failed:]:
         yield Finding("plugin", failure.plugin, "problem", failure.error)
     for note in plugins.notes:
@@ -118,7 +118,7 @@ def of_routes(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
 
 
 async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
-    """Each model: its backend, device, path, and whether its interpreter can import its synthesizer."""
+    """Check each model: its backend, device, path, and whether its interpreter can import its synthesizer."""
     from hub.service.hub import Hub
 
     try:
@@ -126,7 +126,7 @@ async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
     except SettingsError as error:
         return [Finding("model", "", "problem", problem) for problem in error.problems]
     found = [
-        Finding("model", name, "problem", f"its backend {backend!r} is not there: its plugin failed or is disabled")
+        Finding("model", name, "problem", f"its backend {backend!r} is missing: the plugin failed or is disabled")
         for name, backend in models.missing.items()
     ]
     if not models.default:
@@ -143,7 +143,7 @@ async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
 
 
 def _notes(name: str, model: ModelSettings, plugin: str, check: ModelCheck) -> Iterator[Finding]:
-    """What a plugin's own check tells of a model."""
+    """Report what a plugin's own check says about a model."""
     try:
         yield from [Finding("model", name, "note", note) for note in check(model)]
     except Exception as error:
@@ -165,11 +165,11 @@ def _device_problem(device: str, gpus: int) -> str | None:
         return f'device {device!r}: nvidia-smi finds no GPU; use device = "auto" or "cpu"'
     if kind == "cuda" and int(number or 0) >= gpus:
         return f"device {device!r}: the last GPU is cuda:{gpus - 1}"
-    return f"device {device!r}: this is not an Apple GPU machine" if kind == "mps" and not _has_mps() else None
+    return f"device {device!r}: this machine has no Apple GPU" if kind == "mps" and not _has_mps() else None
 
 
 def _path_problem(path: str) -> str | None:
-    """What looks like a path on this machine must exist; anything else may be a hub id."""
+    """Return a problem if a path of this machine does not exist; any other text may name a repository."""
     if (Path(path).is_absolute() or path.startswith((".", "~"))) and not Path(path).expanduser().exists():
         return f"path: there is no {path}"
     return None
@@ -193,17 +193,17 @@ async def _interpreter_problem(model: ModelSettings, spec: BackendSpec) -> str |
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        last = words.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+        last = words.decode(errors="replace").strip().splitlines() or ["no reason given"]
         return f"{python} cannot import {spec.synthesizer}: {last[-1]}"
     answer = out.decode(errors="replace").split()[-2:]
     if answer != ["contract", str(CONTRACT)]:
         theirs = answer[-1] if answer else "none"
-        return f"{python} has a tts-hub of contract {theirs}, this hub has {CONTRACT}: install the same version there"
+        return f"{python} has a tts-hub with contract {theirs}, this one has {CONTRACT}: install the same version there"
     return None
 
 
 def of_server(settings: Settings) -> Iterator[Finding]:
-    """Whether the server may and can listen where it should."""
+    """Check that the server may listen at its address, and that the address is free."""
     from hub.api.http.auth import check_bind
 
     address = f"{settings.server.host}:{settings.server.port}"
@@ -223,7 +223,7 @@ def of_server(settings: Settings) -> Iterator[Finding]:
 
 
 async def of_speech(settings: Settings, plugins: Plugins) -> list[Finding]:
-    """Each model, started one after the other, says a sentence."""
+    """Load one model after the other, and have each speak a sentence."""
     from hub.cli.local import LocalHub
     from hub.service.hub import Hub
 
@@ -236,10 +236,10 @@ async def of_speech(settings: Settings, plugins: Plugins) -> list[Finding]:
                     async for _ in answer:
                         pass
             except HubError as error:
-                told = f"{error.code}: {error.message} (--debug shows the worker's log)"
-                found.append(Finding("speech", model.name, "problem", told))
+                problem = f"{error.code}: {error.message} (--debug shows the worker's log)"
+                found.append(Finding("speech", model.name, "problem", problem))
                 continue
-            told = f"{answer.seconds:.1f} s of audio at {answer.sample_rate} Hz; loaded in {answer.load:.1f} s"
-            found.append(Finding("speech", model.name, "ok", told))
+            finding = f"{answer.seconds:.1f} s of audio at {answer.sample_rate} Hz; loaded in {answer.load:.1f} s"
+            found.append(Finding("speech", model.name, "ok", finding))
             await model.engine.stop()
     return found

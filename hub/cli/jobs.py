@@ -1,4 +1,4 @@
-"""Tasks for the commands: of a hub over HTTP, or of one in this process whose state is in a folder of its own."""
+"""Tasks for the commands: of a hub over HTTP, or of one in this process with a state folder of its own."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from hub.service.tasks.speech_plan import SpeechTask
 
 RETRIES = 30
-"""Seconds, one a try, that a watched hub may be gone: it goes on with its tasks when it is back."""
+"""Attempts, one a second, to reach a watched hub that has gone away; once back, it goes on with its tasks."""
 
 
 class Jobs(Protocol):
-    """Whoever does the tasks. Every method raises HubError, or Unreachable."""
+    """The tasks of a hub. Every method raises HubError, or Unreachable."""
 
     async def submit(self, body: SpeechTask) -> Task:
-        """Accept a task, or find the one of this id and body."""
+        """Submit a task, or find the one with this id and body."""
         ...
 
     def watch(self, id: str) -> AsyncIterator[Task]:
-        """The task now and whenever it changes, until it has ended."""
+        """Yield the task now and whenever it changes, until it has ended."""
         ...
 
     async def fetch(self, id: str, name: str, target: Path, **query: Any) -> None:
-        """Put a file of the result, `name` in it and `query` for the route, at `target`, once it is whole."""
+        """Write a file of the result to `target`, once it is whole: `name` in the result, `query` for the route."""
         ...
 
     async def delete(self, id: str) -> None:
-        """Forget a task."""
+        """Delete a task."""
         ...
 
 
 class RemoteJobs:
-    """`Jobs` of the hub at a URL."""
+    """The `Jobs` of the hub at a URL."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.hub = RemoteHub(url, api_key)
@@ -61,15 +61,15 @@ class RemoteJobs:
         await self.hub.__aexit__(*error)
 
     async def submit(self, body: SpeechTask) -> Task:
-        """See `Jobs`."""
+        """Implement `Jobs.submit`."""
         return msgspec.convert(await self.hub.call("POST", "/v1/tasks/speech", body), Task)
 
     async def get(self, id: str) -> Task:
-        """One task."""
+        """Return a task."""
         return msgspec.convert(await self.hub.get(_path(id)), Task)
 
     async def page(self, limit: int, **wanted: str | None) -> list[Task]:
-        """The newest tasks."""
+        """Return the newest tasks."""
         query = "".join(f"&{name}={quote(value)}" for name, value in wanted.items() if value)
         return msgspec.convert((await self.hub.get(f"/v1/tasks?limit={limit}{query}"))["tasks"], list[Task])
 
@@ -78,11 +78,11 @@ class RemoteJobs:
         return msgspec.convert(await self.hub.call("POST", f"{_path(id)}/cancel"), Task)
 
     async def delete(self, id: str) -> None:
-        """See `Jobs`."""
+        """Implement `Jobs.delete`."""
         await self.hub.call("DELETE", _path(id))
 
     async def watch(self, id: str) -> AsyncIterator[Task]:
-        """See `Jobs`. A hub that goes away is waited for."""
+        """Implement `Jobs.watch`; wait for a hub that goes away."""
         lost = 0
         while True:
             try:
@@ -106,7 +106,7 @@ class RemoteJobs:
             await asyncio.sleep(1.0)
 
     async def fetch(self, id: str, name: str, target: Path, **query: Any) -> None:
-        """See `Jobs`."""
+        """Implement `Jobs.fetch`."""
         asked = "&".join(f"{key}={value}" for key, value in query.items() if value is not None)
         with _part(target) as part:
             async with self.hub.open(f"{_path(id)}/result?{asked}") as response:
@@ -116,10 +116,10 @@ class RemoteJobs:
 
 
 class LocalJobs:
-    """`Jobs` of a hub in this process. What is unfinished when it ends is in `folder`, and goes on next time."""
+    """The `Jobs` of a hub in this process. Work that is unfinished at its end stays in `folder` for the next run."""
 
     def __init__(self, hub: Hub, folder: Path, wanted: Collection[str]) -> None:
-        """`wanted` are the ids of the tasks to come: what is left of others is forgotten."""
+        """`wanted` are the ids of the tasks to come; leftovers of others are deleted."""
         from hub.service.tasks.tasks import Tasks
 
         hub.tasks = Tasks(hub, hub.tasks.kinds, hub.settings.tasks, folder=folder)
@@ -141,26 +141,26 @@ class LocalJobs:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def submit(self, body: SpeechTask) -> Task:
-        """See `Jobs`."""
+        """Implement `Jobs.submit`."""
         return (await self._hub.tasks.submit("speech", body))[0]
 
     def watch(self, id: str) -> AsyncIterator[Task]:
-        """See `Jobs`."""
+        """Implement `Jobs.watch`."""
         return self._hub.tasks.watch(id)
 
     async def delete(self, id: str) -> None:
-        """See `Jobs`."""
+        """Implement `Jobs.delete`."""
         await self._hub.tasks.delete(id)
 
     async def fetch(self, id: str, name: str, target: Path, **query: Any) -> None:
-        """See `Jobs`."""
+        """Implement `Jobs.fetch`."""
         with _part(target) as part:
             await asyncio.to_thread(shutil.copyfile, self._hub.tasks.folder_of(id) / name, part)
 
 
 @contextmanager
 def _part(target: Path) -> Iterator[Path]:
-    """A file beside `target` that takes its place at the end of the block, or is gone. Raises Failed."""
+    """Yield a path beside `target`; its file replaces `target` after the block, or is removed. Raises Failed."""
     path = target.with_name(f".{target.name}.part")
     try:
         yield path
@@ -176,7 +176,7 @@ def _part(target: Path) -> Iterator[Path]:
 async def open_jobs(
     session: Session, folder: Path, wanted: Collection[str], url: str | None, api_key: str | None
 ) -> AsyncIterator[Jobs]:
-    """The tasks of the hub at `url`, else of one in this process that keeps those `wanted` in `folder`."""
+    """Open the tasks of the hub at `url`, else of one in this process that keeps those `wanted` in `folder`."""
     if url:
         async with RemoteJobs(url, api_key) as remote:
             yield remote

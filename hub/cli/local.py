@@ -1,4 +1,4 @@
-"""LocalHub: a hub in this process, for commands that need no server."""
+"""`LocalHub`: a hub in this process, for commands that need no server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hub.service.speech.checks import check_request
 
 
 class LocalHub:
-    """A `Source`. Loads a model when it is first asked for; leaving the context ends the workers."""
+    """A `Source` that loads a model at its first request; leaving the context ends the workers."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -32,13 +32,13 @@ class LocalHub:
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest | ConversionRequest, *, whole: bool) -> AsyncIterator[LocalAnswer]:
-        """See `Source.speak`."""
+        """Implement `Source.speak`."""
         clock = asyncio.get_running_loop().time
         if isinstance(request, ConversionRequest):
             model = self.hub.models.able(request.model, "conversion")
         else:
             model = self.hub.models.get(request.model)
-            check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # before a load for nothing
+            check_request(request, model.spec, self.hub.settings.limits, self.hub.encoders)  # refuse before the load
         asked = clock()
         await model.start()
         loaded = clock()
@@ -56,7 +56,7 @@ class LocalHub:
 
 
 class LocalAnswer:
-    """An `Answer`."""
+    """The `Answer` of a hub in this process."""
 
     def __init__(self, speech: Speech, encoder: Encoder) -> None:
         self._speech = speech

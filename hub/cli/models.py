@@ -1,4 +1,4 @@
-"""`ttshub models`: the configured models, or those of a running hub: how they are, why, and how to change that."""
+"""`ttshub models`: list the configured models or those of a running hub; load, unload and explain a model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hub.cli.session import Session, json_option, session_options, url_options
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--load", is_flag=True, help="Load the model NAME of the hub at --url")
-@click.option("--unload", is_flag=True, help="Unload it; what it speaks is finished first")
-@click.option("--force", is_flag=True, help="With --unload: do not wait for what it speaks")
+@click.option("--load", is_flag=True, help="Load the model NAME at the hub")
+@click.option("--unload", is_flag=True, help="Unload it, once it has finished its requests")
+@click.option("--force", is_flag=True, help="With --unload: do not wait for its requests")
 @session_options
 @url_options
 @json_option
@@ -32,8 +32,8 @@ def models(
 ) -> None:
     """List the models, or show NAME.
 
-    The configured ones; with --url those of a running hub, and their state. With NAME
-    and --url its memory, and the ledger that says why it was loaded or unloaded.
+    Lists the configured models; with --url those of a running hub, and their state.
+    With NAME and --url it shows the model's memory, and why it was loaded or unloaded.
     """
     if (load or unload) and not (name and url):
         raise click.UsageError("--load and --unload need the NAME of a model and the --url of a hub")
@@ -58,14 +58,14 @@ def models(
 
 
 def _show_pulled(session: Session, configured: set[str]) -> None:
-    """Checkpoints of the data folder that no model uses."""
+    """List the checkpoints in the data folder that no model uses."""
     from hub.service.checkpoints.pull import pulled
     from hub.service.disk.folder import data_folder
 
     found = pulled(data_folder(session.settings()) / "models")
     rows = [(plain(backend), plain(one), plain(path)) for backend, one, path in found if str(path) not in configured]
     if rows:
-        click.echo("\npulled, and not configured:")
+        click.echo("\npulled but not configured:")
         echo_table(("backend", "variant", "path"), rows)
 
 
@@ -96,9 +96,9 @@ def _show(model: dict[str, Any], as_json: bool) -> None:
         "device": memory["device"],
         "needs": need,
         "holds": "unknown" if memory["held"] is None else show_size(memory["held"]),
-        "all models of the device": show_size(memory["loaded"]),
+        "all models on the device": show_size(memory["loaded"]),
         "budget of the device": "none" if memory["budget"] is None else show_size(memory["budget"]),
-        "unloaded after": "never" if model["idle_unload"] is None else f"{model['idle_unload']:g} s of rest",
+        "unloaded after": "never" if model["idle_unload"] is None else f"{model['idle_unload']:g} s without a request",
         "last used": "never" if model["last_used"] is None else _clock(model["last_used"]),
     }
     for fact, value in facts.items():

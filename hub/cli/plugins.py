@@ -1,4 +1,4 @@
-"""`ttshub plugins`: what is installed, and what did not load."""
+"""`ttshub plugins`: list the installed plugins, and those that failed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--all", "with_built_in", is_flag=True, help="Also list the hub's own parts that are plugins")
+@click.option("--all", "with_built_in", is_flag=True, help="Also list the hub's built-in plugins")
 @session_options
 @json_option
 @click.pass_obj
 def plugins(session: Session, with_built_in: bool, as_json: bool) -> None:
-    """List the installed plugins, what failed, and what is worth knowing."""
+    """List the installed plugins, with their failures and notes."""
     settings = session.settings()
     found = session.plugins(settings)
     _try_routes(settings, found)
@@ -47,10 +47,10 @@ def plugins(session: Session, with_built_in: bool, as_json: bool) -> None:
 
 
 def _try_routes(settings: Settings, plugins: Plugins) -> None:
-    """Have the plugins register their routes, as a server does: `plugins` then knows what fails and what clashes."""
+    """Register the plugins' routes, as a server does, so that `plugins` records failures and clashes."""
     from hub.api.app import create_app
     from hub.service.hub import Hub
     from hub.settings import SettingsError
 
-    with suppress(SettingsError):  # a wrong model is no matter of this list; `ttshub check` tells it
+    with suppress(SettingsError):  # an invalid model is for `ttshub check` to report
         create_app(Hub.build(settings, plugins))

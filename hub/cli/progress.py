@@ -1,4 +1,4 @@
-"""Progress: a bar on stderr, by the characters spoken where they are known."""
+"""`Progress`: a bar on stderr, by the characters spoken where they are known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A context manager that shows nothing unless `shown`."""
+    """A context manager that shows a bar if `shown`."""
 
     def __init__(self, chars: int, *, shown: bool) -> None:
         self._chars = chars

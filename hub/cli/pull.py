@@ -1,4 +1,4 @@
-"""`ttshub pull`: fetch a backend's checkpoint, and say how to configure it."""
+"""`ttshub pull`: fetch a backend's checkpoint, and print its configuration."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("backend", required=False)
 @click.argument("variant", required=False)
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Put it into this folder")
+@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to")
 @click.option("--revision", default="", help="Branch, tag or commit [default: the plugin's choice]")
-@click.option("--source", type=click.Choice(["hf", "modelscope"]), help="[default: hf, where it is published there]")
-@click.option("--offline", is_flag=True, help="Fetch nothing: only check that all is there")
+@click.option("--source", type=click.Choice(["hf", "modelscope"]), help="[default: hf, if it is published there]")
+@click.option("--offline", is_flag=True, help="Fetch nothing; check that every file is there")
 @json_option
 @session_options
 @click.pass_obj
@@ -41,9 +41,9 @@ def pull(
 ) -> None:
     """Fetch the checkpoint of a BACKEND.
 
-    Without BACKEND: list what there is. An interrupted transfer goes on where it
-    stopped, and each file is checked against its publisher's checksum. HF_ENDPOINT and
-    HF_TOKEN count, as do MODELSCOPE_ENDPOINT and MODELSCOPE_API_TOKEN.
+    Without BACKEND it lists the checkpoints. An interrupted transfer goes on where it
+    stopped, and each file is checked against its publisher's checksum. HF_ENDPOINT,
+    HF_TOKEN, MODELSCOPE_ENDPOINT and MODELSCOPE_API_TOKEN are honoured.
     """
     settings = session.settings()
     backends = session.plugins(settings).backends
@@ -57,10 +57,15 @@ def pull(
         folder = data_folder(settings) / "models" / spec.name / variant
     done = _pull(checkpoint, folder.expanduser().absolute(), revision, source, offline, shown=not as_json)
     name = spec.name if variant in ("", "default") else variant
+    _print(done, name, toml(name, spec, checkpoint, done.folder), as_json)
+
+
+def _print(done: Pulled, model: str, table: str, as_json: bool) -> None:
+    """Print what was pulled, and the table that configures `model`."""
     if as_json:
         import msgspec
 
-        echo_json({**msgspec.structs.asdict(done), "model": name, "toml": toml(name, spec, checkpoint, done.folder)})
+        echo_json({**msgspec.structs.asdict(done), "model": model, "toml": table})
         return
     from hub.service.disk.sizes import show_size
 
@@ -69,11 +74,11 @@ def pull(
         f"{show_size(done.fetched)} of it fetched now",
         err=True,
     )
-    click.echo(toml(name, spec, checkpoint, done.folder))
+    click.echo(table)
 
 
 def toml(name: str, spec: BackendSpec, checkpoint: Checkpoint, folder: str) -> str:
-    """The `[models.NAME]` table for a pulled checkpoint, ready to be pasted into hub.toml."""
+    """Return the `[models.NAME]` table for a pulled checkpoint, ready to paste into hub.toml."""
     table = {"backend": spec.name, "path": folder, **checkpoint.model}
     lines = (f"{_key(key)} = {_value(value)}" for key, value in table.items())
     return "\n".join((f"[models.{_key(name)}]", *lines))
@@ -84,7 +89,7 @@ def _key(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as TOML writes it. Its texts, numbers and lists are those of JSON; its tables are not."""
+    """Return a value as TOML writes it. Its strings, numbers and lists are those of JSON; its tables are not."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
     if isinstance(value, list | tuple):
@@ -125,7 +130,7 @@ def _find(backends: dict[str, BackendSpec], name: str, variant: str | None) -> t
         raise click.UsageError(f"backend {name!r} has nothing to pull")
     known = ", ".join(spec.checkpoints)
     if variant is None and len(spec.checkpoints) > 1:
-        raise click.UsageError(f"backend {name!r} has several checkpoints: {known}; say which")
+        raise click.UsageError(f"backend {name!r} has several checkpoints: {known}; choose one")
     variant = variant if variant is not None else next(iter(spec.checkpoints))
     if variant not in spec.checkpoints:
         raise click.UsageError(f"backend {name!r} has no checkpoint {variant!r}; it has: {known}")
@@ -147,7 +152,7 @@ def _pull(checkpoint: Checkpoint, folder: Path, revision: str, source: Any, offl
         raise Failed(
             "storage_failed",
             f"{folder}: {error.strerror or error}",
-            "free some space, mend its permissions, or use --dir",
+            "free some space, fix its permissions, or use --dir",
         ) from None
 
 
@@ -185,13 +190,13 @@ class Bar:
         self._bar.stop()
 
     def begin(self, files: int, size: int) -> None:
-        """See `Watcher`."""
+        """Implement `Watcher.begin`."""
         self._bar.update(self._task, total=size, description=f"{files} files")
 
     def file(self, path: str) -> None:
-        """See `Watcher`."""
+        """Implement `Watcher.file`."""
         self._bar.update(self._task, description=path if len(path) <= 40 else f"...{path[-37:]}")
 
     def progress(self, size: int) -> None:
-        """See `Watcher`."""
+        """Implement `Watcher.progress`."""
         self._bar.advance(self._task, size)

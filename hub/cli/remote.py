@@ -1,4 +1,4 @@
-"""RemoteHub: a hub that runs somewhere, over HTTP."""
+"""`RemoteHub`: a running hub, over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hub.contract.speech import SpeechRequest
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 600.0
-"""Seconds between two pieces of an answer: longer than any model's `deadline` is likely to be."""
+"""Seconds between two reads of an answer: longer than any model's `deadline` is likely to be."""
 
 WAV_HEADER = 44
 
@@ -27,7 +27,7 @@ OPENAI_CODES = {
     "invalid_api_key": "unauthorized",
     "rate_limit_exceeded": "rate_limited",
 }
-"""The hub's codes of errors that are told in OpenAI's words, as they are below /v1/models."""
+"""The hub's codes for errors in OpenAI's shape, which the routes below /v1/models use."""
 
 
 class RemoteHub:
@@ -44,7 +44,7 @@ class RemoteHub:
                 limits=httpx.Limits(max_connections=None),
             )
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise Unreachable("server_unreachable", f"{url!r} is not a URL: {error}") from None
+            raise Unreachable("server_unreachable", f"invalid URL {url!r}: {error}") from None
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,11 +53,11 @@ class RemoteHub:
         await self._client.aclose()
 
     async def get(self, path: str) -> Any:
-        """The JSON at `path`. Raises Unreachable, or the HubError that the hub answers with."""
+        """Return the JSON at `path`. Raises Unreachable, or the HubError that the hub answers with."""
         return await self.call("GET", path)
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON that a request is answered with, None if with nothing; `body` is sent as JSON. Raises as `get`."""
+        """Send a request, `body` as JSON; return the JSON of the answer, None if it is empty. Raises as `get` does."""
         content = None if body is None else msgspec.json.encode(body)
         try:
             response = await self._client.request(
@@ -76,7 +76,7 @@ class RemoteHub:
 
     @asynccontextmanager
     async def open(self, path: str) -> AsyncIterator[httpx.Response]:
-        """An answer to be read while it comes. Raises as `get` does, also when it breaks off within the block."""
+        """Open an answer to read while it arrives. Raises as `get` does, also if it breaks off within the block."""
         try:
             async with self._client.stream("GET", path) as response:
                 if response.is_error:
@@ -88,8 +88,8 @@ class RemoteHub:
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest | ConversionRequest, *, whole: bool) -> AsyncIterator[RemoteAnswer]:
-        """See `Source.speak`."""
-        exact = request.format.container in ("wav", "pcm")  # their lengths can be put right afterwards
+        """Implement `Source.speak`."""
+        exact = request.format.container in ("wav", "pcm")  # their lengths can be corrected afterwards
         streamed = exact or not whole
         body = msgspec.json.encode(msgspec.structs.replace(request, stream=streamed))
         asked = time.perf_counter()
@@ -118,7 +118,7 @@ class RemoteHub:
 
     def _stranger(self, response: httpx.Response) -> Unreachable:
         return Unreachable(
-            "server_unreachable", f"{self.url} answered {response.status_code}, and not as a hub does", "check --url"
+            "server_unreachable", f"{self.url} answered {response.status_code}, but not as a hub does", "check --url"
         )
 
     def _refusal(self, response: httpx.Response) -> Exception:
@@ -135,7 +135,7 @@ class RemoteHub:
 
 
 class RemoteAnswer:
-    """An `Answer`."""
+    """The `Answer` of a hub over HTTP."""
 
     def __init__(self, response: httpx.Response, asked: float | None, container: str) -> None:
         self._response = response
@@ -163,4 +163,4 @@ class RemoteAnswer:
                 yield part
         except httpx.TransportError:
             request_id = self._response.headers.get("x-request-id", "")
-            raise BackendCrashed(f"the hub broke its answer off; its log has why, under request {request_id}") from None
+            raise BackendCrashed(f"the hub broke off its answer; its log says why (request {request_id})") from None

@@ -9,14 +9,14 @@ import click
 
 
 def echo_json(value: Any, *, err: bool = False) -> None:
-    """`value`, any mix of Structs and plain data, as indented JSON on stdout (or stderr)."""
+    """Print `value`, any mix of Structs and plain data, as indented JSON on stdout (or stderr)."""
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), err=err)
 
 
 def echo_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
-    """A table. Cells are rich markup; escape what is not ours with `plain`."""
+    """Print a table. Cells are rich markup; escape foreign text with `plain`."""
     import sys
 
     from rich.console import Console
@@ -31,7 +31,7 @@ def echo_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: 
 
 
 def plain(text: object) -> str:
-    """`text` as it is, safe in a table's cell."""
+    """Return `text`, escaped for a cell of a table."""
     from rich.markup import escape
 
     return escape(str(text))

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hub.contract.speech import SpeechRequest
 
 CONTAINERS = {"ogg": "opus", "raw": "pcm", "wave": "wav"}
-"""File extensions that are not the container's own name."""
+"""File extensions that differ from the container's name."""
 
 LONG_TEXT = 300
-"""Characters from which on progress is shown."""
+"""Characters from which a text shows its progress."""
 
 
 @click.command()
@@ -59,7 +59,7 @@ def say(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Speak TEXT, or what is on stdin.
+    """Speak TEXT, or the text on stdin.
 
     \b
       ttshub say "Hello from the hub." --out hello.wav
@@ -75,11 +75,11 @@ def say(
         **{name: value for name, value in fields.items() if value is not None},
     )
     sink = sink_for(out, container)
-    tell(session.run(answer_into(session, request, sink, url, api_key)), out, as_json)
+    print_summary(session.run(answer_into(session, request, sink, url, api_key)), out, as_json)
 
 
-def tell(summary: dict[str, Any], out: str | None, as_json: bool) -> None:
-    """Say what was written, from `answer_into`."""
+def print_summary(summary: dict[str, Any], out: str | None, as_json: bool) -> None:
+    """Print the summary that `answer_into` returned."""
     summary["path"] = out if out != "-" else None
     if summary["seconds"] is None and out is not None and Path(out).is_file():
         summary["seconds"] = seconds_of(Path(out))
@@ -94,7 +94,7 @@ def _text(text: str | None) -> str:
     if text is not None and text != "-":
         return text
     if text is None and sys.stdin.isatty():
-        raise click.UsageError("there is no TEXT; give it as an argument, or on stdin")
+        raise click.UsageError("no TEXT given; pass it as an argument, or on stdin")
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -102,7 +102,7 @@ def _text(text: str | None) -> str:
 
 
 def container_of(out: str | None) -> str:
-    """The container for a file of this name."""
+    """Return the container for a file of this name."""
     if out is None or out == "-":
         return "wav"
     extension = Path(out).suffix.lstrip(".").lower()
@@ -112,7 +112,7 @@ def container_of(out: str | None) -> str:
 
 
 def key_and_value(text: str) -> tuple[str, Any]:
-    """Of `k=v`, v as JSON where it is any, else as text."""
+    """Split `k=v`; v is read as JSON if it is valid JSON, else it stays text."""
     import msgspec
 
     key, equals, value = text.partition("=")
@@ -125,7 +125,7 @@ def key_and_value(text: str) -> tuple[str, Any]:
 
 
 def request_of(kind: Literal["speech", "conversion"], /, **fields: Any) -> Any:
-    """A SpeechRequest or ConversionRequest; what is wrong with `fields` is wrong usage."""
+    """Return a SpeechRequest or ConversionRequest. Raises UsageError if `fields` are invalid."""
     import msgspec
 
     from hub.contract import ConversionRequest, SpeechRequest
@@ -140,12 +140,12 @@ def request_of(kind: Literal["speech", "conversion"], /, **fields: Any) -> Any:
 
 
 def sink_for(out: str | None, container: str | None) -> Sink:
-    """Where the audio goes."""
+    """Return the sink for the audio. Raises UsageError."""
     from hub.cli.sink import FileSink, PlayerSink, StdoutSink
 
     if out is None:
         if container not in (None, "wav"):
-            raise click.UsageError("--format is for --out; the speakers get wav")
+            raise click.UsageError("--format needs --out; the speakers always get wav")
         return PlayerSink()
     return StdoutSink() if out == "-" else FileSink(Path(out))
 
@@ -153,7 +153,7 @@ def sink_for(out: str | None, container: str | None) -> Sink:
 async def answer_into(
     session: Session, request: SpeechRequest | ConversionRequest, sink: Sink, url: str | None, api_key: str | None
 ) -> dict[str, Any]:
-    """Have a hub answer `request`, into `sink`; the summary."""
+    """Have a hub answer `request` into `sink`; return the summary."""
     from hub.cli.progress import Progress
 
     async with AsyncExitStack() as stack:
@@ -172,7 +172,7 @@ async def answer_into(
 
 
 def open_source(session: Session, url: str | None, api_key: str | None) -> Any:
-    """A `Source` as a context manager: the hub at `url`, else one in this process."""
+    """Return a `Source` as a context manager: the hub at `url`, else one in this process."""
     if url:
         from hub.cli.remote import RemoteHub
 
@@ -185,7 +185,7 @@ def open_source(session: Session, url: str | None, api_key: str | None) -> Any:
 
 
 def seconds_of(file: Path) -> float | None:
-    """How long the audio of a compressed file is, by its packets."""
+    """Return the length of a compressed file's audio, from its packets; None if it cannot be read."""
     import av
 
     try:
@@ -198,7 +198,7 @@ def seconds_of(file: Path) -> float | None:
 
 
 def summary_of(answer: Answer, took: float) -> dict[str, Any]:
-    """What --json tells. `rtf` is seconds of work for each second of audio."""
+    """Return what --json prints. `rtf` is seconds of work for each second of audio."""
     seconds = answer.seconds
     return {
         "model": answer.model,

@@ -1,4 +1,4 @@
-"""`ttshub scenes`: the scenes that requests name, on this machine or on a running hub."""
+"""`ttshub scenes`: the scenes that requests name, of this machine or of a running hub."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Shelf(Protocol):
-    """Where scenes are kept. All methods raise HubError."""
+    """The scenes of a hub. All methods raise HubError."""
 
     async def all(self) -> list[Scene]:
-        """Every scene."""
+        """Return every scene."""
         ...
 
     async def put(self, scene: Scene) -> None:
-        """Keep one."""
+        """Store a scene."""
         ...
 
     async def remove(self, id: str) -> None:
-        """Remove one."""
+        """Remove a scene."""
         ...
 
 
 class LocalShelf:
-    """This machine's data folder."""
+    """The scenes of this machine's data folder."""
 
     def __init__(self, store: SceneStore) -> None:
         self._store = store
 
     async def all(self) -> list[Scene]:
-        """See `Shelf`."""
+        """Implement `Shelf.all`."""
         return [*await asyncio.to_thread(self._store.list)]
 
     async def put(self, scene: Scene) -> None:
-        """See `Shelf`."""
+        """Implement `Shelf.put`."""
         await asyncio.to_thread(self._store.put, scene)
 
     async def remove(self, id: str) -> None:
-        """See `Shelf`."""
+        """Implement `Shelf.remove`."""
         await asyncio.to_thread(self._store.delete, id)
 
 
 class RemoteShelf:
-    """A running hub."""
+    """The scenes of a running hub."""
 
     def __init__(self, hub: RemoteHub) -> None:
         self._hub = hub
 
     async def all(self) -> list[Scene]:
-        """See `Shelf`."""
+        """Implement `Shelf.all`."""
         import msgspec
 
         from hub.contract.scene import Scene
@@ -72,18 +72,18 @@ class RemoteShelf:
         return msgspec.convert((await self._hub.get("/v1/scenes"))["scenes"], list[Scene])
 
     async def put(self, scene: Scene) -> None:
-        """See `Shelf`."""
+        """Implement `Shelf.put`."""
         body = {"text": scene.text, "cast": scene.cast, "defaults": scene.defaults}
         await self._hub.call("PUT", f"/v1/scenes/{quote(scene.id, safe='')}", body)
 
     async def remove(self, id: str) -> None:
-        """See `Shelf`."""
+        """Implement `Shelf.remove`."""
         await self._hub.call("DELETE", f"/v1/scenes/{quote(id, safe='')}")
 
 
 @asynccontextmanager
 async def open_shelf(session: Session, url: str | None, api_key: str | None) -> AsyncIterator[Shelf]:
-    """The scenes of the hub at `url`, else of this machine."""
+    """Open the scenes of the hub at `url`, else of this machine."""
     if url:
         from hub.cli.remote import RemoteHub
 
@@ -101,13 +101,13 @@ async def open_shelf(session: Session, url: str | None, api_key: str | None) -> 
 def scenes() -> None:
     """List, import and remove scenes.
 
-    A scene is a description, a cast and defaults that requests name, a file in the data
-    folder of this machine; with --url it is that of a running hub.
+    A scene is a description, a cast and defaults that requests name. The scenes are those
+    in the data folder of this machine; with --url, those of a running hub.
     """
 
 
 def _command(name: str) -> Callable[[Function], Any]:
-    """A command of the group, with the options that all of them take."""
+    """Register a command of the group, with the options that all of them take."""
 
     def decorate(function: Function) -> Any:
         return scenes.command(name)(session_options(url_options(json_option(click.pass_obj(function)))))
@@ -136,11 +136,11 @@ def list_scenes(session: Session, url: str | None, api_key: str | None, as_json:
 
 @_command("import")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Also those whose id is taken")
+@click.option("--replace", is_flag=True, help="Replace scenes whose id is taken")
 def import_scenes(
     session: Session, url: str | None, api_key: str | None, as_json: bool, folder: Path, replace: bool
 ) -> None:
-    """Keep the scenes in FOLDER: *.txt, as Higgs Audio's scene_prompts, and *.json."""
+    """Store the scenes in FOLDER: *.txt, as Higgs Audio's scene_prompts, and *.json."""
     from hub.service.library.scenes import TAKEN, scenes_in
 
     async def work(shelf: Shelf) -> list[dict[str, str]]:

@@ -26,10 +26,10 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 @click.command()
-@click.option("--host", help="Address to listen at [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at; 0: any free one [default: 8900]")
-@click.option("--allow-public", is_flag=True, default=None, help="Serve a public address though there are no API keys")
-@click.option("-m", "--model", help="Model that answers requests that name none")
+@click.option("--host", help="Address to listen on [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one [default: 8900]")
+@click.option("--allow-public", is_flag=True, default=None, help="Serve a public address without API keys")
+@click.option("-m", "--model", help="Model for requests that name none")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @session_options
 @click.pass_obj
@@ -43,7 +43,8 @@ def serve(
 ) -> None:
     """Serve the models over HTTP.
 
-    Until Ctrl-C or SIGTERM. Streams under way get a moment to finish; a second Ctrl-C cuts them off.
+    Runs until Ctrl-C or SIGTERM, then gives streams a moment to finish; a second Ctrl-C
+    cuts them off.
     """
     settings = session.settings(
         server__host=host,
@@ -61,10 +62,10 @@ def serve(
     for plugin, wanted in settings.compat.items():
         if wanted.port is not None:
             sockets += bind(replace(settings.server, port=wanted.port))
-            log.info("plugin %s also answers at port %d", plugin, wanted.port)
-    be_told_to_stop()
+            log.info("plugin %s also answers on port %d", plugin, wanted.port)
+    leave_signals_to_the_server()
     if not _run(settings, plugins, sockets):
-        raise Failed("startup_failed", "the server did not start; the log above has why")
+        raise Failed("startup_failed", "the server did not start; the log above says why")
 
 
 def _run(settings: Settings, plugins: Plugins, sockets: list[socket.socket]) -> bool:
@@ -81,24 +82,27 @@ def _run(settings: Settings, plugins: Plugins, sockets: list[socket.socket]) -> 
     return run(settings, plugins, sockets=sockets, on_listening=announce)
 
 
-def be_told_to_stop() -> None:
-    """Let uvicorn alone see to SIGINT and SIGTERM: it raises them again at its end, and that is no error here."""
+def leave_signals_to_the_server() -> None:
+    """Ignore SIGINT and SIGTERM outside uvicorn, which handles them, and raises them again when it ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
 
 
 def url_of(server: ServerSettings, sockets: list[socket.socket]) -> str:
-    """Where the server listens, as a URL."""
+    """Return the URL at which the server listens."""
     host, port = server.host, sockets[0].getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def bind(server: ServerSettings) -> list[socket.socket]:
-    """A listening socket for each address of the host. Raises Failed if the port is taken or the host is not ours."""
+    """Return a listening socket for each address of the host.
+
+    Raises Failed if the port is taken, or the host is not an address of this machine.
+    """
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror:
-        raise Failed("bad_address", f"there is no address {server.host!r}", "use --host 127.0.0.1") from None
+        raise Failed("bad_address", f"cannot resolve the host {server.host!r}", "use --host 127.0.0.1") from None
     sockets: list[socket.socket] = []
     failure: OSError | None = None
     port = server.port
@@ -120,7 +124,7 @@ def bind(server: ServerSettings) -> list[socket.socket]:
 def _bind_failure(server: ServerSettings, error: OSError) -> Failed:
     address = f"{server.host}:{server.port}"
     if error.errno == errno.EADDRINUSE:
-        return Failed("port_taken", f"another program listens at {address}", "choose another --port, or end the other")
+        return Failed("port_taken", f"another program listens at {address}", "choose another --port, or stop it")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Failed("port_forbidden", f"this user may not listen at {address}", "use a --port over 1023")
+        return Failed("port_forbidden", f"this user may not listen at {address}", "use a --port above 1023")
     return Failed("bad_address", f"cannot listen at {address}: {error.strerror}", "use --host 127.0.0.1")

@@ -1,4 +1,4 @@
-"""serve_alone(): one family's own API at an address, as the family's own server has it. For plugins' commands."""
+"""`serve_alone()`, for plugins' commands: one family's own API at an address, as the family's own server serves it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from hub.cli.serve import be_told_to_stop, bind, url_of
+from hub.cli.serve import bind, leave_signals_to_the_server, url_of
 from hub.cli.session import Session
 
 if TYPE_CHECKING:
+    import socket
+
     from hub.plugin.manager import Plugins
     from hub.service.hub import Hub
     from hub.settings import ModelSettings, Settings
@@ -32,24 +34,38 @@ def serve_alone(
 ) -> None:
     """Serve the routes of `plugin` at their original paths, and nothing else, until Ctrl-C or SIGTERM.
 
-    `models` (name -> what `[models.NAME]` would say) are loaded instead of those configured, the first by default;
-    without any, the configured models of the plugin's backends stand. `api_keys` are asked for instead of those
-    configured. All else is `settings`, or what `session` has: the data folder with its voices, limits, tasks. A public
-    address without a key is served, as the family's own server does it, and the log warns.
+    `models` (name -> the settings of a `[models.NAME]` table) replace the configured ones, and the first is the
+    default; without any, the configured models of the plugin's backends are served. `api_keys` replace the configured
+    ones. All else comes from `settings`, or from `session`: the data folder with its voices, limits, tasks. A public
+    address without a key is served, as the family's own server does, and the log warns.
 
     Raises Failed (port taken, wrong address, no start) and SettingsError (no model, no such plugin).
     """
-    from hub.api.http.auth import is_loopback
-
     settings = _alone(settings or session.settings(), plugin, host, port, models, api_keys)
-    level = "debug" if session.debug else settings.log_level
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    if not settings.auth.keys and not is_loopback(host):
-        log.warning("%s can be reached from outside and there is no API key: anybody may use this server", host)
+    _start_log(session, settings)
     plugins = session.plugins(settings)
     settings = _own_models(settings, plugin, plugins)
     sockets = bind(settings.server)
-    be_told_to_stop()
+    leave_signals_to_the_server()
+    _run(settings, plugins, sockets, plugin)
+
+
+def _start_log(session: Session, settings: Settings) -> None:
+    """Log to stderr, beginning with a warning if anyone may use the server."""
+    from hub.api.http.auth import is_loopback
+
+    level = "debug" if session.debug else settings.log_level
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    host = settings.server.host
+    if not settings.auth.keys and not is_loopback(host):
+        log.warning("%s can be reached from outside and there is no API key: anyone may use this server", host)
+
+
+def _run(settings: Settings, plugins: Plugins, sockets: list[socket.socket], plugin: str) -> None:
+    """Serve until the server ends. Raises Failed if it did not start."""
+    from hub.api.server import run
+    from hub.cli.failure import Failed
+
     url = url_of(settings.server, sockets)
 
     def announce(hub: Hub) -> None:
@@ -58,17 +74,14 @@ def serve_alone(
         click.echo(f"tts-hub {__version__} listens at {url} with the API of {plugin} alone")
         click.echo(f"models: {', '.join(model.name for model in hub.models)}")
 
-    from hub.api.server import run
-    from hub.cli.failure import Failed
-
     if not run(settings, plugins, sockets=sockets, on_listening=announce, alone=plugin):
-        raise Failed("startup_failed", "the server did not start; the log above has why")
+        raise Failed("startup_failed", "the server did not start; the log above says why")
 
 
 def _alone(
     settings: Settings, plugin: str, host: str, port: int, models: Mapping[str, ModelSettings], api_keys: Sequence[str]
 ) -> Settings:
-    """`settings` with the address, the keys and the models that the command line gave."""
+    """Return `settings` with the address, the keys and the models of the command line."""
     from hub.settings import ApiKey, AuthSettings
 
     if api_keys:
@@ -86,7 +99,7 @@ def _alone(
 
 
 def _own_models(settings: Settings, plugin: str, plugins: Plugins) -> Settings:
-    """`settings` with no models but those of `plugin`'s backends. Raises SettingsError if none is left."""
+    """Return `settings` with only the models of `plugin`'s backends. Raises SettingsError if none is left."""
     from hub.service.models.models import default_models
     from hub.settings import SettingsError
 

@@ -1,4 +1,4 @@
-"""Session: what all commands share, and the options that every command takes."""
+"""`Session`: what all commands share, and the options that every command takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Session:
-    """One run of `ttshub`: where its settings come from, and whether it tells all."""
+    """One run of `ttshub`: the sources of its settings, and whether it shows logs and tracebacks."""
 
     def __init__(self) -> None:
         self.config: Path | None = None
@@ -27,14 +27,14 @@ class Session:
         self.debug = os.environ.get("TTSHUB_DEBUG", "") not in ("", "0")
 
     def settings(self, **flags: Any) -> Settings:
-        """The settings, over them `flags` (`server__port=9000`; None: not given). Raises SettingsError."""
+        """Load the settings; `flags` override them (`server__port=9000`; None: not given). Raises SettingsError."""
         from hub.settings_load import load_settings
 
         given = {name.replace("__", "."): value for name, value in flags.items() if value is not None}
         return load_settings(self.config, overrides={**self.overrides, **given})
 
     def plugins(self, settings: Settings | None = None) -> Plugins:
-        """The installed plugins. Without `settings` the configured ones count, where they can be read."""
+        """Discover the installed plugins. Without `settings`, the configured ones apply if they are valid."""
         from hub.plugin.manager import Plugins
         from hub.settings import Settings, SettingsError
 
@@ -67,7 +67,7 @@ class Session:
 
 
 def session_options(command: Function) -> Function:
-    """`--config`, `--set` and `--debug`, before the command or after it."""
+    """Add `--config`, `--set` and `--debug`, which work before a command's name and after it."""
     options = (
         click.option(
             "--config",
@@ -94,16 +94,16 @@ def session_options(command: Function) -> Function:
 
 
 def json_option(command: Function) -> Function:
-    """`--json`."""
+    """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts")(command)
 
 
 def url_options(command: Function) -> Function:
-    """`--url` and `--api-key` of the commands that can talk to a running hub."""
+    """Add `--url` and `--api-key`, for commands that can talk to a running hub."""
     key = click.option(
         "--api-key", envvar="TTSHUB_API_KEY", show_envvar=True, help="API key of the hub at --url", metavar="KEY"
     )
-    return click.option("--url", envvar="TTSHUB_URL", show_envvar=True, help="Ask the hub that runs at this address")(
+    return click.option("--url", envvar="TTSHUB_URL", show_envvar=True, help="Use the hub that runs at this address")(
         key(command)
     )
 

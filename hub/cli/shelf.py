@@ -1,4 +1,4 @@
-"""Shelf: the voices that `ttshub voices` works on, those of this machine's data folder or of a running hub."""
+"""`Shelf`: the voices that `ttshub voices` works on, of this machine's data folder or of a running hub."""
 
 from __future__ import annotations
 
@@ -22,106 +22,105 @@ Voice = dict[str, Any]
 
 
 class Shelf(Protocol):
-    """All methods raise HubError."""
+    """The voices of a hub. All methods raise HubError."""
 
     async def catalog(self, model: str | None) -> dict[str, Any]:
-        """As `GET /v1/voices`."""
+        """Return the catalog, as `GET /v1/voices` does."""
         ...
 
     async def get(self, id: str) -> Voice:
-        """One voice."""
+        """Return a voice."""
         ...
 
     async def add(self, upload: VoiceUpload) -> Voice:
-        """Keep a new one."""
+        """Store a new voice."""
         ...
 
     async def rename(self, id: str, new_id: str) -> Voice:
-        """Change its id."""
+        """Change the id of a voice."""
         ...
 
     async def remove(self, id: str) -> None:
-        """Remove it."""
+        """Remove a voice."""
         ...
 
     async def recording(self, id: str, number: int) -> bytes:
-        """The content of a recording's file."""
+        """Return the content of a recording's file."""
         ...
 
 
 class LocalShelf:
-    """This machine's data folder. Presets are not known here: no model is loaded for it."""
+    """The voices of this machine's data folder, without presets: no model is loaded to list them."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     async def catalog(self, model: str | None) -> dict[str, Any]:
-        """See `Shelf`."""
+        """Implement `Shelf.catalog`."""
         from hub.service.library.catalog import catalog
 
         chosen = self._hub.models.get(model) if model else None
         return _plain(await asyncio.to_thread(catalog, self._hub.models, self._hub.voices, chosen))
 
     async def get(self, id: str) -> Voice:
-        """See `Shelf`."""
+        """Implement `Shelf.get`."""
         from hub.service.library.catalog import view_of
 
         return _plain(await asyncio.to_thread(view_of, self._hub.models, self._hub.voices, id))
 
     async def add(self, upload: VoiceUpload) -> Voice:
-        """See `Shelf`."""
-
+        """Implement `Shelf.add`."""
         return await self.get((await self._hub.keep_voice(upload)).id)
 
     async def rename(self, id: str, new_id: str) -> Voice:
-        """See `Shelf`."""
+        """Implement `Shelf.rename`."""
         return await self.get((await asyncio.to_thread(self._hub.voices.update, id, new_id=new_id)).id)
 
     async def remove(self, id: str) -> None:
-        """See `Shelf`."""
+        """Implement `Shelf.remove`."""
         await asyncio.to_thread(self._hub.voices.delete, id)
 
     async def recording(self, id: str, number: int) -> bytes:
-        """See `Shelf`."""
+        """Implement `Shelf.recording`."""
         return (await asyncio.to_thread(self._hub.voices.recording, id, number))[1]
 
 
 class RemoteShelf:
-    """A running hub."""
+    """The voices of a running hub."""
 
     def __init__(self, hub: RemoteHub) -> None:
         self._hub = hub
 
     async def catalog(self, model: str | None) -> dict[str, Any]:
-        """See `Shelf`."""
+        """Implement `Shelf.catalog`."""
         query = f"?model={quote(model, safe='')}" if model else ""
         return dict(await self._hub.get(f"/v1/voices{query}"))
 
     async def get(self, id: str) -> Voice:
-        """See `Shelf`."""
+        """Implement `Shelf.get`."""
         return dict(await self._hub.get(_path(id)))
 
     async def add(self, upload: VoiceUpload) -> Voice:
-        """See `Shelf`."""
+        """Implement `Shelf.add`."""
         return dict(await self._hub.call("POST", "/v1/voices", upload))
 
     async def rename(self, id: str, new_id: str) -> Voice:
-        """See `Shelf`."""
+        """Implement `Shelf.rename`."""
         return dict(await self._hub.call("PATCH", _path(id), {"id": new_id}))
 
     async def remove(self, id: str) -> None:
-        """See `Shelf`."""
+        """Implement `Shelf.remove`."""
         await self._hub.call("DELETE", _path(id))
 
     async def recording(self, id: str, number: int) -> bytes:
-        """See `Shelf`."""
+        """Implement `Shelf.recording`."""
         async with self._hub.open(f"{_path(id)}/audio?recording={number}") as response:
             return await response.aread()
 
 
 @asynccontextmanager
 async def open_shelf(session: Session, url: str | None, api_key: str | None) -> AsyncIterator[Shelf]:
-    """The voices of the hub at `url`, else of this machine."""
+    """Open the voices of the hub at `url`, else of this machine."""
     if url:
         from hub.cli.remote import RemoteHub
 

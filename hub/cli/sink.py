@@ -1,4 +1,4 @@
-"""Where speech goes: a file, stdout, or the speakers."""
+"""Sinks for audio: a file, stdout, or the speakers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PLAYERS = (
     ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error", "-i", "-"),
     ("play", "-q", "-t", "wav", "-"),
 )
-"""Programs that play a WAV from stdin, in the order in which they are looked for."""
+"""Programs that play a WAV from stdin, in the order of preference."""
 
 
 class Sink(Protocol):
-    """A context manager; leaving it with an error leaves nothing behind."""
+    """A context manager that takes audio; leaving it with an error leaves nothing behind."""
 
     whole: bool
-    """Nobody listens before the end."""
+    """True if no one listens before the end."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -40,16 +40,16 @@ class Sink(Protocol):
 
 
 class FileSink:
-    """A file that is there only once it is complete: written beside its path, then moved. Devices are written to."""
+    """A file that appears once it is complete: written beside its path, then moved. A device is written to directly."""
 
     whole = True
 
     def __init__(self, path: Path) -> None:
-        """Raises Failed if there can be no such file."""
+        """Raises Failed if `path` cannot be a file."""
         if path.is_dir():
             raise Failed("bad_output", f"{path} is a folder; name a file")
         if not path.parent.is_dir():
-            raise Failed("bad_output", f"there is no folder {path.parent}; make it first")
+            raise Failed("bad_output", f"there is no folder {path.parent}; create it first")
         self._path = path
         self._direct = path.exists() and not path.is_file()
         target = path.resolve()  # a link stays a link
@@ -85,7 +85,7 @@ class FileSink:
                     self._part.unlink(missing_ok=True)
 
     def _state_length(self) -> None:
-        """Put the length into the header of a WAV that was streamed, and so left it open."""
+        """Write the length into the header of a streamed WAV, which left it open."""
         size = self._file.tell()
         self._file.seek(0)
         head = self._file.read(44)
@@ -96,7 +96,7 @@ class FileSink:
 
 
 class StdoutSink:
-    """Bytes on stdout, each as soon as it is there."""
+    """Audio on stdout, each chunk as soon as it arrives."""
 
     whole = False
 
@@ -119,13 +119,11 @@ class PlayerSink:
     whole = False
 
     def __init__(self) -> None:
-        """Raises Failed if none is installed."""
+        """Raises Failed if no player is installed."""
         found = [(path, *rest) for name, *rest in PLAYERS if (path := shutil.which(name))]
         if not found:
             names = ", ".join(player[0] for player in PLAYERS)
-            raise Failed(
-                "no_player", f"found no program to play audio with ({names})", "use --out FILE to write a file"
-            )
+            raise Failed("no_player", f"found no program that plays audio ({names})", "use --out FILE to write a file")
         self._command = found[0]
         self._name = Path(self._command[0]).name
         self._file: Path | None = None
@@ -145,7 +143,7 @@ class PlayerSink:
         return self
 
     async def write(self, data: bytes) -> None:
-        """Hand over to the player; waits while it has enough.
+        """Pass data to the player; wait while its pipe is full.
 
         Raises Failed if the player failed, BrokenPipeError if it was closed.
         """

@@ -1,4 +1,4 @@
-"""`ttshub tasks`: the long jobs of a running hub."""
+"""`ttshub tasks`: the tasks of a running hub."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ T = TypeVar("T")
 @click.group()
 @session_options
 def tasks() -> None:
-    """Long jobs of a running hub: list, watch, cancel, fetch.
+    """List, watch, cancel and fetch the long jobs of a running hub.
 
     The hub is the one at --url, else the one that the settings describe.
     """
 
 
 @tasks.command("list")
-@click.option("--state", type=click.Choice(STATES), help="Only these")
-@click.option("--kind", help="Only this kind, such as speech")
-@click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many")
+@click.option("--state", type=click.Choice(STATES), help="Only tasks in this state")
+@click.option("--kind", help="Only tasks of this kind, such as speech")
+@click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many at most")
 @url_options
 @json_option
 @session_options
@@ -48,7 +48,7 @@ def list_tasks(
     api_key: str | None,
     as_json: bool,
 ) -> None:
-    """List the tasks, the newest first."""
+    """List the tasks, newest first."""
     found = _ask(session, url, api_key, lambda jobs: jobs.page(limit, state=state, kind=kind))
     if as_json:
         echo_json(found)
@@ -63,9 +63,10 @@ def list_tasks(
 @session_options
 @click.pass_obj
 def watch(session: Session, ids: tuple[str, ...], url: str | None, api_key: str | None) -> None:
-    """Show how tasks go on, until they have ended.
+    """Show the progress of tasks until they have ended.
 
-    Those of the IDS, else all that are unfinished. Ends with 1 if one failed or was cancelled.
+    Shows the tasks IDS, else all unfinished ones. Exits with code 1 if one failed or was
+    cancelled.
     """
     ended = _ask(session, url, api_key, lambda jobs: _watch(jobs, ids))
     if any(task.state != "completed" for task in ended):
@@ -94,7 +95,7 @@ def cancel(session: Session, ids: tuple[str, ...], url: str | None, api_key: str
 @session_options
 @click.pass_obj
 def delete(session: Session, ids: tuple[str, ...], url: str | None, api_key: str | None) -> None:
-    """Stop tasks, and forget them with their results."""
+    """Stop tasks, and delete them with their results."""
 
     async def forget(jobs: RemoteJobs) -> None:
         for id in ids:
@@ -114,7 +115,7 @@ def delete(session: Session, ids: tuple[str, ...], url: str | None, api_key: str
 def result(
     session: Session, id: str, out: Path, item: int | None, subtitles: str | None, url: str | None, api_key: str | None
 ) -> None:
-    """Fetch what a task has made."""
+    """Fetch the result of a task."""
     _ask(session, url, api_key, lambda jobs: jobs.fetch(id, out.name, out, item=item, subtitles=subtitles))
     click.echo(str(out), err=True)
 
@@ -147,7 +148,7 @@ async def _watch(jobs: RemoteJobs, ids: tuple[str, ...]) -> list[Task]:
             ended[id] = task
 
     for id in ids:
-        await jobs.get(id)  # a mistake is told before anything is shown
+        await jobs.get(id)  # an unknown id is reported before anything is shown
     with Bars() as bars:
         await asyncio.gather(*(follow(id, bars) for id in ids))
     return list(ended.values())

@@ -1,4 +1,4 @@
-"""`ttshub voices`: the voices that the hub keeps, on this machine or on a running hub."""
+"""`ttshub voices`: the voices of this machine, or of a running hub."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 @click.group()
 @session_options
 def voices() -> None:
-    """List, keep, import and export voices.
+    """List, add, import and export voices.
 
-    A voice is a folder of recordings with transcripts, in the data folder of this machine;
-    with --url it is that of a running hub.
+    A stored voice is a folder of recordings with transcripts. The voices are those in the
+    data folder of this machine; with --url, those of a running hub.
     """
 
 
 def _command(name: str) -> Callable[[Function], Any]:
-    """A command of the group, with the options that all of them take."""
+    """Register a command of the group, with the options that all of them take."""
 
     def decorate(function: Function) -> Any:
         return voices.command(name)(session_options(url_options(json_option(click.pass_obj(function)))))
@@ -37,7 +37,7 @@ def _command(name: str) -> Callable[[Function], Any]:
 
 
 def _run(session: Session, url: str | None, api_key: str | None, work: Callable[[Shelf], Any]) -> Any:
-    """`work` (a coroutine function) on the shelf; its result."""
+    """Run `work`, a coroutine function, on the shelf; return its result."""
     from hub.cli.shelf import open_shelf
 
     async def run() -> Any:
@@ -48,11 +48,11 @@ def _run(session: Session, url: str | None, api_key: str | None, work: Callable[
 
 
 @_command("list")
-@click.option("--model", help="Only what this model can use")
+@click.option("--model", help="Only voices that this model can use")
 def list_voices(session: Session, url: str | None, api_key: str | None, as_json: bool, model: str | None) -> None:
     """List all voices, and which models can use them.
 
-    Presets are listed with --url, of the models that have been up.
+    With --url it also lists the presets of models that have been loaded.
     """
     found = _run(session, url, api_key, lambda shelf: shelf.catalog(model))
     if as_json:
@@ -74,7 +74,7 @@ def _row(voice: Voice) -> tuple[str, ...]:
 @_command("show")
 @click.argument("id")
 def show(session: Session, url: str | None, api_key: str | None, as_json: bool, id: str) -> None:
-    """Show a voice: its recordings, and which models can use it and why not."""
+    """Show a voice: its recordings, and for each model whether it can use the voice, and why not."""
     _show(_run(session, url, api_key, lambda shelf: shelf.get(id)), as_json)
 
 
@@ -95,8 +95,8 @@ def _show(voice: Voice, as_json: bool) -> None:
 @_command("add")
 @click.argument("id")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--text", "texts", multiple=True, help="What is said, once for each file [default: FILE's .txt or .lab]")
-@click.option("--name", default="", help="A name to show [default: the id]")
+@click.option("--text", "texts", multiple=True, help="Transcript, once for each file [default: FILE's .txt or .lab]")
+@click.option("--name", default="", help="Display name [default: the id]")
 @click.option("--language", help="BCP 47 tag, such as en or zh-CN")
 @click.option("--tag", "tags", multiple=True, help="May be repeated")
 @click.option("--description", default="")
@@ -111,7 +111,7 @@ def add(
     texts: tuple[str, ...],
     **facts: Any,
 ) -> None:
-    """Keep the recordings FILES as the voice ID."""
+    """Store the recordings FILES as the voice ID."""
     from hub.service.library.voice_import import Foreign, transcript_beside
 
     if texts and len(texts) != len(files):
@@ -146,10 +146,10 @@ def remove(session: Session, url: str | None, api_key: str | None, as_json: bool
 @_command("import")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 def import_voices(session: Session, url: str | None, api_key: str | None, as_json: bool, source: Path) -> None:
-    """Keep the voices of another program's folder SOURCE.
+    """Import the voices in another program's folder SOURCE.
 
-    fish-speech's references, Higgs Audio's voice_prompts, GPT-SoVITS' .list files, or
-    voices that were exported. What is there already is left as it is.
+    Reads fish-speech's references, Higgs Audio's voice_prompts, GPT-SoVITS' .list files,
+    and exported voices. Voices whose id is taken are skipped.
     """
     from hub.contract.errors import Conflict, HubError
     from hub.service.library.voice_import import find_voices
@@ -179,13 +179,13 @@ def import_voices(session: Session, url: str | None, api_key: str | None, as_jso
 
 @_command("export")
 @click.argument("ids", nargs=-1)
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write to")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to")
 def export(
     session: Session, url: str | None, api_key: str | None, as_json: bool, ids: tuple[str, ...], out: Path
 ) -> None:
-    """Write voices (all, if no IDS are given) as folders that any hub can take.
+    """Write voices (all, if no IDS are given) as folders that any hub can import.
 
-    A folder for each voice: its recordings, a .txt beside each, and voice.json.
+    Each voice becomes a folder: its recordings, a .txt beside each, and voice.json.
     """
     from hub.service.disk.folder import exclusive, storing, write_folder
     from hub.service.disk.ids import check_id
@@ -213,7 +213,7 @@ async def _files(shelf: Shelf, voice: Voice) -> dict[str, bytes]:
     from hub.service.library.voice_folder import FACTS, Facts, facts_file
 
     if voice["kind"] != "stored":
-        raise InvalidRequest(f"{voice['id']!r} is a preset: it has no recordings that could be exported")
+        raise InvalidRequest(f"{voice['id']!r} is a preset: it has no recordings to export")
     facts = Facts(
         name=voice["name"],
         language=next(iter(voice["languages"]), None),

@@ -1,4 +1,4 @@
-"""The real program in processes of its own, with the tone backend installed as a third party's plugin would be."""
+"""The real program in its own processes, with the tone backend installed as a third party's plugin would be."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TONE = '[models.tone]\nbackend = "tone"\n'
 
 
 def lay(folder: Path, name: str, entry_points: str, **modules: str) -> None:
-    """Lay a distribution into `folder` as pip would: its metadata, and its modules beside it."""
+    """Install a distribution into `folder` as pip would: its metadata, and its modules beside it."""
     info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -76,7 +76,7 @@ def program(tmp_path, site):
 
 @pytest.fixture
 def invoke(tmp_path, site, monkeypatch):
-    """The command in this process: quick, for all that needs no worker."""
+    """Run the command in this process: quick, for tests that need no worker."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(site))
 
@@ -88,7 +88,7 @@ def invoke(tmp_path, site, monkeypatch):
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory, site):
-    """A running hub: the environment that leads to it. It asks for a key."""
+    """The environment variables that point to a running hub, which requires a key."""
     folder = tmp_path_factory.mktemp("served")
     data = f'data = "{folder / "data"}"\n'
     (folder / "hub.toml").write_text(data + TONE + '[[auth.keys]]\nname = "tests"\nkey = "env:KEY"\n')

@@ -1,4 +1,4 @@
-"""`ttshub check`: one bad thing at a time."""
+"""`ttshub check`, on one problem at a time."""
 
 import json
 import socket
@@ -9,14 +9,14 @@ import pytest
 
 @pytest.fixture
 def check(invoke, tmp_path):
-    """Run it on a hub.toml: (exit code, {(what, name): (state, finding)})."""
+    """Run it on a hub.toml; return {(what, name): (state, finding)}, and the keys of the problems."""
 
     def call(text, *args):
         (tmp_path / "hub.toml").write_text(text)
         done = invoke("check", "--json", *args)
         report = json.loads(done.stdout)
         found = {(one["what"], one["name"]): (one["state"], one["finding"]) for one in report["findings"]}
-        problems = [place for place, (state, _) in found.items() if state == "problem"]
+        problems = [subject for subject, (state, _) in found.items() if state == "problem"]
         assert bool(report["problems"]) == bool(problems)
         assert done.exit_code == bool(problems)
         return found, problems
@@ -29,7 +29,7 @@ def free_port():
         return one.getsockname()[1]
 
 
-def test_all_is_well(check):
+def test_a_good_configuration_has_no_problems(check):
     found, problems = check(f'[models.a]\nbackend = "tone"\n[server]\nport = {free_port()}\n')
     assert problems == []
     assert found["settings", ""] == ("ok", "hub.toml")
@@ -62,7 +62,7 @@ def test_a_model_that_will_not_work(check, line, words):
         ('dtype = "half"', "got 'half'"),
     ],
 )
-def test_a_word_that_names_no_device_and_no_type(check, line, words):
+def test_invalid_devices_and_types_are_problems(check, line, words):
     found, problems = check(f'[models.a]\nbackend = "tone"\n{line}\n[server]\nport = 0\n')
     assert problems == [("settings", "")]
     assert words in found["settings", ""][1]
@@ -147,7 +147,7 @@ def register_routes(hub):
 """
 
 
-def test_paths_that_are_taken_are_notes_and_no_problems(check, invoke, install, monkeypatch, tmp_path):
+def test_paths_that_are_taken_are_notes_and_not_problems(check, invoke, install, monkeypatch, tmp_path):
     install(tmp_path / "site", "rival-plugin", "rival = rival_plugin", rival_plugin=ROUTED)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     words = "GET /v1/models is already taken; use /compat/rival"

@@ -1,4 +1,4 @@
-"""The group: what it imports, what plugins add to it, and how it fails."""
+"""The `ttshub` group: its imports, the plugins' commands, and its failures."""
 
 import json
 import os
@@ -164,12 +164,12 @@ def test_debug_shows_where(invoke):
     assert "Traceback" in invoke("--debug", "--config", "none.toml", "models").stderr
 
 
-def test_a_bug_is_called_one(monkeypatch, invoke):
+def test_an_unexpected_error_is_called_a_bug(monkeypatch, invoke):
     def fails(*args, **options):
-        raise RuntimeError("something nobody foresaw")
+        raise RuntimeError("something unforeseen")
 
     monkeypatch.setattr("hub.settings_load.load_settings", fails)
     done = invoke("models")
     assert done.exit_code == 1
     assert "this is a bug" in done.stderr
-    assert "something nobody foresaw" in done.stderr
+    assert "something unforeseen" in done.stderr

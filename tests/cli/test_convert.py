@@ -1,4 +1,4 @@
-"""`ttshub convert`: a recording, said again."""
+"""`ttshub convert`: a recording, said again with another voice."""
 
 import io
 
@@ -26,7 +26,7 @@ def heard(source):
     return tone.decode(samples, rate), tone.pitch_of(samples, rate)
 
 
-def test_a_recording_becomes_another_voice(program, me):
+def test_a_recording_is_said_again_with_another_voice(program, me):
     done = program.run("convert", me, "--voice", "high", "-o", "high.flac")
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("high.flac: ")
@@ -42,7 +42,7 @@ def test_references_stdin_and_stdout(program, me):
     assert (said, pitch in tone.CLONED_PITCHES) == (TEXT, True)
 
 
-def test_a_hub_that_runs_somewhere(program, me):
+def test_a_running_hub_converts(program, me):
     models = {"far": ModelSettings(backend="tone", options={"conversion": True})}
     with serve_hub(Settings(models=models), [tone]) as live:
         summary = program.json("convert", me, "--url", live.url, "--voice", "high", "-o", "far.wav")
@@ -50,7 +50,7 @@ def test_a_hub_that_runs_somewhere(program, me):
     assert heard(program.folder / "far.wav") == (TEXT, 220)
 
 
-def test_what_goes_wrong(program, me):
+def test_bad_input_and_models_that_cannot_convert_are_refused(program, me):
     missing = program.run("convert", "nowhere.wav", "-o", "a.wav")
     assert (missing.returncode, "cannot read nowhere.wav" in missing.stderr) == (1, True)
     wrong = program.run("convert", me, "--speed", "9", "-o", "a.wav")

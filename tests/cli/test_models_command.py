@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def ask(invoke, served):
-    """The command, aimed at the running hub."""
+    """Run the command against the running hub."""
     where = ["--url", served["TTSHUB_URL"], "--api-key", served["TTSHUB_API_KEY"]]
     return lambda *args: invoke("models", *args, *where)
 

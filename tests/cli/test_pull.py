@@ -88,14 +88,14 @@ def pull(invoke, publisher, install, tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(pull, program):
-    """The same in a process of its own."""
+    """Start `ttshub pull` in its own process."""
     program.environ |= pull.environ
     program.environ["PYTHONPATH"] = f"{pull.site}:{program.environ['PYTHONPATH']}"
     return lambda *args, **environ: program.start("pull", *args, environ=environ)
 
 
 def held(folder):
-    """The files of a folder that are not the program's own notes."""
+    """Return the files in a folder, without the program's own records."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths if not path.name.startswith(".")}
 
@@ -123,7 +123,7 @@ def test_a_checkpoint_arrives_and_can_be_configured(pull, publisher, source):
     assert len(publisher.ranges("model.bin")) == before == 1
 
 
-def test_parts_of_other_repositories_come_along(pull):
+def test_parts_from_other_repositories_are_fetched_too(pull):
     done = pull("acme", "whole", "--json")
     assert done.exit_code == 0, done.stderr
     folder = pull.folder.parent / "whole"
@@ -135,7 +135,7 @@ def test_parts_of_other_repositories_come_along(pull):
 
 
 @pytest.mark.parametrize("source", ["hf", "modelscope"])
-def test_what_github_publishes_comes_from_there_whatever_the_source(pull, publisher, source):
+def test_a_github_checkpoint_comes_from_github_whatever_the_source(pull, publisher, source):
     publisher.cut = {"weights/model.bin": 200_000}
     assert pull("acme", "tables", "--source", source).exit_code == 0
     folder = pull.folder.parent / "tables"
@@ -169,7 +169,7 @@ def tarred(files):
 
 
 @pytest.mark.parametrize("source", ["hf", "modelscope"])
-def test_archives_are_unpacked_and_not_kept(pull, publisher, source):
+def test_archives_are_unpacked_and_then_deleted(pull, publisher, source):
     inside = {"reader/model.onnx": WEIGHTS, "reader/words.txt": b"words"}
     words = {"words/sys.dic": b"a dictionary", "words/empty": b""}
     publisher.files |= {"packed/reader.zip": zipped(inside), "packed/words.tar.gz": tarred(words)}
@@ -197,7 +197,7 @@ def test_archives_are_unpacked_and_not_kept(pull, publisher, source):
         ("cut.tar.gz", tarred({"good": WEIGHTS})[:2000], "damaged archive"),
     ],
 )
-def test_an_archive_that_is_no_good_leaves_nothing_behind(pull, publisher, tmp_path, name, content, words):
+def test_a_bad_archive_leaves_nothing_behind(pull, publisher, tmp_path, name, content, words):
     publisher.files[f"packed/{name}"] = content
     done = pull("acme", "packed")
     assert (done.exit_code, words in done.stderr) == (1, True), done.stderr
@@ -207,7 +207,7 @@ def test_an_archive_that_is_no_good_leaves_nothing_behind(pull, publisher, tmp_p
     assert pull("acme", "packed", "--offline").exit_code == 1
 
 
-def test_what_changed_is_fetched_again(pull, publisher):
+def test_files_that_changed_are_fetched_again(pull, publisher):
     pull("acme", "small")
     (pull.folder / "config.json").write_bytes(b'{"rate": 99999}')  # as long as before
     publisher.files["weights/model.bin"] = WEIGHTS[::-1]
@@ -246,7 +246,7 @@ def test_a_killed_pull_goes_on_where_it_stopped(pull, start, publisher):
     assert not part.exists()
 
 
-def test_a_server_that_cannot_go_on_begins_again(pull, publisher):
+def test_a_server_without_ranges_sends_the_whole_file_again(pull, publisher):
     part = pull.folder / "weights" / f".model.bin.{sha256(WEIGHTS)[:16]}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(WEIGHTS[:1000])
@@ -274,7 +274,7 @@ def test_a_wrong_checksum_is_refused_and_thrown_away(pull, publisher, source, na
     assert pull("acme", "small", "--offline").exit_code == 1
 
 
-def test_a_file_other_than_the_pinned_one_is_not_even_fetched(pull, publisher):
+def test_a_file_that_differs_from_the_pinned_one_is_not_fetched(pull, publisher):
     assert pull("acme", "pinned").exit_code == 0
     publisher.files["weights/model.bin"] = WEIGHTS[::-1]
     publisher.asked = []
@@ -283,7 +283,7 @@ def test_a_file_other_than_the_pinned_one_is_not_even_fetched(pull, publisher):
     assert not publisher.ranges("model.bin")
 
 
-def test_files_that_want_out_of_their_folder_are_refused(pull, publisher, tmp_path):
+def test_paths_that_leave_the_folder_are_refused(pull, publisher, tmp_path):
     publisher.files["weights/../../../../evil.json"] = b"{}"
     done = pull("acme", "small")
     assert "dangerous name" in done.stderr
@@ -302,7 +302,7 @@ def test_gated_weights_say_what_to_do_and_a_token_opens_them(pull, publisher, so
     assert held(pull.folder) == WANTED
     elsewhere = [allowed for path, _, allowed in publisher.asked if path.startswith("/cdn/")]
     assert elsewhere
-    assert not any(elsewhere)  # the token is for the publisher, not for where it sends us
+    assert not any(elsewhere)  # the token goes to the publisher, not to the host that it redirects to
     assert "a_secret" not in done.output
 
 
@@ -317,7 +317,7 @@ def test_gated_weights_say_what_to_do_and_a_token_opens_them(pull, publisher, so
         (["acme", "small", "--offline"], "incomplete", "without --offline"),
     ],
 )
-def test_what_is_not_there(pull, args, code, words):
+def test_missing_repositories_revisions_and_files_are_reported(pull, args, code, words):
     done = pull(*args)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"error: {code}\n")
@@ -325,17 +325,17 @@ def test_what_is_not_there(pull, args, code, words):
     assert "Traceback" not in done.stderr
 
 
-def test_nobody_answers(pull, start):
-    nobody = "http://127.0.0.1:9"
+def test_a_publisher_that_cannot_be_reached(pull, start):
+    closed = "http://127.0.0.1:9"
     for source in ("hf", "modelscope"):
-        done = pull("acme", "small", "--source", source, environ={"HF_ENDPOINT": nobody, "MODELSCOPE_ENDPOINT": nobody})
+        done = pull("acme", "small", "--source", source, environ={"HF_ENDPOINT": closed, "MODELSCOPE_ENDPOINT": closed})
         assert done.exit_code == 4
         assert done.stderr.startswith("error: source_unreachable")
     _, words = start("acme", "small", HF_HUB_OFFLINE="1").communicate()
     assert words.startswith(b"error: offline")
 
 
-def test_offline_asks_nobody_and_notices_what_is_missing(pull, publisher):
+def test_offline_sends_no_request_and_reports_missing_files(pull, publisher):
     pull("acme", "small")
     publisher.asked = []
     done = pull("acme", "small", "--offline", environ={"HF_ENDPOINT": "http://127.0.0.1:9"})

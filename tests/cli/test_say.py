@@ -51,7 +51,7 @@ def test_text_from_stdin_in_another_format(program):
     assert heard(program.folder / "a.flac") == "Grüße, 世界"
 
 
-def test_stdout_is_a_stream_that_players_take(program):
+def test_stdout_is_a_stream_that_players_can_read(program):
     done = program.run("say", "-", "--out", "-", "--json", given=TEXT.encode())
     assert heard(io.BytesIO(done.stdout)) == TEXT
     with wave.open(io.BytesIO(done.stdout)) as opened:
@@ -59,7 +59,7 @@ def test_stdout_is_a_stream_that_players_take(program):
     assert json.loads(done.stderr)["path"] is None
 
 
-def test_an_existing_file_is_replaced_only_by_a_whole_one(program):
+def test_an_existing_file_is_replaced_only_by_a_complete_one(program):
     out = program.folder / "a.wav"
     out.write_bytes(b"before")
     done = program.run("say", TEXT, "--out", "a.wav", "--option", "fail_at=3")
@@ -73,10 +73,10 @@ def test_an_existing_file_is_replaced_only_by_a_whole_one(program):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_leaves_nothing(program, number):
+def test_an_interrupted_command_leaves_no_file(program, number):
     process = program.start("say", TEXT, "-o", "a.wav", "--option", "paced=true", "--option", "seconds=600")
     parts = []
-    while not parts and process.poll() is None:  # a file that appears is no event that could be awaited
+    while not parts and process.poll() is None:  # there is no event to await when a file appears
         time.sleep(0.01)
         parts = list(program.folder.glob(".a.wav.*.part"))
     process.send_signal(number)
@@ -87,7 +87,7 @@ def test_interrupted_it_leaves_nothing(program, number):
     assert [path.name for path in program.folder.iterdir()] == ["hub.toml"]
 
 
-def test_a_reader_that_leaves_is_no_error_to_talk_about(program):
+def test_a_reader_that_leaves_early_ends_it_quietly(program):
     process = program.start("say", TEXT, "--out", "-", "--option", "paced=true", "--option", "seconds=600")
     assert process.stdout.read(4) == b"RIFF"
     process.stdout.close()
@@ -171,7 +171,7 @@ def test_wrong_usage(invoke, args):
 
 
 @pytest.mark.parametrize(("out", "words"), [("none/a.wav", "there is no folder none"), ("here.wav", "is a folder")])
-def test_bad_places(invoke, tmp_path, out, words):
+def test_output_paths_that_cannot_be_written(invoke, tmp_path, out, words):
     (tmp_path / "here.wav").mkdir()
     done = invoke("say", TEXT, "--out", out)
     assert done.exit_code == 1

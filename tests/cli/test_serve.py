@@ -10,7 +10,7 @@ import pytest
 from hub.testing import tone
 
 
-def test_it_says_where_it_is_and_ends_in_order(program):
+def test_it_prints_its_url_and_ends_in_order(program):
     process = program.start("serve", "--port", 0)
     lines = [process.stdout.readline().decode() for _ in range(3)]
     url = lines[0].split(" listens at ")[1].strip()
@@ -23,7 +23,7 @@ def test_it_says_where_it_is_and_ends_in_order(program):
     assert b"Traceback" not in err
 
 
-def test_flags_beat_the_file(program):
+def test_flags_override_the_file(program):
     (program.folder / "hub.toml").write_text(
         '[server]\nport = 1\nhost = "192.0.2.1"\n[models.a]\nbackend = "tone"\n[models.b]\nbackend = "tone"\n'
     )
@@ -58,8 +58,8 @@ def test_running_models(program, served):
     assert b"tone" in program.run("models", environ=served).stdout
 
 
-def test_a_stranger_at_the_url(program):
-    """Something answers that is no hub."""
+def test_another_kind_of_server_at_the_url(program):
+    """A server answers that is not a hub."""
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         url = f"http://127.0.0.1:{stranger.getsockname()[1]}"
         process = program.start("models", "--url", url)

@@ -1,5 +1,6 @@
 """A plugin's command that serves its family alone."""
 
+import os
 import signal
 import socket
 
@@ -52,11 +53,11 @@ CONFIG = '[models.other]\nbackend = "hibari"\n'
 @pytest.fixture
 def family(tmp_path, monkeypatch):
     (tmp_path / "family_plugin.py").write_text(PLUGIN)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     return {"family": "family_plugin"}
 
 
-def test_the_familys_paths_are_all_there_is_and_its_model_is_the_only_one(family):
+def test_only_the_familys_paths_and_models_are_served(family):
     command = ("family-serve", "--key", "short")
     with hub_process(CONFIG, plugins=family, ready=False, command=command) as process:
         client = httpx.Client(base_url=process.url, headers={"Authorization": "Bearer short"}, timeout=60)
@@ -72,11 +73,11 @@ def test_the_familys_paths_are_all_there_is_and_its_model_is_the_only_one(family
         assert "Traceback" not in process.logged
 
 
-def test_a_public_address_without_a_key_is_served_and_warned_of(family):
+def test_a_public_address_without_a_key_is_served_with_a_warning(family):
     with hub_process(plugins=family, ready=False, command=("family-serve", "--host", "0.0.0.0")) as process:
         url = process.url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/v1/health").json() == {"who": "family"}
-        assert "anybody may use this server" in process.logged
+        assert "anyone may use this server" in process.logged
 
 
 def refused(plugins, *command, config=CONFIG):
@@ -88,7 +89,7 @@ def refused(plugins, *command, config=CONFIG):
     return str(raised.value)
 
 
-def test_what_cannot_be_served_is_said(family):
+def test_failures_to_start_are_reported(family):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "port_taken" in refused(family, "--port", str(taken.getsockname()[1]))
     assert "no model of plugin 'family' is configured" in refused(family, "--no-model")

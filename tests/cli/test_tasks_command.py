@@ -52,7 +52,7 @@ def test_tasks_are_listed_watched_fetched_and_deleted(program, served, client):
     assert (gone.returncode, "not_found" in gone.stderr) == (1, True)
 
 
-def test_a_cancelled_task_is_no_success(program, served, client):
+def test_watching_a_cancelled_task_fails(program, served, client):
     id = create(client, text="hum", options={"seconds": 1000.0, "paced": True})
     watching = program.start("tasks", "watch", environ=served)
     assert program.run("tasks", "cancel", id, environ=served).stdout.decode() == f"{id}: cancelled\n"
@@ -61,7 +61,7 @@ def test_a_cancelled_task_is_no_success(program, served, client):
     assert program.run("tasks", "watch", id, environ=served).returncode == 1
 
 
-def test_no_hub_is_one_clear_line(program):
+def test_a_missing_hub_is_one_clear_line(program):
     done = program.run("tasks", "list", "--url", "http://127.0.0.1:9")
     assert done.returncode == 4
     assert "no hub answers" in done.stderr
@@ -84,8 +84,8 @@ def test_a_book_is_a_file_a_chapter_and_is_not_spoken_twice(program, served, rem
     )
     assert heard(out / "01 Chapter 1.wav") == "A book"
     assert "Sentence 3 of part 4." in (out / "05 Part 4.vtt").read_text()
-    told = json.loads((out / "book.json").read_text())
-    assert [part["title"] for part in told["chapters"]][1:] == [f"Part {n}" for n in range(1, 5)]
+    manifest = json.loads((out / "book.json").read_text())
+    assert [chapter["title"] for chapter in manifest["chapters"]][1:] == [f"Part {n}" for n in range(1, 5)]
     stamps = {path: path.stat().st_mtime_ns for path in out.iterdir()}
 
     (out / "03 Part 2.wav").unlink()
@@ -100,7 +100,7 @@ def test_a_book_is_a_file_a_chapter_and_is_not_spoken_twice(program, served, rem
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_book_goes_on_and_ends_as_an_undisturbed_one(program, how):
+def test_an_interrupted_book_goes_on_and_ends_like_an_undisturbed_one(program, how):
     (program.folder / "book.md").write_text(BOOK)
     (program.folder / "hub.toml").write_text('[tasks]\nsegment_chars = 40\n[models.tone]\nbackend = "tone"\n')
     slow = ("--seed", "4", "--option", "step_ms=3")
@@ -124,10 +124,10 @@ def test_an_interrupted_book_goes_on_and_ends_as_an_undisturbed_one(program, how
     assert {path.name: path.read_bytes() for path in (program.folder / "again").glob("*.wav")} == whole
 
 
-def test_what_is_no_book_is_refused(program):
+def test_files_that_are_not_books_are_refused(program):
     (program.folder / "a.pdf").write_text("x")
     (program.folder / "a.epub").write_text("x")
-    for name, words in (("a.pdf", "use a .txt, .md or .epub"), ("a.epub", "damaged, or no EPUB")):
+    for name, words in (("a.pdf", "use a .txt, .md or .epub"), ("a.epub", "damaged, or not an EPUB")):
         done = program.run("book", name, "--out", "out")
         assert (done.returncode, words in done.stderr) == (1, True), done.stderr
     (program.folder / "a.txt").write_text("Hello.")

@@ -17,7 +17,7 @@ def take(path, text=None, suffix=".txt", seconds=0.4):
 
 @pytest.fixture
 def call(invoke, tmp_path, monkeypatch):
-    """ttshub voices ARGS, on a data folder of the test's own; JSON, or what was printed if it failed."""
+    """Run `ttshub voices ARGS` on the test's own data folder; return JSON, or the output of a failure."""
     (tmp_path / "hub.toml").write_text('data = "data"\n[models.tone]\nbackend = "tone"\n')
 
     def call(*args, code=0, json_=True):
@@ -32,7 +32,7 @@ def ids(found):
     return [voice["id"] for voice in found["voices"]]
 
 
-def test_a_life_of_a_voice(call, tmp_path):
+def test_a_voice_is_added_listed_renamed_and_removed(call, tmp_path):
     first, second = take(tmp_path / "a.wav", "from the file"), take(tmp_path / "b.wav")
     voice = call("add", "anna", first, second, "--language", "en", "--tag", "calm", "--consent", "Anna")
     assert [one.get("text") for one in voice["recordings"]] == ["from the file", None]
@@ -48,7 +48,7 @@ def test_a_life_of_a_voice(call, tmp_path):
     assert "--text" in call("add", "x", first, second, "--text", "only one", code=2)
 
 
-def test_what_cannot_be_kept_is_told(call, tmp_path):
+def test_invalid_recordings_and_ids_are_refused(call, tmp_path):
     (tmp_path / "bad.wav").write_text("no audio")
     assert "invalid_audio" in call("add", "x", tmp_path / "bad.wav", code=1)
     assert "voice id" in call("add", "../x", take(tmp_path / "a.wav"), code=1)
@@ -87,7 +87,7 @@ def test_the_folders_of_other_programs(call, tmp_path):
     assert "no voices" in call("import", tmp_path / "empty", code=1)
 
 
-def test_what_is_exported_can_be_imported_and_is_the_same(call, tmp_path):
+def test_an_exported_voice_is_the_same_when_imported(call, tmp_path):
     call("add", "anna", take(tmp_path / "a.wav", "said"), "--name", "Anna B", "--language", "en", "--tag", "x")
     before = call("show", "anna")
     assert call("export", "--out", tmp_path / "out")["written"] == ["anna"]

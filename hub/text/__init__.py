@@ -1,1 +1,1 @@
-"""Text on its way to a model: cleaning, sentences, scripts. Standard library only; all of it in linear time."""
+"""Text on its way to a model: cleaning, sentences, scripts, pauses, pronunciations, books. All take linear time."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Of a file, and of all that is read out of an EPUB."""
+"""The limit for a file, and for all that is read from an EPUB."""
 
 
 class BookError(ValueError):
-    """The file is no book that can be read; the message says why."""
+    """The file cannot be read as a book; the message says why."""
 
 
 class BookChapter(NamedTuple):
-    """A part of a book. `text` begins with the title where the book prints it."""
+    """A chapter of a book. `text` begins with the title if the book prints it there."""
 
     title: str
     text: str

@@ -1,4 +1,4 @@
-"""Cutting what is too long: at clause marks, else at spaces, else between characters."""
+"""Cutting text that is too long: at clause marks, else at spaces, else between characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def cut_long(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[int, int]]:
-    """Spans of at most `max_chars` that cover `text[start:end]`, less the whitespace at the cuts.
+    """Yield spans of at most `max_chars` that cover `text[start:end]`, without the whitespace at the cuts.
 
     Only one character with its combining marks may be longer. `text[start]` and `text[end - 1]` are not spaces.
     """
@@ -31,7 +31,7 @@ def cut_long(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[
 
 
 def _cut_before(text: str, start: int, limit: int) -> int:
-    """The best position to cut in (start, limit]; past it only where one character is longer than that."""
+    """Return the best position to cut in (start, limit], or one past it if a single character is longer than that."""
     clause = _last_end(_CLAUSE_END, text, start + (limit - start) // 4, limit)  # sooner would leave a scrap
     if clause is not None and is_boundary(text, clause):
         return clause
@@ -59,7 +59,7 @@ def _last_end(pattern: re.Pattern[str], text: str, start: int, limit: int) -> in
 
 
 def is_boundary(text: str, at: int) -> bool:
-    """True if a cut before `text[at]` parts no character: no combining mark, joiner or surrogate pair."""
+    """Return True if a cut before `text[at]` splits no character: no combining mark, joiner or surrogate pair."""
     if at <= 0 or at >= len(text):
         return True
     before, after = text[at - 1], text[at]

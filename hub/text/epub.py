@@ -1,7 +1,7 @@
 """Reading EPUB 2 and 3 with the standard library.
 
-The files inside are XML or XHTML. They are read with the HTML parser of the standard library, which knows no entities
-but HTML's characters, opens nothing, and takes the many books that are not well-formed. All that is read is bounded.
+The files inside are XML or XHTML. The HTML parser of the standard library reads them: it expands no entities but HTML's
+characters, opens no files, and accepts the many books that are not well-formed. The amount that is read is limited.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class _Item(NamedTuple):
 
 
 def read_epub(path: Path) -> Book:
-    """Read a book: a chapter for each entry of its table of contents, or for each document if it has none.
+    """Read a book: one chapter for each entry of its table of contents, or for each document if it has none.
 
-    Raises BookError if the file is damaged, protected, or no EPUB.
+    Raises BookError if the file is damaged, protected, or not an EPUB.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return _Package(archive).book()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise BookError(f"{path.name} is damaged, or no EPUB: {error}") from None
+        raise BookError(f"{path.name} is damaged, or not an EPUB: {error}") from None
 
 
 class _Package:
@@ -49,9 +49,9 @@ class _Package:
         self._left = MAX_BYTES
         names = set(archive.namelist())
         if "META-INF/container.xml" not in names:
-            raise BookError("this is no EPUB: it has no META-INF/container.xml")
+            raise BookError("this is not an EPUB: it has no META-INF/container.xml")
         if "META-INF/encryption.xml" in names and "META-INF/rights.xml" in names:
-            raise BookError("this book is protected (DRM): it cannot be read aloud")
+            raise BookError("this book is protected (DRM) and cannot be read")
         root = _first(_elements(self._text("META-INF/container.xml")), "rootfile", "full-path")
         if not root:
             raise BookError("this EPUB names no package document")
@@ -69,8 +69,8 @@ class _Package:
         if len(spine) > MAX_DOCUMENTS:
             raise BookError(f"this EPUB has {len(spine)} documents; the limit is {MAX_DOCUMENTS}")
         titles = self._contents(elements, items.values())
-        told = _Meta(package)
-        return Book(told.title, told.author, told.language, tuple(self._chapters(spine, titles)))
+        meta = _Meta(package)
+        return Book(meta.title, meta.author, meta.language, tuple(self._chapters(spine, titles)))
 
     def _manifest(self, elements: Iterable[tuple[str, dict[str, str]]]) -> Iterator[_Item]:
         for name, attributes in elements:
@@ -81,7 +81,7 @@ class _Package:
                 )
 
     def _contents(self, elements: list[tuple[str, dict[str, str]]], items: Iterable[_Item]) -> dict[str, str]:
-        """Document -> its title in the table of contents: EPUB 3's, else EPUB 2's."""
+        """Return each document's title in the table of contents: EPUB 3's, else EPUB 2's."""
         items = list(items)
         navigation = next((item for item in items if "nav" in item.properties.split()), None)
         if navigation is None:
@@ -100,7 +100,7 @@ class _Package:
         return titles
 
     def _chapters(self, spine: list[_Item], titles: dict[str, str]) -> Iterator[BookChapter]:
-        """A document that the contents do not name goes on with the chapter before it."""
+        """Yield the chapters. A document that the contents do not name belongs to the chapter before it."""
         title, texts = "", list[str]()
         for item in spine:
             if "nav" in item.properties.split() or "html" not in item.media_type:
@@ -118,18 +118,18 @@ class _Package:
             yield BookChapter(title, "\n\n".join(texts))
 
     def _text(self, name: str) -> str:
-        """A file of the archive, decoded. However large it says it is, no more than the limits is unpacked."""
+        """Return a file of the archive, decoded. Whatever size it claims, no more than the limits is unpacked."""
         try:
             info = self._archive.getinfo(name)
             limit = min(MAX_DOCUMENT, self._left)
             with self._archive.open(info) as file:
                 data = file.read(limit + 1)
         except KeyError:
-            raise BookError(f"this EPUB lacks its file {name[-100:]!r}") from None
+            raise BookError(f"this EPUB lacks the file {name[-100:]!r}") from None
         except RuntimeError:
-            raise BookError("this EPUB is encrypted: it cannot be read aloud") from None
+            raise BookError("this EPUB is encrypted and cannot be read") from None
         if len(data) > limit:
-            raise BookError("this EPUB unpacks to more than any book: it is not read")
+            raise BookError("this EPUB unpacks to more than any book needs; it was not read")
         self._left -= len(data)
         declared = re.search(rb"encoding=[\"']([A-Za-z0-9_.-]+)[\"']", data[:200])
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else declared[1].decode() if declared else "utf-8"
@@ -140,7 +140,7 @@ class _Package:
 
 
 def _join(base: str, href: str) -> str:
-    """The path in the archive of a link in the document `base`."""
+    """Return the path in the archive that a link in the document `base` points to."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(base), unquote(href.partition("#")[0])))
 
 
@@ -194,7 +194,7 @@ class _Links(HTMLParser):
         self.found: list[tuple[str, str]] = []
         self._label: list[str] | None = None
         self._href = ""
-        self._listed = "<nav" not in text  # of a navigation document, only its first list: the contents
+        self._listed = "<nav" not in text  # of a navigation document, read only the first list, the contents
         self._over = False
         self.feed(text)
         self.close()
@@ -243,7 +243,7 @@ _HEADINGS = _tags("h1 h2 h3")
 
 
 class _Page(HTMLParser):
-    """The text of a document, a paragraph a block, and its first heading. Readings of kanji are left out, and notes."""
+    """The text of a document, one paragraph per block, and its first heading. Leaves out ruby readings and notes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -258,7 +258,7 @@ class _Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """Paragraphs with an empty line between."""
+        """The paragraphs, separated by empty lines."""
         return "\n\n".join(self._blocks)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -1,4 +1,4 @@
-"""LiveText: the text of one utterance that arrives in pieces while it is spoken."""
+"""`LiveText`: the text of one utterance, which arrives in pieces while it is spoken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hub.contract.errors import TooLarge
 from hub.text.speakable import is_speakable, nothing_to_speak
 
 UNREAD = 4096
-"""Characters that unread pieces are joined to: a text that arrives letter by letter takes no more room than another."""
+"""Characters up to which unread pieces are joined: a text sent letter by letter takes no more memory than another."""
 
 FLUSH: Literal[0] = 0
 Word = str | Literal[0]
@@ -28,10 +28,10 @@ class LiveText:
         self._blank = True
         self._ended = False
         self.length = 0
-        self.wanted = False  # its reader waits for more
+        self.wanted = False  # True while the reader waits for more
 
     def write(self, piece: str) -> None:
-        """More text. Raises TooLarge over the limit."""
+        """Add text. Raises TooLarge over the limit."""
         self.length += len(piece)
         if self.length > self._limit:
             raise TooLarge(
@@ -51,18 +51,18 @@ class LiveText:
         self._news.set()
 
     def flush(self) -> None:
-        """Let what is there be spoken, complete or not. A model that reads the pieces itself decides that itself."""
+        """Have the text so far spoken, complete or not; a model that reads the pieces itself decides for itself."""
         if not self._words or self._words[-1] != FLUSH:
             self._words.append(FLUSH)
             self._news.set()
 
     def end(self) -> None:
-        """There is no more text."""
+        """End the text."""
         self._ended = True
         self._news.set()
 
     async def speakable(self) -> None:
-        """Wait until there is something to say. Raises EmptyText or UnspeakableText if there never will be."""
+        """Wait until there is something to say. Raises EmptyText or UnspeakableText if the text ends before that."""
         while not self._speakable:
             if self._ended:
                 raise nothing_to_speak(blank=self._blank)

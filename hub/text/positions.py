@@ -1,4 +1,4 @@
-"""Rewritten texts, and where each position of one was in the text before."""
+"""Rewritten texts, and the way from their positions back to the text before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hub.contract.event import Span
 
 
 class Change(NamedTuple):
-    """`after[start:end]` stands for `before[old_start:old_end]`."""
+    """`after[start:end]` replaces `before[old_start:old_end]`."""
 
     old_start: int
     old_end: int
@@ -21,18 +21,18 @@ class Change(NamedTuple):
 
 
 class Positions:
-    """The way back from a text to the one it was made of. Between the `changes` (ascending) both are the same."""
+    """The way back from a text to the one it was made from. Between the `changes` (ascending) both are equal."""
 
     def __init__(self, changes: Iterable[Change] = ()) -> None:
         self._changes = list(changes)
         self._starts = [change.start for change in self._changes]
 
     def __bool__(self) -> bool:
-        """Whether anything changed."""
+        """Return True if anything changed."""
         return bool(self._changes)
 
     def back(self, span: Span) -> Span:
-        """What `span` of the new text stands for; of a changed part always the whole."""
+        """Return the span of the old text that `span` of the new one stands for; a changed part counts as a whole."""
         start, end = span
         start = self._position(start, bisect_right(self._starts, start) - 1, end=False)
         return start, max(start, self._position(end, bisect_left(self._starts, end) - 1, end=True))
@@ -54,7 +54,7 @@ class Rewritten(NamedTuple):
 
 
 def substitute(text: str, replacements: Iterable[tuple[int, int, str]]) -> Rewritten:
-    """`text` with `text[start:end]` replaced by words, for each (start, end, words), in ascending order."""
+    """Replace `text[start:end]` by `words`, for each (start, end, words) in ascending order."""
     parts: list[str] = []
     changes: list[Change] = []
     at = length = 0
@@ -70,14 +70,14 @@ _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ff
 _TOKEN = re.compile(rf"[{_WIDE}]|[^\W{_WIDE}]+|\s+|.", re.S)
 
 _WINDOW = 24
-"""Tokens that may be replaced at once and still be told from what follows."""
+"""The longest replacement, in tokens, that can still be told apart from the text after it."""
 
 _AGREED = 3
-"""Tokens in a row that must agree before two texts count as the same again."""
+"""Tokens in a row that must be equal before two texts count as the same again."""
 
 
 def compared(before: str, after: str) -> Rewritten:
-    """`after`, which somebody made of `before`, with the way back as far as a comparison of their words tells it."""
+    """Return `after`, a rewriting of `before`, with the way back as far as a comparison of their words shows it."""
     if before == after:
         return Rewritten(after, Positions())
     old, new = list(_TOKEN.finditer(before)), list(_TOKEN.finditer(after))
@@ -98,7 +98,7 @@ def compared(before: str, after: str) -> Rewritten:
 
 
 def _differences(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """(start, end, new start, new end) of what differs between two short lists; of long ones, the whole."""
+    """Yield (start, end, new start, new end) of each difference between two short lists; of long ones, the whole."""
     if min(len(old), len(new)) < 2 or max(len(old), len(new)) > 2 * _WINDOW:
         yield 0, len(old), 0, len(new)
         return
@@ -108,7 +108,7 @@ def _differences(old: list[str], new: list[str]) -> Iterator[tuple[int, int, int
 
 
 def _next_agreement(old: list[str], new: list[str], i: int, j: int) -> tuple[int, int]:
-    """The nearest positions from where both go on the same; else where their common ends begin."""
+    """Return the nearest positions from which both continue the same, else those where their common ends begin."""
     for skipped in range(1, 2 * _WINDOW):
         for left in range(max(0, skipped - _WINDOW), min(skipped, _WINDOW) + 1):
             a, b = i + left, j + skipped - left

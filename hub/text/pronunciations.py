@@ -1,4 +1,4 @@
-"""Pronunciations: words that are written differently for a model, so that it says them right."""
+"""Pronunciations: words that are respelled for a model, so that it says them right."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from hub.text.pauses import without_pauses
 from hub.text.scripts import script_of
 
 LONGEST_WORD, LONGEST_SPELLING = 200, 1000
-"""Characters of a key and of a value."""
+"""The most characters of a word and of its spelling."""
 
 _UNSPACED = {"han", "kana", "hangul", "bopomofo", "thai", "lao", "khmer", "myanmar", "tibetan", "yi"}
-"""Scripts that set no space between words, or write particles onto them: there a word is found anywhere."""
+"""Scripts without spaces between words, or with particles attached to words: there a word is found anywhere."""
 
 _PREFIX = 2
-"""Characters that tell which lengths of words may follow."""
+"""Characters by which words are looked up, to find which lengths to compare."""
 
 
 class Pronunciations:
     """Finds the words of a dictionary in texts. Longer words come before shorter ones.
 
-    A word in small letters is found in any case, a word with capitals only as it is. In scripts with spaces it is
-    found as a whole word; in Chinese, Japanese, Korean, Thai and the like anywhere. `/.../` is a spelling in phonemes.
+    A word in lower case matches any case, a word with capitals only itself. In scripts with spaces only whole words
+    match; in Chinese, Japanese, Korean, Thai and the like a word matches anywhere. `/.../` is a spelling in phonemes.
     """
 
     def __init__(self, entries: Mapping[str, str]) -> None:
-        """Raises InvalidRequest for an entry that cannot be used."""
+        """Raises InvalidRequest for an invalid entry."""
         self.phonemes = ""  # a word that is spelled in phonemes; "" if none is
         self._exact: dict[str, str] = {}
         self._folded: dict[str, str] = {}
@@ -44,7 +44,7 @@ class Pronunciations:
         self._lengths = {prefix: sorted(found, reverse=True) for prefix, found in lengths.items()}
 
     def find(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """(start, end, spelling) of each word in `text`, in order; none overlaps another."""
+        """Yield (start, end, spelling) of each word in `text`, in order and without overlaps."""
         if not self._lengths:
             return
         folded, at = _folded(text), 0
@@ -73,31 +73,33 @@ NONE = Pronunciations({})
 
 
 def check_entry(word: str, spelling: str) -> None:
-    """Raises InvalidRequest if `word` cannot be spelled so."""
+    """Raise InvalidRequest if the entry is invalid."""
     if not word.strip() or len(word) > LONGEST_WORD:
-        raise InvalidRequest(f"the word of a pronunciation has 1 to {LONGEST_WORD} characters, not {word[:40]!r}")
+        raise InvalidRequest(
+            f"invalid word {word[:40]!r} in a pronunciation; a word has 1 to {LONGEST_WORD} characters"
+        )
     if len(spelling) > LONGEST_SPELLING:
         raise InvalidRequest(
-            f"the pronunciation of {word[:40]!r} has {len(spelling)} characters; {LONGEST_SPELLING} are the most"
+            f"the pronunciation of {word[:40]!r} has {len(spelling)} characters; the limit is {LONGEST_SPELLING}"
         )
     if without_pauses(spelling) != spelling:
-        raise InvalidRequest(f"the pronunciation of {word[:40]!r} has a pause in it; pauses belong into the text")
+        raise InvalidRequest(f"the pronunciation of {word[:40]!r} contains a pause; pauses belong in the text")
 
 
 def is_phonemes(spelling: str) -> bool:
-    """Whether a spelling is `/phonemes/`, for models that read them."""
+    """Return True if a spelling is `/phonemes/`, for models that read them."""
     return len(spelling) > 2 and spelling[0] == spelling[-1] == "/"
 
 
 def _folded(text: str) -> str:
-    """`text` without case, character by character, so that positions stay."""
+    """Fold the case of `text`, character by character, so that positions stay the same."""
     if text.isascii():
         return text.lower()
     return "".join(small if len(small := char.casefold()) == 1 else char for char in text)
 
 
 def _is_word_edge(text: str, outside: int, inside: int) -> bool:
-    """Whether a word that ends at `inside` is not continued at `outside`."""
+    """Return True if a word that ends at `inside` does not continue at `outside`."""
     if not 0 <= outside < len(text) or not _makes_words(text[inside]):
         return True
     return not _makes_words(text[outside])

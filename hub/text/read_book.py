@@ -13,7 +13,7 @@ def read_book(path: Path) -> Book:
     """Read a book by its file's extension. Raises BookError, OSError."""
     extension = path.suffix.lower()
     if extension not in (".txt", ".text", ".md", ".markdown", ".epub"):
-        raise BookError(f"{path.name} is no book: use a .txt, .md or .epub file")
+        raise BookError(f"cannot read {path.name} as a book; use a .txt, .md or .epub file")
     if path.stat().st_size > MAX_BYTES:
         raise BookError(f"{path.name} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     if extension == ".epub":
@@ -47,7 +47,7 @@ _HEADING = re.compile(
 
 
 def text_chapters(text: str) -> list[BookChapter]:
-    """Plain text, cut before each line that stands by itself and reads like a chapter's heading."""
+    """Cut plain text before each line that stands by itself and reads like a chapter's heading."""
     cuts, titles = [0], [""]
     for found in re.finditer(r"(?:\A|\n[ \t]*\n)[ \t]*(?P<line>[^\n]+)(?=\n[ \t]*\n)", text):
         line = found["line"].strip()
@@ -59,7 +59,7 @@ def text_chapters(text: str) -> list[BookChapter]:
 
 
 def markdown_chapters(text: str) -> list[BookChapter]:
-    """Markdown, cut at the highest level of heading that comes more than once. Code, images and HTML are left out."""
+    """Cut Markdown at the highest level of heading that occurs more than once; leave out code, images and HTML."""
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 

@@ -1,4 +1,4 @@
-"""Which script, and most likely which language, each part of a text is in."""
+"""The script, and the most likely language, of each part of a text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 COMMON = "common"
-"""Script of a text without a single letter."""
+"""The script of a text without letters."""
 
 
 class ScriptRun(NamedTuple):
@@ -22,14 +22,14 @@ class ScriptRun(NamedTuple):
 
 
 class LanguageRun(NamedTuple):
-    """`text[start:end]` is most likely in `language`, a BCP 47 tag; empty if the script does not tell."""
+    """`text[start:end]` is most likely in `language`, a BCP 47 tag; empty if the script does not determine it."""
 
     language: str
     start: int
     end: int
 
 
-# "latin small letter a", "old italic letter a", "ethiopic syllable ha": the script is what stands before the kind
+# "latin small letter a", "old italic letter a", "ethiopic syllable ha": the script is the part before the kind
 _KIND = re.compile(r" (?:capital|small|letter|syllable|vowel|sign|ligature|syllabics|hieroglyph|character|ideograph)\b")
 _FAMILY = {
     "cjk": "han",
@@ -61,12 +61,12 @@ _LANGUAGE = {
     "sinhala": "si",
     "tibetan": "bo",
 }
-"""Scripts that (nearly) one language of today is written in."""
+"""Scripts that (nearly) only one living language uses."""
 
 
 @lru_cache(maxsize=4096)
 def script_of(character: str) -> str:
-    """The script of one character; `common` for digits, punctuation, spaces, symbols and marks."""
+    """Return the script of one character; `common` for digits, punctuation, spaces, symbols and marks."""
     if unicodedata.category(character)[0] != "L" and character != "〇":
         return COMMON
     plain = unicodedata.normalize("NFKC", character)[0]  # full-width, half-width and mathematical letters, ligatures
@@ -79,9 +79,9 @@ def script_of(character: str) -> str:
 
 
 def script_runs(text: str) -> list[ScriptRun]:
-    """Runs of one script that cover `text` without a gap.
+    """Return runs of one script that cover `text` without a gap.
 
-    What is common to all scripts goes with the run before it, at the beginning with the one after.
+    Characters common to all scripts join the run before them, or at the beginning the run after them.
     """
     runs: list[ScriptRun] = []
     at = 0
@@ -97,10 +97,10 @@ def script_runs(text: str) -> list[ScriptRun]:
 
 
 def language_runs(text: str, default: str = "") -> list[LanguageRun]:
-    """Runs of one language that cover `text` without a gap, as far as scripts tell.
+    """Return runs of one language that cover `text` without a gap, as far as scripts determine it.
 
-    Han characters are Japanese where the text has kana, else Chinese, or Korean where it has Hangul and `default`
-    is Korean. Scripts of many languages (Latin, Cyrillic, Arabic, Devanagari) give `default`.
+    Han characters are Japanese if the text has kana, Korean if it has Hangul and `default` is Korean, else Chinese.
+    Scripts of many languages (Latin, Cyrillic, Arabic, Devanagari) give `default`.
     """
     scripts = script_runs(text)
     names = {run.script for run in scripts}

@@ -47,18 +47,18 @@ _TITLES = _words(
 """After these a full stop never ends a sentence."""
 
 _MAY_END = _words("etc inc ltd co corp jr sr bros a.m p.m ph.d b.a m.a")
-"""After these a full stop before a small letter does not."""
+"""After these a full stop before a lower-case letter does not end one."""
 
 _BEFORE_NUMBER = _words("no nos nr p art para jan feb mar apr jun jul aug sep sept oct nov dec")
-"""After these a full stop before a number does not."""
+"""After these a full stop before a number does not end one."""
 
 
 def split_sentences(text: str, max_chars: int | None = None) -> list[Sentence]:
-    """The sentences of `text`, in order, without the whitespace around them; nothing else is lost or added.
+    """Return the sentences of `text`, in order, without the whitespace around them; nothing else is lost or added.
 
-    A sentence that has nothing to say (`...`, an emoji) is joined to its neighbour. With `max_chars`, longer ones
-    are cut at clause marks, else at spaces, else anywhere but inside a character with its combining marks; only
-    such a character may be longer than that. Raises ValueError for `max_chars` under 1.
+    A sentence that has nothing to say (`...`, an emoji) is joined to its neighbour. With `max_chars`, longer sentences
+    are cut at clause marks, else at spaces, else anywhere except inside a character with its combining marks; only
+    such a character may exceed the limit. Raises ValueError for `max_chars` under 1.
     """
     if max_chars is not None and max_chars < 1:
         raise ValueError("max_chars must be at least 1")
@@ -69,7 +69,7 @@ def split_sentences(text: str, max_chars: int | None = None) -> list[Sentence]:
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Where sentences end, ascending; the last is the end of the text."""
+    """Yield the positions where sentences end, ascending; the last is the end of the text."""
     sentence_start = 0
     for found in _CANDIDATE.finditer(text):
         if found["marks"] is None:
@@ -83,14 +83,14 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _whole_character(text: str, at: int) -> int:
-    """`at`, or behind what belongs to the character before it: ‼ may be written as an emoji, with a selector."""
+    """Return `at`, moved past marks of the character before it: ‼ may be an emoji, with a variation selector."""
     while not is_boundary(text, at):
         at += 1
     return at
 
 
 def _trimmed(text: str, ends: Iterator[int]) -> Iterator[tuple[int, int]]:
-    """The spans between `ends`, without the whitespace around them; empty ones left out."""
+    """Yield the spans between `ends`, without the whitespace around them; leave out empty ones."""
     start = 0
     for end in ends:
         next_start = end
@@ -104,7 +104,7 @@ def _trimmed(text: str, ends: Iterator[int]) -> Iterator[tuple[int, int]]:
 
 
 def _join_mute(text: str, spans: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans with nothing to say go to the one before them, at the beginning to the one after."""
+    """Join spans that have nothing to say to the span before them, or at the beginning to the one after."""
     joined: list[tuple[int, int]] = []
     last_speaks = False
     for start, end in spans:
@@ -119,7 +119,7 @@ def _join_mute(text: str, spans: Iterator[tuple[int, int]]) -> list[tuple[int, i
 
 
 def _line_ends_sentence(text: str, start: int, end: int) -> bool:
-    """A new line is a new sentence, unless it goes on in lower case: prose that was wrapped by hand."""
+    """Return True unless the next line continues in lower case, as prose does that was wrapped by hand."""
     if end == len(text) or text.count("\n", start, end) > 1:
         return True
     last = text[max(0, start - _LOOK_BACK) : start].rstrip()[-1:]
@@ -143,13 +143,13 @@ def _mark_ends_sentence(text: str, found: re.Match[str], sentence_start: int) ->
     if "!" in marks or "?" in marks:
         return not (closers and opening.islower())
     if opening.islower() and (marks != "." or not _next_visible(text, sentence_start).islower()):
-        return False  # an abbreviation; but some people write everything small
+        return False  # an abbreviation, unless the whole text is in lower case
     return marks != "." or bool(closers) or _full_stop_ends_sentence(text, found.start(), opening, sentence_start)
 
 
 def _next_visible(text: str, at: int) -> str:
-    """What the next word begins with, behind its opening quotes; a newline if the line ends before it."""
-    limit = min(len(text), at + 64)  # more space than this is no ordinary gap
+    """Return the first character of the next word, past opening quotes; a newline if the line ends before it."""
+    limit = min(len(text), at + 64)  # a wider space is not an ordinary gap
     while at < limit and (text[at].isspace() or text[at] in _OPENERS):
         if text[at] == "\n":
             return "\n"
@@ -158,7 +158,7 @@ def _next_visible(text: str, at: int) -> str:
 
 
 def _full_stop_ends_sentence(text: str, at: int, opening: str, sentence_start: int) -> bool:
-    """Of a single `.` before a space and something that is no small letter."""
+    """Return True if a single `.` ends a sentence, with a space and then `opening` after it."""
     before = text[max(sentence_start, at - _LOOK_BACK) : at]
     word = _WORD_BEFORE.search(before)
     if word is None:
@@ -169,7 +169,7 @@ def _full_stop_ends_sentence(text: str, at: int, opening: str, sentence_start: i
     if opening.islower() and low in _MAY_END:
         return False
     if word[0] != "I" and _INITIALS.fullmatch(word[0]):
-        return False  # J. Smith, the U.S. Army: rather too long a sentence than one that stops in a name
+        return False  # J. Smith, the U.S. Army: better too long a sentence than one that ends inside a name
     if low.isdigit() and len(low) <= 3:
         return bool(text[sentence_start : at - len(low)].strip()) if at - sentence_start < _LOOK_BACK else True
     return True

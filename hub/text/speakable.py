@@ -1,4 +1,4 @@
-"""Whether a text has anything to say, the errors for one that has not, and text without invisible characters."""
+"""Whether a text has anything to say, and text without invisible characters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 from hub.contract.errors import EmptyText, UnspeakableText
 
-# \w less the underscore is Unicode's letters and numbers. Not counted: the invisible Hangul fillers, which are
-# letters by category, and what U+FE0F or U+20E3 turns into a picture: keycaps such as 1️⃣, or ℹ️ and ㊗️.
+# \w without the underscore is Unicode's letters and numbers. Not counted: the invisible Hangul fillers, which are
+# letters by category, and characters that U+FE0F or U+20E3 turns into a picture: keycaps such as 1️⃣, or ℹ️ and ㊗️.
 _SPEAKABLE = re.compile(r"[^\W_\u115f\u1160\u3164\uffa0](?![\ufe0f\u20e3])")
 
 _LINE_ENDS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -28,7 +28,7 @@ _IDLE_JOINERS = re.compile(
 
 
 def is_speakable(text: str) -> bool:
-    """True if `text` has a letter or a number of any script; False for only punctuation, symbols and emoji."""
+    """Return True if `text` has a letter or a number of any script, not just punctuation, symbols and emoji."""
     return _SPEAKABLE.search(text) is not None
 
 
@@ -39,14 +39,14 @@ def check_speakable(text: str) -> None:
 
 
 def nothing_to_speak(*, blank: bool) -> EmptyText | UnspeakableText:
-    """The error for a text without a word: `blank` if it has nothing but white space."""
+    """Return the error for a text without a word; `blank` says that it has only white space."""
     if blank:
         return EmptyText("there is no text to speak: give `text`, or `turns` with a text each")
     return UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
 
 
 def clean(text: str) -> str:
-    """`text` without controls, lone surrogates and zero-width junk; every kind of line end becomes a newline.
+    """Remove control characters, lone surrogates and zero-width junk; make every kind of line end a newline.
 
     Nothing else changes: no normalization, no trimming. Positions move, so clean first and take spans afterwards.
     """

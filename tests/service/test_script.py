@@ -77,5 +77,5 @@ def test_what_is_written_is_told_apart_from_what_is_a_mistake():
         return read(ResolvedRequest(text=text), [], WORDS, 10_000)
 
     assert [line.text for line in reading("[pause] and [break]").lines] == ["[pause] and [break]"]
-    with pytest.raises(InvalidRequest, match="is no pause"):
+    with pytest.raises(InvalidRequest, match="invalid pause"):
         reading("[pause:1m]")

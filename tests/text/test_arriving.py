@@ -1,4 +1,4 @@
-"""Sentences of arriving text: the same as of the whole text, never too early, as soon as possible."""
+"""Sentences of arriving text: the same as those of the whole text, never too early, as soon as possible."""
 
 import itertools
 
@@ -17,7 +17,7 @@ TEXTS = st.lists(st.sampled_from(PARTS), max_size=30).map("".join)
 
 
 def arrive(pieces, **limits):
-    """(All sentences, how many of them were there before the end.)"""
+    """Return all sentences, and how many of them were complete before the end."""
     arriving = ArrivingSentences(**limits)
     found = [sentence for piece in pieces for sentence in arriving.feed(piece)]
     return found + arriving.flush(), len(found)
@@ -57,7 +57,7 @@ def test_a_sentence_is_complete_when_the_next_begins_to_speak(pieces, complete):
     assert [sentence.text for piece in pieces for sentence in arriving.feed(piece)] == complete
 
 
-def test_flush_takes_what_is_there_and_keeps_what_has_nothing_to_say():
+def test_flush_returns_the_rest_unless_it_has_nothing_to_say():
     arriving = ArrivingSentences()
     assert arriving.feed("Well, so") == []
     assert [(s.text, s.start, s.end) for s in arriving.flush()] == [("Well, so", 0, 8)]
@@ -80,7 +80,7 @@ def test_a_sentence_without_an_end_is_cut_at_a_clause():
 @pytest.mark.parametrize(
     "text", ["." * 20_000, "Hi" + "." * 20_000, "a" * 20_000, "a" + " " * 20_000, "((" * 10_000 + "a"]
 )
-def test_no_text_makes_each_letter_cost_more_than_the_last(text, monkeypatch):
+def test_no_text_makes_later_letters_cost_more_than_earlier_ones(text, monkeypatch):
     longest = 0
 
     def measured(pending, max_chars):

@@ -39,7 +39,7 @@ PAGES = {
 
 
 def package(contents):
-    """An OPF document whose table of contents is `contents`: its manifest entry, and the spine's attribute."""
+    """Return an OPF document; `contents` is its table's manifest entry, and the spine's attribute."""
     entry, attribute = contents
     items = "".join(
         f'<item id="p{n}" href="{name.replace(" ", "%20")}" media-type="application/xhtml+xml"/>'
@@ -89,7 +89,7 @@ def test_an_epub_has_the_chapters_of_its_contents(tmp_path, kind):
     assert book.chapters[1].text == "She said:\n\nno.\n\n漢字です。\n\nIt went on.\n\nA\n\nB"
 
 
-def test_an_epub_without_contents_has_a_chapter_a_document(tmp_path):
+def test_an_epub_without_contents_has_one_chapter_per_document(tmp_path):
     book = read_book(lay(tmp_path / "b.epub", files_of("no contents")))
     assert [chapter.title for chapter in book.chapters] == ["One", "", ""]
 
@@ -97,7 +97,7 @@ def test_an_epub_without_contents_has_a_chapter_a_document(tmp_path):
 def test_entities_of_a_document_are_not_expanded(tmp_path):
     bomb = '<!DOCTYPE html [<!ENTITY a "BOOM"><!ENTITY b "&a;&a;">]><html><body><p>Text &b; end.</p></body></html>'
     book = read_book(lay(tmp_path / "b.epub", {**files_of("epub 3"), "OEBPS/one.xhtml": bomb}))
-    assert book.chapters[0].text.count("BOOM") <= 1, "the text of the declaration at most"
+    assert book.chapters[0].text.count("BOOM") <= 1, "at most the text of the declaration"
     assert "end." in book.chapters[0].text
 
 
@@ -120,12 +120,12 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
         {"META-INF/container.xml": CONTAINER.replace("OEBPS/content.opf", "../../../etc/passwd")},
     ],
 )
-def test_what_is_no_book_is_said_to_be_none(tmp_path, files):
+def test_files_that_are_not_books_are_refused(tmp_path, files):
     with pytest.raises(BookError):
         read_book(lay(tmp_path / "b.epub", files))
 
 
-def test_damaged_files_are_said_to_be_damaged(tmp_path):
+def test_damaged_files_are_refused(tmp_path):
     whole = io.BytesIO()
     lay(whole, files_of("epub 3"))
     for size in range(0, len(whole.getvalue()), 97):
@@ -152,7 +152,7 @@ def test_text_is_cut_before_lines_that_read_like_headings():
     assert [chapter.title for chapter in text_chapters("Just a text.\n\nWith paragraphs.")] == [""]
 
 
-def test_markdown_is_cut_at_its_headings_and_loses_its_signs():
+def test_markdown_is_cut_at_its_headings_and_loses_its_markup():
     text = (
         "---\ntitle: x\n---\n# Book\n\n## One\n\nSome *words* with a [link](http://x) and\na `name`.\n\n"
         "```\ncode()\n```\n\n- first\n- second\n\n![picture](x.png)\n\n## Two\n\n> Quoted.\n\n<div>html</div>\n"

@@ -4,7 +4,7 @@ from hub.contract.errors import InvalidRequest
 from hub.text.pauses import Pause, Stretch, split_pauses, without_pauses
 
 
-def test_pauses_part_a_text():
+def test_pauses_divide_a_text():
     text = "One.[pause:1s] Two [PAUSE:250ms]three[pause:0.5s]"
     assert split_pauses(text) == [
         Stretch("One.", 0, 4),
@@ -36,12 +36,12 @@ def test_other_brackets_are_text(text):
         "[ pause:1s]",
     ],
 )
-def test_a_misspelt_pause_is_refused(marker):
-    with pytest.raises(InvalidRequest, match="is no pause"):
+def test_an_invalid_pause_is_refused(marker):
+    with pytest.raises(InvalidRequest, match="invalid pause"):
         split_pauses(f"before {marker} after")
 
 
-def test_a_pause_has_its_limit():
+def test_a_pause_has_a_limit():
     assert split_pauses("[pause:30s]") == [Pause(30.0)]
     with pytest.raises(InvalidRequest, match="too long"):
         split_pauses("[pause:30001ms]")

@@ -6,12 +6,12 @@ from hub.text.positions import compared, substitute
 
 
 def words_back(before, rewritten):
-    """Each word of the new text, and what it stands for."""
-    text, places = rewritten.text, 0
+    """Yield each word of the new text, and the part of the old text that it stands for."""
+    text, end = rewritten.text, 0
     for word in text.split():
-        start = text.index(word, places)
-        places = start + len(word)
-        first, last = rewritten.positions.back((start, places))
+        start = text.index(word, end)
+        end = start + len(word)
+        first, last = rewritten.positions.back((start, end))
         yield word, before[first:last]
 
 
@@ -35,7 +35,7 @@ def test_an_unchanged_text_leads_back_to_itself():
     assert rewritten.positions.back((3, 5)) == (3, 5)
 
 
-def test_a_span_beside_what_was_left_out_does_not_take_it_in():
+def test_a_span_beside_a_deleted_part_does_not_include_it():
     before = "one (two) three"
     rewritten = substitute(before, [(4, 10, "")])
     assert rewritten.text == "one three"
@@ -72,7 +72,7 @@ def test_spans_stay_in_order_and_inside_whatever_was_rewritten():
         assert [start for start, _ in spans] == sorted(start for start, _ in spans)
 
 
-def test_a_long_text_that_a_filter_changed_all_over_takes_no_age():
+def test_a_long_text_that_a_filter_changed_throughout_is_compared_quickly():
     before = " ".join(f"word{number} 7" for number in range(10_000))
     rewritten = compared(before, before.replace(" 7", " seven"))
     assert dict(words_back(before, rewritten))["word9999"] == "word9999"

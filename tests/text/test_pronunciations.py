@@ -33,7 +33,7 @@ def spoken(text, **entries):
         ({"um": ""}, "well um yes", "well  yes"),
     ],
 )
-def test_words_are_found_as_their_script_has_words(entries, text, expected):
+def test_words_are_found_by_the_rules_of_their_script(entries, text, expected):
     assert spoken(text, **entries) == expected
 
 
@@ -46,17 +46,17 @@ def test_words_are_found_as_their_script_has_words(entries, text, expected):
         ({"x": "[pause:1s]"}, "pause"),
     ],
 )
-def test_entries_that_cannot_be_used_are_refused(entries, words):
+def test_invalid_entries_are_refused(entries, words):
     with pytest.raises(InvalidRequest, match=words):
         Pronunciations(entries)
 
 
-def test_phonemes_are_noticed():
+def test_spellings_in_phonemes_are_recognised():
     assert Pronunciations({"a": "b", "tomato": "/təˈmɑːtoʊ/"}).phonemes == "tomato"
     assert Pronunciations({"and": "and/or", "slash": "//"}).phonemes == ""
 
 
-def test_a_large_dictionary_in_a_long_text_takes_no_age():
+def test_a_large_dictionary_is_quick_in_a_long_text():
     entries = {f"word{number}": f"spelling {number}" for number in range(10_000)}
     text = " ".join(f"Word{number}" for number in range(9_000))
     found = list(Pronunciations(entries).find(text))

@@ -33,7 +33,7 @@ def named(text, runs):
     return [(run[0], text[run.start : run.end]) for run in runs]
 
 
-def test_common_characters_go_with_their_neighbour():
+def test_common_characters_join_their_neighbour():
     text = "“Hello, 世界! Привет… 123 にほんgo"
     assert named(text, script_runs(text)) == [
         ("latin", "“Hello, "),

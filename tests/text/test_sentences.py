@@ -1,4 +1,4 @@
-"""Sentences: where they end, that nothing is lost, and that hostile text costs no more than its length."""
+"""Sentences: they end in the right positions, lose nothing, and take linear time on hostile text."""
 
 import sys
 import unicodedata
@@ -77,7 +77,7 @@ def test_new_lines(text, sentences):
         ("?! ... —", ["?! ... —"]),
     ],
 )
-def test_what_has_nothing_to_say_joins_its_neighbour(text, sentences):
+def test_text_that_has_nothing_to_say_joins_its_neighbour(text, sentences):
     assert [sentence.text for sentence in split_sentences(text)] == sentences
 
 
@@ -165,7 +165,7 @@ HOSTILE = {
 
 
 def count_lines(run):
-    """How many lines of Python `run` takes: work without a clock."""
+    """Return how many lines of Python `run` executes: a measure of work without a clock."""
     lines = 0
 
     def trace(frame, event, argument):
@@ -192,7 +192,7 @@ def test_work_grows_with_length_only(name, limit):
 
 
 @pytest.mark.parametrize("name", ["dots", "dots and quotes", "spaces", "letters", "clauses"])
-def test_a_megabyte_of_it_comes_to_an_end(name):
+def test_a_megabyte_of_hostile_text_is_finished(name):
     text = (HOSTILE[name] * (1_000_000 // len(HOSTILE[name]) + 1))[:1_000_000]
     assert split_sentences(text, 300) or not text.strip()
 

@@ -66,11 +66,11 @@ def test_letters_and_numbers_of_any_script_can_be_spoken(text):
         "©™",
     ],
 )
-def test_punctuation_symbols_and_emoji_cannot(text):
+def test_punctuation_symbols_and_emoji_cannot_be_spoken(text):
     assert not is_speakable(text)
 
 
-def test_it_is_unicode_categories_letter_and_number():
+def test_speakable_means_a_letter_or_number_by_unicode_category():
     fillers = {0x115F, 0x1160, 0x3164, 0xFFA0}
     for code in range(sys.maxunicode + 1):
         character = chr(code)
@@ -97,7 +97,7 @@ def test_it_is_unicode_categories_letter_and_number():
         ("", ""),
     ],
 )
-def test_clean_drops_only_what_nobody_sees(text, cleaned):
+def test_clean_drops_only_invisible_characters(text, cleaned):
     assert clean(text) == cleaned
 
 
@@ -113,7 +113,7 @@ def test_clean_twice_is_clean_once(text):
 
 
 @pytest.mark.parametrize("unit", ["\u200d", "\u200da", "é\u200d", "\x00", "\r", "\r\n", ".", "\ufe0f", "1\ufe0f", "😀"])
-def test_a_megabyte_of_junk_comes_to_an_end(unit):
+def test_a_megabyte_of_junk_is_finished(unit):
     text = unit * (1_000_000 // len(unit))
     clean(text)
     is_speakable(text)

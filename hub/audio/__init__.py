@@ -1,1 +1,1 @@
-"""Sound in and out: decoding uploads, encoding answers. numpy, soundfile, av and soxr; no torch."""
+"""Audio in and out: decoding uploads, encoding answers, subtitles. numpy, soundfile, av and soxr; no torch."""

@@ -1,6 +1,6 @@
 """The compressed containers, by libav: mp3, opus (in ogg), aac (ADTS) and flac.
 
-How far the decodable audio that is out trails the samples that were fed, at most, while streaming:
+While streaming, the decodable output trails the samples fed by at most:
 
     mp3    3 frames of 576 samples (1152 from 32 kHz up): the encoder looks ahead; 72 ms at 24 kHz
     opus   2 frames, and pages, of 20 ms: the muxer keeps one page until it knows that another follows; 40 ms
@@ -29,7 +29,7 @@ from hub.contract.speech import AudioFormat
 
 @dataclass(frozen=True)
 class _Codec:
-    """How libav is asked for one container; muxer and encoder options for either way of sending."""
+    """libav's settings for one container, with muxer and encoder options for streams and for whole files."""
 
     media_type: str
     extension: str
@@ -51,7 +51,7 @@ class LibavEncoder:
         self.sample_rate = sample_rate
         self._sample_format = codec.sample_format
         self._container: OutputContainer | None = None
-        # whole: libav seeks back in a file to put lengths into the header; in a stream none is ever rewritten
+        # whole: libav seeks back in the file to write lengths into the header; in a stream it rewrites nothing
         self._sink: Pipe | io.BytesIO = io.BytesIO() if whole else Pipe()
         muxing = codec.whole_muxing if whole else codec.stream_muxing
         coding = codec.whole_coding if whole else codec.stream_coding
@@ -67,7 +67,7 @@ class LibavEncoder:
         self._fed = 0
 
     def feed(self, samples: Samples) -> bytes:
-        """Encode (N,) samples; returns the packets that are ready."""
+        """Encode (N,) samples; return the packets that are ready."""
         if self._container is None:
             raise ValueError("the encoder is closed")
         if samples.size:
@@ -90,7 +90,7 @@ class LibavEncoder:
         return frame
 
     def finish(self) -> bytes:
-        """The packets still inside, and the trailer; in the whole way, the complete body."""
+        """Return the remaining packets and the trailer; of a whole file, the complete body."""
         if self._container is None:
             raise ValueError("the encoder is closed")
         self._container.mux(self._stream.encode(None))
@@ -98,21 +98,21 @@ class LibavEncoder:
         return self._sink.take() if isinstance(self._sink, Pipe) else self._sink.getvalue()
 
     def close(self) -> None:
-        """End libav's part at once instead of when the garbage collector comes by."""
+        """Free libav's resources now, not when the garbage collector runs."""
         container, self._container = self._container, None
         if container is not None:
             container.close()
 
     def __del__(self) -> None:
-        # libav writes its trailer when it is freed; by then the garbage collector may have taken what it writes to
-        # (a crash of the process with PyAV before 17.1)
+        # libav writes its trailer when it is freed; by then the garbage collector may have freed the sink
+        # (which crashes the process with PyAV before 17.1)
         with suppress(Exception):
             self.close()
 
 
 _FLUSH = {"flush_packets": "1"}  # every packet leaves libav's own buffer at once
 _SOUND_AAC = {"aac_coder": "fast"}  # the default coder doubles the level of a pure tone at 32 kHz and 64 kbit/s
-_BARE_FLAC = {"metadata_header_padding": "0"}  # not 8 KiB of room for tags before the first sample
+_BARE_FLAC = {"metadata_header_padding": "0"}  # no 8 KiB of padding for tags before the first sample
 
 _MP3 = _Codec(
     media_type="audio/mpeg",
@@ -121,7 +121,7 @@ _MP3 = _Codec(
     encoder="libmp3lame",
     sample_format="fltp",
     stream_muxing=_FLUSH | {"write_xing": "0", "id3v2_version": "0"},
-    whole_muxing={"id3v2_version": "0"},  # with the Xing header, by which players cut the encoder's padding away
+    whole_muxing={"id3v2_version": "0"},  # with the Xing header, so that players cut off the encoder's padding
     stream_coding={"reservoir": "0"},  # a frame that borrows bits from the next ones has to wait for them
     whole_coding={},
 )
@@ -131,7 +131,7 @@ _OPUS = _Codec(
     muxer="ogg",
     encoder="libopus",
     sample_format="flt",
-    stream_muxing=_FLUSH | {"page_duration": "20000"},  # microseconds; the muxer's default is a page a second
+    stream_muxing=_FLUSH | {"page_duration": "20000"},  # microseconds; the muxer's default is one page per second
     whole_muxing={"fflags": "+bitexact"},  # else each file has a random serial number
     stream_coding={},
     whole_coding={},

@@ -1,4 +1,4 @@
-"""What a container is to the hub: its name, what it can carry, and the encoder that writes it."""
+"""The description of a container: its name, the formats that it can carry, and the encoder that writes it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hub.contract.errors import InvalidRequest
 from hub.contract.speech import AudioFormat
 
 Samples = NDArray[np.float32]
-"""Mono audio, (N,), 32-bit float in [-1, 1]; read-only arrays are welcome."""
+"""Mono audio, (N,), 32-bit float in [-1, 1]; may be read-only."""
 
 
 class Encoder(Protocol):
-    """Packs one stream of mono audio. The pieces from `feed` and `finish`, joined, are the body.
+    """Packs one stream of mono audio. The bytes from `feed` and `finish`, joined, are the body.
 
-    `media_type` and `extension` (without a dot) describe the body; `sample_rate` is the body's rate in Hz. Not for
-    use by two threads at once.
+    `media_type` and `extension` (without a dot) describe the body; `sample_rate` is the body's rate in Hz. Not
+    thread-safe.
     """
 
     media_type: str
@@ -28,30 +28,30 @@ class Encoder(Protocol):
     sample_rate: int
 
     def feed(self, samples: Samples) -> bytes:
-        """Add audio, (N,); returns what can be sent now, maybe nothing."""
+        """Add audio, (N,); return the bytes that can be sent now, maybe none."""
         ...
 
     def finish(self) -> bytes:
-        """The rest of the body. Nothing may be fed afterwards."""
+        """Return the rest of the body. `feed` must not be called afterwards."""
         ...
 
     def close(self) -> None:
-        """Free everything, finished or not. May be called again."""
+        """Free all resources, finished or not. May be called again."""
         ...
 
 
 EncoderFactory = Callable[[AudioFormat, int, bool], Encoder]
-"""`factory(format, sample_rate, whole)`: an encoder whose input and output are both at `sample_rate`."""
+"""`factory(format, sample_rate, whole)` makes an encoder whose input and output are both at `sample_rate`."""
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """A container that answers can be packed in; plugins add theirs with `register_encoders`.
+    """A container for answers; plugins add theirs with `register_encoders`.
 
-    `factory` gets a checked format, the rate of the audio it will be fed (the hub resamples before it) and
-    `whole`: true when nothing is sent before `finish`, so that a header may tell the exact length.
-    `sample_rates` are what it can carry, empty for any; `bitrates(sample_rate)` are the kbit/s it can be asked for
-    at a rate, None if it has no such choice; `encodings` are the sample encodings to choose from, empty for none.
+    `factory` gets a checked format, the rate of the audio that it will be fed (the hub resamples first), and `whole`:
+    true when nothing is sent before `finish`, so that a header can state the exact length. `sample_rates` lists the
+    rates it can carry, empty for any. `bitrates(sample_rate)` lists the kbit/s to choose from at a rate; None means no
+    choice. `encodings` lists the sample encodings to choose from; empty means no choice.
     """
 
     name: str
@@ -63,7 +63,7 @@ class EncoderSpec:
     encodings: tuple[str, ...] = ()
 
     def check(self, format: AudioFormat) -> None:
-        """Raises InvalidRequest, naming what is allowed, if this container cannot carry `format`."""
+        """Raise InvalidRequest, listing the allowed values, if this container cannot carry `format`."""
         rate = format.sample_rate
         if rate is not None and self.sample_rates and rate not in self.sample_rates:
             raise self._refuse("sample_rate", rate, f"{rate} Hz", self.sample_rates, "Hz")
@@ -102,10 +102,10 @@ class EncoderSpec:
         )
 
     def output_rate(self, format: AudioFormat, source_rate: int) -> int:
-        """The body's rate: as asked for, else the source's own or the nearest above it that can be carried.
+        """Return the body's rate: the requested one, else the source's own or the nearest above it that is possible.
 
-        A bitrate that was asked for counts: the rate is one that can carry it. Where nothing above the source's
-        rate will do, it is the highest that will. `format` has passed `check`.
+        The rate can carry a requested bitrate. If no rate from the source's upwards is possible, it is the highest
+        possible one. `format` has passed `check`.
         """
         if format.sample_rate is not None:
             return format.sample_rate

@@ -1,8 +1,8 @@
-"""Any upload -> mono 32-bit float, with limits: soundfile where it can, else libav.
+"""Decoding any upload to mono 32-bit float, within limits: by soundfile if it knows the format, else by libav.
 
-Nothing in an upload is trusted. Its size is checked before it is opened, rate and channels before a sample is
-decoded, and its length while decoding, whatever its header says. It is only ever read from memory: playlists and
-other formats that name further files or addresses are not opened.
+Nothing in an upload is trusted. Its size is checked before it is opened, its rate and channels before a sample is
+decoded, and its length while decoding, whatever its header says. Data is read from memory only: playlists and other
+formats that name further files or addresses are not opened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READABLE = "wav, flac, mp3, ogg, opus, m4a, webm, aac, aiff, au or caf"
 
 
 class DecodeLimits(Struct, kw_only=True, frozen=True):
-    """How much of an upload is too much. Rates are in Hz, `bytes` are of the file, `seconds` of its sound."""
+    """The limits for an upload. Rates are in Hz, `bytes` is the size of the file, `seconds` the length of its audio."""
 
     bytes: int = 64 * 1024 * 1024
     seconds: float = 120.0
@@ -37,7 +37,7 @@ class DecodeLimits(Struct, kw_only=True, frozen=True):
 
 
 class Audio(Struct, frozen=True):
-    """Decoded sound: mono float32, (N,), N > 0, all finite, at `sample_rate` Hz."""
+    """Decoded audio: mono float32, (N,), N > 0, all finite, at `sample_rate` Hz."""
 
     samples: Samples
     sample_rate: int
@@ -49,14 +49,14 @@ class Audio(Struct, frozen=True):
 
 
 def decode(data: bytes, *, limits: DecodeLimits = DecodeLimits()) -> Audio:  # noqa: B008 - it is frozen
-    """The sound in `data`, its channels averaged into one, at its own sample rate.
+    """Decode `data` at its own sample rate, with its channels averaged into one.
 
-    Raises TooLarge if `data` is over `limits.bytes`, and InvalidAudio, saying what is wrong, if it is not audio,
-    is empty or cut off, is over another limit, or holds NaN or infinite samples.
+    Raises TooLarge if `data` is over `limits.bytes`, and InvalidAudio, with the reason, if it is not audio, is empty
+    or cut off, is over another limit, or holds NaN or infinite samples.
     """
     if len(data) > limits.bytes:
         raise TooLarge(
-            f"the recording has {len(data)} bytes, at most {limits.bytes} are taken; send a shorter one",
+            f"the recording has {len(data)} bytes; at most {limits.bytes} are accepted: send a shorter one",
             bytes=len(data),
             limit=limits.bytes,
         )
@@ -73,13 +73,13 @@ def decode(data: bytes, *, limits: DecodeLimits = DecodeLimits()) -> Audio:  # n
 
 
 def to_wav_f32(audio: Audio) -> bytes:
-    """Mono 32-bit float WAV: the form in which a synthesizer gets `Reference.audio`."""
+    """Return mono 32-bit float WAV, the form in which a synthesizer gets `Reference.audio`."""
     data = audio.samples.astype("<f4", copy=False).tobytes()
     return wav_header(audio.sample_rate, "f32le", len(data)) + data
 
 
 class _Collector:
-    """Mixes blocks to mono and gathers them, up to the limit."""
+    """Mixes blocks to mono and collects them, up to the limit."""
 
     def __init__(self, sample_rate: int, channels: int, limits: DecodeLimits) -> None:
         if not limits.min_rate <= sample_rate <= limits.max_rate:
@@ -89,7 +89,7 @@ class _Collector:
             )
         if not 1 <= channels <= limits.channels:
             raise InvalidAudio(
-                f"the recording has {channels} channels; at most {limits.channels} are taken, best is one",
+                f"the recording has {channels} channels; at most {limits.channels} are accepted, and one is best",
                 channels=channels,
             )
         self.sample_rate = sample_rate
@@ -99,7 +99,7 @@ class _Collector:
         self._blocks: list[Samples] = []
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """`block`: (N, channels)."""
+        """Add a block, (N, channels). Raises InvalidAudio over the limit."""
         self._room -= len(block)
         if self._room < 0:
             raise InvalidAudio(
@@ -110,11 +110,11 @@ class _Collector:
 
     @property
     def length(self) -> int:
-        """Samples gathered so far."""
+        """The number of samples so far."""
         return sum(map(len, self._blocks))
 
     def audio(self) -> Audio:
-        """All of it."""
+        """Return all blocks as one."""
         blocks = self._blocks or [np.empty(0, np.float32)]
         return Audio(np.ascontiguousarray(np.concatenate(blocks)), self.sample_rate)
 
@@ -127,7 +127,7 @@ _MOST_FRAMES = 1 << 40  # a FLAC or an MP3 of unknown length claims more than an
 
 
 def _by_soundfile(data: bytes, limits: DecodeLimits) -> Audio | None:
-    """None if soundfile does not know the format, or not its length."""
+    """Decode with soundfile; None if it does not know the format, or the length."""
     try:
         file = soundfile.SoundFile(io.BytesIO(data))
     except (soundfile.LibsndfileError, ValueError):
@@ -143,7 +143,7 @@ def _by_soundfile(data: bytes, limits: DecodeLimits) -> Audio | None:
             raise InvalidAudio("the recording is damaged: it cannot be decoded to its end") from error
         if found.length < file.frames:
             raise InvalidAudio(
-                f"the recording is cut off: {found.length} of its {file.frames} samples are there; send all of it"
+                f"the recording is cut off: it has {found.length} of its {file.frames} samples; send the complete file"
             )
         return found.audio()
 
@@ -170,10 +170,10 @@ def _by_libav(data: bytes, limits: DecodeLimits) -> Audio:
             io.BytesIO(data), "r", options=whitelists, io_open=_refuse_other_files, metadata_errors="replace"
         ) as container:
             if not container.streams.audio:
-                raise InvalidAudio("the file has no sound in it")
+                raise InvalidAudio("the file contains no audio")
             return _decode_stream(container, container.streams.audio[0], limits)
     except (av.FFmpegError, ValueError, PermissionError) as error:
-        raise InvalidAudio(f"the file is not audio that can be read, or is damaged; send {READABLE}") from error
+        raise InvalidAudio(f"the file is damaged, or not audio in a known format; send {READABLE}") from error
 
 
 def _decode_stream(container: Any, stream: Any, limits: DecodeLimits) -> Audio:
@@ -182,10 +182,10 @@ def _decode_stream(container: Any, stream: Any, limits: DecodeLimits) -> Audio:
     if stream.codec_context.sample_rate and stream.codec_context.channels:
         found = _Collector(stream.codec_context.sample_rate, stream.codec_context.channels, limits)
     for rate, block in _blocks(container, stream):
-        if found is None or not found.length:  # the first frame knows better than the header (HE-AAC)
+        if found is None or not found.length:  # the first frame is more reliable than the header (HE-AAC)
             found = _Collector(rate, block.shape[1], limits)
         if (rate, block.shape[1]) != (found.sample_rate, found.channels):
-            raise InvalidAudio("the recording changes its sample rate or its channels on the way; export it again")
+            raise InvalidAudio("the recording changes its sample rate or channels midway; export it again")
         found.add(block)
     if found is None:
         raise InvalidAudio("the recording is empty: it has no samples")
@@ -195,25 +195,25 @@ def _decode_stream(container: Any, stream: Any, limits: DecodeLimits) -> Audio:
 
 
 def _blocks(container: Any, stream: Any) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """(sample rate, (N, channels)) of each frame."""
+    """Yield (sample rate, (N, channels)) of each frame."""
     for frame in container.decode(stream):
         channels = frame.layout.nb_channels
         array = frame.to_ndarray()
         block = array.T if frame.format.is_planar else array.reshape(-1, channels)
         scale = _SCALE.get(frame.format.packed.name)
         if scale is None:
-            raise InvalidAudio("the recording's sample format cannot be read; export it as 16-bit")
+            raise InvalidAudio("the recording's sample format is not supported; export it as 16-bit")
         if array.dtype == np.uint8:
             block = block.astype(np.float32) - 128.0
         yield frame.sample_rate, (block * scale).astype(np.float32, copy=False)
 
 
 def _check_length(container: Any, found: _Collector) -> None:
-    """A file that says how long it is has to be that long. (Raw AAC and MP3 headers only guess.)"""
+    """Raise InvalidAudio if the file is shorter than it claims. (Raw AAC and MP3 headers only guess.)"""
     if container.duration is None:
         return
-    told, there = container.duration / av.time_base, found.length / found.sample_rate
-    if there < told * 0.98 - 0.2:
+    claimed, decoded = container.duration / av.time_base, found.length / found.sample_rate
+    if decoded < claimed * 0.98 - 0.2:
         raise InvalidAudio(
-            f"the recording is cut off: {there:.1f} of its {told:.1f} seconds are there; send the complete file"
+            f"the recording is cut off: it has {decoded:.1f} of its {claimed:.1f} seconds; send the complete file"
         )

@@ -1,4 +1,4 @@
-"""Packing answers: `check_format` before anything is synthesized, then `make_encoder` or `encode_whole`."""
+"""Packing answers: `check_format` before any synthesis, then `make_encoder` or `encode_whole`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ BUILTIN: Mapping[str, EncoderSpec] = {spec.name: spec for spec in (WAV, PCM, MP3
 
 
 def check_format(format: AudioFormat, encoders: Mapping[str, EncoderSpec] = BUILTIN) -> EncoderSpec:
-    """The container that `format` names. What passes here, `make_encoder` can make, at any source rate.
+    """Return the container that `format` names. `make_encoder` can make any format that passes, at any source rate.
 
-    Raises InvalidRequest, naming what is allowed, for an unknown container, or for a sample rate, an encoding or
+    Raises InvalidRequest, listing the allowed values, for an unknown container, or for a sample rate, an encoding or
     a bitrate that the container cannot carry.
     """
     spec = encoders.get(format.container)
@@ -50,10 +50,10 @@ def make_encoder(
     whole: bool = False,
     encoders: Mapping[str, EncoderSpec] = BUILTIN,
 ) -> Encoder:
-    """An encoder that is fed at `source_rate` Hz and packs as `format` says, resampling where it must.
+    """Return an encoder that is fed at `source_rate` Hz and packs as `format` says, resampling if necessary.
 
-    `whole` promises that nothing is sent before `finish`: headers then tell the exact length. Raises
-    InvalidRequest as `check_format` does.
+    `whole` promises that nothing is sent before `finish`; headers then state the exact length. Raises InvalidRequest
+    as `check_format` does.
     """
     spec = check_format(format, encoders)
     rate = spec.output_rate(format, source_rate)
@@ -67,7 +67,7 @@ def encode_whole(
     samples: Samples,
     encoders: Mapping[str, EncoderSpec] = BUILTIN,
 ) -> bytes:
-    """`samples`, (N,) at `source_rate` Hz, as one complete file."""
+    """Return `samples`, (N,) at `source_rate` Hz, as one complete file."""
     encoder = make_encoder(format, source_rate, whole=True, encoders=encoders)
     try:
         return encoder.feed(samples) + encoder.finish()

@@ -1,7 +1,7 @@
-"""Pieces of speech, joined: the same loudness for all voices, and no clicks.
+"""Joining pieces of speech: the same loudness for all voices, and no clicks.
 
-Loudness is measured as in ITU-R BS.1770: blocks of 0.4 s every 0.1 s, weighted as ears do, quiet ones left out. Ends
-of pieces are faded with a raised cosine, which takes no time away: a piece keeps its length to the sample.
+Loudness is measured as in ITU-R BS.1770: blocks of 0.4 s every 0.1 s, weighted like human hearing, without quiet ones.
+The ends of pieces are faded with a raised cosine; a piece keeps its length to the sample.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]
 
 FADE = 0.005
-"""Seconds of the fade at each side of a join."""
+"""Seconds of the fade on each side of a join."""
 
 BLOCK, HOP = 0.4, 0.1
-"""Seconds of one measurement, and from one to the next."""
+"""Seconds of one measurement, and from the start of one to the next."""
 
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
-"""Blocks under this many LUFS are silence; blocks that far under the mean of the others are pauses."""
+"""LUFS below which a block is silence; dB from the mean of the other blocks below which a block is a pause."""
 
 MOST_GAIN = 12.0
-"""dB by which a voice is made louder or softer at most."""
+"""The most dB by which a voice is made louder or softer."""
 
 _KNEE = 0.9
-"""Amplitude above which a voice that was made louder is held down, so that it never clips."""
+"""Amplitude above which an amplified voice is compressed, so that it never clips."""
 
 
 class Edges:
-    """Fades one piece in and out while it streams. `feed` gives back all but the last FADE seconds so far."""
+    """Fades one piece in and out while it streams. `feed` holds back the last FADE seconds."""
 
     def __init__(self, sample_rate: int, *, fade_in: bool, fade_out: bool) -> None:
         self._length = max(1, round(FADE * sample_rate))
@@ -42,7 +42,7 @@ class Edges:
         self._held: Samples = np.zeros(0, dtype=np.float32)
 
     def feed(self, samples: Samples) -> Samples:
-        """More of the piece, (N,); returns what is ready, (M,)."""
+        """Add more of the piece, (N,); return the part that is ready, (M,)."""
         if self._faded < self._length and len(samples):
             part = self._ramp[self._faded : self._faded + len(samples)]
             samples = samples.copy()
@@ -56,7 +56,7 @@ class Edges:
         return samples[:ready]
 
     def finish(self) -> Samples:
-        """The end of the piece, at most FADE seconds."""
+        """Return the end of the piece, at most FADE seconds."""
         held, self._held = self._held, self._held[:0]
         return held * self._ramp[::-1][len(self._ramp) - len(held) :]
 
@@ -72,7 +72,7 @@ class Loudness:
         self.seconds = 0.0
 
     def feed(self, samples: Samples) -> None:
-        """More of what the voice says, (N,)."""
+        """Add more of the voice's speech, (N,)."""
         self.seconds += len(samples) / self._rate
         wave = np.concatenate([self._rest, samples])
         start = 0
@@ -82,14 +82,14 @@ class Loudness:
         self._rest = wave[start:]
 
     def pause(self) -> None:
-        """The voice ends for now. What is shorter than one block still counts."""
+        """End the speech for now. A rest shorter than one block still counts."""
         if len(self._rest) and (not self._powers or len(self._rest) > self._block - self._hop):
             self._powers.append(_weighted_power(self._rest, self._rate))
         self._rest = self._rest[:0]
 
     @property
     def lufs(self) -> float:
-        """The gated loudness so far; minus infinity if there was nothing but silence."""
+        """The gated loudness so far; minus infinity if there was only silence."""
         powers = np.array(self._powers)
         powers = powers[powers > _power(ABSOLUTE_GATE)]
         if not len(powers):
@@ -99,7 +99,7 @@ class Loudness:
 
 
 def gain(voice: Loudness, wanted: Loudness) -> float:
-    """The factor that makes `voice` as loud as `wanted`, within MOST_GAIN; 1 where either is not known."""
+    """Return the factor that makes `voice` as loud as `wanted`, within MOST_GAIN; 1 if either is unknown."""
     decibels = wanted.lufs - voice.lufs
     if not math.isfinite(decibels):
         return 1.0
@@ -107,7 +107,7 @@ def gain(voice: Loudness, wanted: Loudness) -> float:
 
 
 def amplify(samples: Samples, factor: float) -> Samples:
-    """`samples` times `factor`; peaks that this would carry over the knee are bent, and stay under 1."""
+    """Return `samples` times `factor`; peaks above the knee are compressed, and stay below 1."""
     if factor == 1.0:
         return samples
     louder = samples * np.float32(factor)
@@ -118,7 +118,7 @@ def amplify(samples: Samples, factor: float) -> Samples:
 
 
 def silence(seconds: float, sample_rate: int) -> Samples:
-    """Zeros, to the nearest sample."""
+    """Return zeros, to the nearest sample."""
     return np.zeros(round(seconds * sample_rate), dtype=np.float32)
 
 
@@ -131,7 +131,7 @@ def _power(lufs: float) -> float:
 
 
 def _weighted_power(samples: Samples, sample_rate: int) -> float:
-    """The mean square of `samples` after the weighting, by Parseval's theorem."""
+    """Return the mean square of `samples` after the weighting, by Parseval's theorem."""
     spectrum = np.abs(np.fft.rfft(samples)) ** 2 * _weighting(len(samples), sample_rate)
     both = 2 * spectrum.sum() - spectrum[0] - (spectrum[-1] if len(samples) % 2 == 0 else 0.0)
     return float(both) / len(samples) ** 2
@@ -139,7 +139,7 @@ def _weighted_power(samples: Samples, sample_rate: int) -> float:
 
 @functools.lru_cache(maxsize=8)
 def _weighting(length: int, sample_rate: int) -> npt.NDArray[np.float64]:
-    """The K-weighting of BS.1770 (given there for 48 kHz) as power gains of the frequencies of a block."""
+    """Return the K-weighting of BS.1770 (specified there for 48 kHz) as power gains of a block's frequencies."""
     hertz = np.minimum(np.fft.rfftfreq(length, 1 / sample_rate), 24_000)
     z = np.exp(-2j * np.pi * hertz / 48_000)
     shelf = np.polyval([1.19839281085285, -2.69169618940638, 1.53512485958697], z) / np.polyval(

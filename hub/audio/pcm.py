@@ -1,4 +1,4 @@
-"""The uncompressed containers: `pcm` (bare samples) and `wav`. Sample-exact, with no latency at all."""
+"""The uncompressed containers: `pcm` (bare samples) and `wav`. Sample-exact, without latency."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hub.audio.container import EncoderSpec, Samples
 from hub.contract.speech import AudioFormat
 
 UNKNOWN_SIZE = 0xFFFF_FFFF
-"""Size field of a WAV whose end is not known yet: what ffmpeg writes to a pipe, and what players take for one."""
+"""Size field of a WAV of unknown length, as ffmpeg writes it to a pipe and players understand it."""
 
 
 def to_s16(samples: Samples) -> NDArray[np.int16]:
-    """(N,) float to 16-bit little-endian: to the nearest step of 1/32768, clipped, never wrapped; NaN becomes 0."""
+    """Convert (N,) float to 16-bit little-endian, to the nearest 1/32768; clips, never wraps; NaN becomes 0."""
     if not samples.size:
         return np.empty(0, "<i2")
     scaled = np.maximum(samples, -1.0)
@@ -41,7 +41,7 @@ _PACK = {"s16le": _pack_s16, "f32le": _pack_f32}
 
 
 def wav_header(sample_rate: int, encoding: str, data_bytes: int | None = None) -> bytes:
-    """RIFF/WAVE header of mono audio; `data_bytes` None is a stream of unknown length."""
+    """Return the RIFF/WAVE header of mono audio; `data_bytes` None means a stream of unknown length."""
     width = 2 if encoding == "s16le" else 4
     layout = (1, sample_rate, sample_rate * width, width, 8 * width)
     if encoding == "s16le":
@@ -59,21 +59,21 @@ def wav_header(sample_rate: int, encoding: str, data_bytes: int | None = None) -
 
 
 class WavFacts(NamedTuple):
-    """What the header of a WAV tells."""
+    """The facts in the header of a WAV."""
 
     sample_rate: int
     seconds: float
 
 
 def wav_facts(wav: bytes) -> WavFacts:
-    """Of mono 32-bit float WAV as the hub writes it (`to_wav_f32`): the first bytes tell everything."""
+    """Read the first bytes of a mono 32-bit float WAV that the hub wrote (`to_wav_f32`)."""
     head = wav[:128]
     rate = int.from_bytes(head[24:28], "little")
     return WavFacts(rate, int.from_bytes(head.partition(b"data")[2][:4], "little") / 4 / rate)
 
 
 def is_hub_wav(wav: bytes) -> bool:
-    """Whether `wav` is mono 32-bit float WAV with the very header that the hub writes."""
+    """Return True if `wav` is mono 32-bit float WAV with exactly the header that the hub writes."""
     size = len(wav) - len(wav_header(1, "f32le", 0))
     return size >= 0 and wav.startswith(wav_header(int.from_bytes(wav[24:28], "little"), "f32le", size))
 
@@ -86,18 +86,18 @@ class PcmEncoder:
     def __init__(self, format: AudioFormat, sample_rate: int, whole: bool) -> None:
         self.sample_rate = sample_rate
         self.media_type = f"audio/pcm;rate={sample_rate};encoding={format.encoding};channels=1"
-        self.feed = _PACK[format.encoding]  # the hot path: one call a chunk, no method around it
+        self.feed = _PACK[format.encoding]  # the hot path: one call per chunk, without a method around it
 
     def finish(self) -> bytes:
-        """Nothing is held back."""
+        """Return nothing: no samples are held back."""
         return b""
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 class WavEncoder:
-    """A streamed WAV: the header comes with the first piece and leaves the length open."""
+    """A streamed WAV: the header comes with the first samples and leaves the length open."""
 
     media_type = "audio/wav"
     extension = "wav"
@@ -108,23 +108,23 @@ class WavEncoder:
         self._header = wav_header(sample_rate, format.encoding)
 
     def feed(self, samples: Samples) -> bytes:
-        """The samples, after the header the first time."""
+        """Return the packed samples, the first time after the header."""
         if self._header:
             header, self._header = self._header, b""
             return header + self._pack(samples)
         return self._pack(samples)
 
     def finish(self) -> bytes:
-        """Only the header, if nothing was fed."""
+        """Return the header if nothing was fed, else nothing."""
         header, self._header = self._header, b""
         return header
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 class WholeWavEncoder:
-    """A WAV with exact sizes: everything comes from `finish`."""
+    """A WAV with exact sizes: `finish` returns all of it."""
 
     media_type = "audio/wav"
     extension = "wav"
@@ -136,19 +136,19 @@ class WholeWavEncoder:
         self._pieces: list[bytes] = []
 
     def feed(self, samples: Samples) -> bytes:
-        """Keeps the samples for `finish`."""
+        """Keep the samples for `finish`."""
         self._pieces.append(self._pack(samples))
         return b""
 
     def finish(self) -> bytes:
-        """The whole file."""
+        """Return the whole file."""
         header = wav_header(self.sample_rate, self._encoding, sum(map(len, self._pieces)))
         body = b"".join((header, *self._pieces))
         self._pieces.clear()
         return body
 
     def close(self) -> None:
-        """Lets go of the samples."""
+        """Drop the samples."""
         self._pieces.clear()
 
 

@@ -1,4 +1,4 @@
-"""What encoders write to while they stream, and what is taken from it piece by piece."""
+"""The in-memory file that encoders write to while they stream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Pipe:
-    """A file to write to alone. It has no `seek`, by which libav sees that no header can be rewritten."""
+    """A write-only file. It has no `seek`, which shows libav that headers cannot be rewritten."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -17,7 +17,7 @@ class Pipe:
         return len(data)
 
     def take(self) -> bytes:
-        """What was written since the last time."""
+        """Return the bytes written since the last call."""
         taken = b"".join(self._pieces)
         self._pieces.clear()
         return taken

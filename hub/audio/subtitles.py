@@ -1,8 +1,8 @@
 """Marks to subtitles: SRT and WebVTT.
 
-A cue is a sentence, or a part of one where it is longer than two lines or seven seconds. A line has 42 columns, or 16
-ideographs. A cue begins and ends with its words; one too short to be read stays longer where nothing follows at once.
-Cues never overlap.
+A cue is a sentence, or a part of one that is longer than two lines or seven seconds. A line has 42 columns, or 16
+ideographs. A cue begins and ends with its words; one that is too short to read stays longer unless another follows at
+once. Cues never overlap.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from hub.contract.event import Mark
 
 LINES = 2
 COLUMNS, WIDE_COLUMNS = 42, 32
-"""Of a line: of letters, and of text that is mostly ideographs, which take two columns each."""
+"""Columns of a line of letters, and of a line of mostly ideographs, which take two columns each."""
 
 LONGEST = 7.0
 """Seconds of a cue, unless one word lasts longer."""
 
 SHORTEST = 1.0
 READING = 20.0
-"""A cue is shown for a second and for as long as its columns take to read at this pace a second, if there is time."""
+"""If there is time, a cue is shown for SHORTEST seconds, and long enough to read READING columns per second."""
 
 PAUSE = 0.7
-"""Seconds of silence between words that end a cue, where marks tell only words."""
+"""Seconds of silence between words that end a cue, if there are marks for words only."""
 
 _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 _OPEN = "「『（【〈《〔［｛“‘"
 _WORD = re.compile(rf"[{_OPEN}]*[{_WIDE}](?:[^\w\s{_OPEN}]|[ーゝゞ々])*|[^\s{_WIDE}]+")
-"""What is said in one go: between spaces, and in scripts without spaces one character with its punctuation."""
+"""A word: the text between spaces; in scripts without spaces, one character with its punctuation."""
 
 _CLAUSE_END = re.compile(r"[,;:.!?…—、，；：。！？)」』）”]['\"’”]*$")
 _SENTENCE_END = re.compile(r"[.!?…。！？]['\"’”)」』）]*$")
@@ -52,7 +52,7 @@ class Cue(NamedTuple):
 
 
 def subtitles(marks: Iterable[Mark], format: str) -> str:
-    """A whole file, `srt` or `vtt`, for the marks of one speech. Raises ValueError for another format."""
+    """Return a whole `srt` or `vtt` file for the marks of one speech. Raises ValueError for another format."""
     if format not in ("srt", "vtt"):
         raise ValueError(f"there is no subtitle format {format!r}; choose srt or vtt")
     cues = make_cues(marks)
@@ -60,9 +60,9 @@ def subtitles(marks: Iterable[Mark], format: str) -> str:
 
 
 def make_cues(marks: Iterable[Mark]) -> list[Cue]:
-    """The cues for a speech's marks: sentences, where there are none segments, where there are none words.
+    """Return the cues for a speech's marks of sentences, else of segments, else of words.
 
-    Words that are marked place the parts of a sentence in time; else they are spread over it.
+    Marks of words give the times of a sentence's parts; without them the parts are spread over the sentence.
     """
     marks = sorted(marks, key=lambda mark: (mark.start, mark.end))
     words = [mark for mark in marks if mark.kind == "word" and mark.text.strip()]
@@ -76,7 +76,7 @@ def make_cues(marks: Iterable[Mark]) -> list[Cue]:
 
 
 def to_srt(cues: Iterable[Cue]) -> str:
-    """SubRip. What readers would take for a tag or for a line of times is kept apart by an invisible character.
+    """Return SubRip. An invisible character breaks up text that readers would take for a tag or a line of times.
 
     In a dialogue the first line of a speaker begins with the name.
     """
@@ -91,7 +91,7 @@ def to_srt(cues: Iterable[Cue]) -> str:
 
 
 def to_vtt(cues: Iterable[Cue]) -> str:
-    """WebVTT, with a voice tag on each cue of a dialogue."""
+    """Return WebVTT, with a voice tag on each cue of a dialogue."""
     blocks = ["WEBVTT\n"]
     for cue in cues:
         voice = f"<v {_vtt_text(_plain(cue.speaker))}>" if cue.speaker else ""
@@ -101,7 +101,7 @@ def to_vtt(cues: Iterable[Cue]) -> str:
 
 
 def word_marks(mark: Mark) -> list[Mark]:
-    """A mark for each word of a longer mark's text, its time in proportion to its length: estimated."""
+    """Return an estimated mark for each word of a longer mark's text, with time in proportion to its length."""
     words = list(_WORD.finditer(mark.text))
     whole = sum(spoken_length(word[0]) for word in words)
     if not whole:
@@ -118,7 +118,7 @@ def word_marks(mark: Mark) -> list[Mark]:
 
 
 def spoken_length(text: str) -> float:
-    """About how long a text takes to say, in letters: an ideograph or a digit is more than one."""
+    """Estimate how long a text takes to say, in letters; an ideograph or a digit counts as more than one."""
     return sum(map(_letters, text))
 
 
@@ -141,7 +141,7 @@ class _Piece(NamedTuple):
 
 
 def _phrases(words: Sequence[Mark]) -> list[Mark]:
-    """Marks of words, joined to the end of a sentence or to a pause."""
+    """Join marks of words, up to the end of a sentence or to a pause."""
     phrases: list[Mark] = []
     open_phrase = False
     for word in words:
@@ -156,7 +156,7 @@ def _phrases(words: Sequence[Mark]) -> list[Mark]:
 
 
 def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Piece]:
-    """The words with their positions in the text of the whole; nothing if the text is not made of them."""
+    """Return the words with their positions in the text of the whole; nothing if the text does not consist of them."""
     pieces: list[_Piece] = []
     at = 0
     for word in words:
@@ -165,7 +165,7 @@ def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Piece]:
             return []
         at = found + len(word.text.strip())
         pieces.append(_Piece(word.start, word.end, found, at, whole.text[found:at]))
-    if pieces:  # what no word is marked for goes with its neighbour
+    if pieces:  # text outside the marked words joins its neighbour
         pieces[0] = pieces[0]._replace(begin=0, text=whole.text[: pieces[0].stop])
         for index, (this, after) in enumerate(pairwise(pieces)):
             pieces[index] = this._replace(stop=after.begin, text=whole.text[this.begin : after.begin])
@@ -174,7 +174,7 @@ def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Piece]:
 
 
 def _chop(piece: _Piece) -> list[_Piece]:
-    """A word that is longer than a line, in parts that are not."""
+    """Cut a word that is longer than a line into parts that are not."""
     limit = _line(piece.text)
     if _columns(piece.text.strip()) <= limit:
         return [piece]
@@ -200,7 +200,7 @@ def _chop(piece: _Piece) -> list[_Piece]:
 
 
 def _split(text: str, pieces: list[_Piece]) -> list[list[_Piece]]:
-    """The pieces in groups that each make a cue: halves of halves, rather at the end of a clause."""
+    """Group the pieces into cues by halving, preferably at the end of a clause."""
     if len(pieces) < 2 or (
         pieces[-1].end - pieces[0].start <= LONGEST and _wrap(text[pieces[0].begin : pieces[-1].stop])
     ):
@@ -223,7 +223,7 @@ def _cue(whole: Mark, pieces: list[_Piece]) -> Cue:
 
 
 def _wrap(text: str) -> tuple[str, ...]:
-    """`text` in one line, or in two of about the same width, rather broken at a clause; nothing if it does not fit."""
+    """Wrap `text` to one line, or to two of similar width, preferably at a clause; return () if it does not fit."""
     text = _plain(text)
     limit = _line(text)
     if _columns(text) <= limit:
@@ -241,7 +241,7 @@ def _wrap(text: str) -> tuple[str, ...]:
 
 
 def _readable(cues: list[Cue]) -> list[Cue]:
-    """In order, none before the one before it has gone, and each long enough to be read if there is time."""
+    """Put cues in order without overlaps, each long enough to read if there is time."""
     readable: list[Cue] = []
     for index, cue in enumerate(cues):
         start = max(cue.start, readable[-1].end if readable else 0.0)
@@ -254,7 +254,7 @@ def _readable(cues: list[Cue]) -> list[Cue]:
 
 
 def _plain(text: str) -> str:
-    """On one line, without controls."""
+    """Return `text` on one line, without control characters."""
     return _SPACES.sub(" ", text).strip()
 
 
@@ -268,7 +268,7 @@ def _is_wide(character: str) -> bool:
 
 
 def _columns(text: str) -> int:
-    """How wide a text is; marks on other characters take no room."""
+    """Return the width of a text; combining marks take no columns."""
     if text.isascii():
         return len(text)
     return sum(2 if _is_wide(c) else 0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 1 for c in text)

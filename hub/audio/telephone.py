@@ -1,4 +1,4 @@
-"""The telephone's containers: `ulaw` and `alaw`, G.711 samples of 8 bits at 8 kHz, as telephony services want them."""
+"""The containers for telephony: `ulaw` and `alaw`, G.711 samples of 8 bits at 8 kHz."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _Table = NDArray[np.uint8]
 
 
 def _ulaw_levels() -> _Levels:
-    """What each byte stands for, (256,), as 16-bit samples: the standard's own definition of mu-law."""
+    """Return the 16-bit sample of each byte, (256,), by the standard's definition of mu-law."""
     code = ~np.arange(256) & 0xFF
     magnitude = ((code & 0x0F) * 2 + 33 << (code >> 4 & 7)) - 33 << 2
     return np.where(code & 0x80, -magnitude, magnitude)
 
 
 def _alaw_levels() -> _Levels:
-    """The same for A-law, where every second bit is turned."""
+    """Return the same for A-law, which inverts every second bit."""
     code = np.arange(256) ^ 0x55
     exponent, mantissa = code >> 4 & 7, (code & 0x0F) * 2 + 1
     magnitude = np.where(exponent, mantissa + 32 << np.maximum(exponent - 1, 0), mantissa) << 3
@@ -35,7 +35,7 @@ def _alaw_levels() -> _Levels:
 
 @cache
 def _table(law: str) -> _Table:
-    """The byte whose level is nearest to each 16-bit sample, (65536,), at the sample's bits as an index."""
+    """Return the byte with the nearest level to each 16-bit sample, (65536,), indexed by the sample's bits."""
     levels = _ulaw_levels() if law == "ulaw" else _alaw_levels()
     order = np.argsort(levels, kind="stable")
     borders = (levels[order][1:] + levels[order][:-1]) / 2
@@ -44,7 +44,7 @@ def _table(law: str) -> _Table:
 
 
 class TelephoneEncoder:
-    """Bare bytes, one for each sample."""
+    """Bare bytes, one per sample."""
 
     def __init__(self, table: _Table, media_type: str, extension: str, sample_rate: int) -> None:
         self.media_type = media_type
@@ -53,16 +53,16 @@ class TelephoneEncoder:
         self._table = table
 
     def feed(self, samples: Samples) -> bytes:
-        """The byte of each sample."""
+        """Return the byte of each sample."""
         coded: _Table = self._table[to_s16(samples).view("<u2")]
         return coded.tobytes()
 
     def finish(self) -> bytes:
-        """Nothing is held back."""
+        """Return nothing: no samples are held back."""
         return b""
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing: there is nothing to free."""
 
 
 def _ulaw(format: AudioFormat, sample_rate: int, whole: bool) -> TelephoneEncoder:
@@ -76,4 +76,4 @@ def _alaw(format: AudioFormat, sample_rate: int, whole: bool) -> TelephoneEncode
 ULAW = EncoderSpec(name="ulaw", media_type="audio/basic", extension="ulaw", factory=_ulaw, sample_rates=(RATE,))
 ALAW = EncoderSpec(name="alaw", media_type="audio/pcma", extension="alaw", factory=_alaw, sample_rates=(RATE,))
 TELEPHONE: Mapping[str, EncoderSpec] = {spec.name: spec for spec in (ULAW, ALAW)}
-"""By name, as every hub has them beside the `BUILTIN` containers."""
+"""The containers for telephony by name; every hub offers them beside those of `BUILTIN`."""

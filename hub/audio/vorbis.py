@@ -1,7 +1,7 @@
-"""Vorbis in Ogg, by libsndfile: what some families' own servers call `ogg`. libav's wheels have no good encoder of it.
+"""Vorbis in Ogg, by libsndfile: some families' own servers call it `ogg`. libav's wheels have no good encoder for it.
 
-libsndfile hands out whole pages of 4 KiB, so the audio that is out trails what was fed by half a second of speech, and
-by more of silence, which is small. `opus` is the container for audio that is to arrive at once.
+libsndfile returns whole pages of 4 KiB, so the output trails the input by half a second of speech, and by more of
+silence, which packs small. For audio without delay, `opus` is the container.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from hub.audio.pipe import Pipe
 from hub.contract.speech import AudioFormat
 
 BLOCK = 8192
-"""Samples given to libsndfile at a time: it keeps them on the stack, and ends the process when they are too many."""
+"""Samples passed to libsndfile at a time: it keeps them on the stack, and crashes the process if there are too many."""
 
 
 class _OggPipe(Pipe):
-    """libsndfile asks where it is, and never goes back."""
+    """A pipe for libsndfile, which asks for the position but never moves back."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class VorbisEncoder:
         self._file = soundfile.SoundFile(self._pipe, "w", sample_rate, 1, format="OGG", subtype="VORBIS")
 
     def feed(self, samples: Samples) -> bytes:
-        """Encode (N,) samples; the pages that are full."""
+        """Encode (N,) samples; return the pages that are full."""
         if self._file.closed:
             raise ValueError("the encoder is closed")
         sound = np.nan_to_num(np.clip(samples, -1.0, 1.0))
@@ -62,14 +62,14 @@ class VorbisEncoder:
         return self._pipe.take()
 
     def finish(self) -> bytes:
-        """The last pages."""
+        """Return the last pages."""
         if self._file.closed:
             raise ValueError("the encoder is closed")
         self._file.close()
         return self._pipe.take()
 
     def close(self) -> None:
-        """Free libsndfile's part."""
+        """Free libsndfile's resources."""
         self._file.close()
 
 
@@ -80,4 +80,4 @@ def _vorbis(format: AudioFormat, sample_rate: int, whole: bool) -> VorbisEncoder
 VORBIS = EncoderSpec(
     name="vorbis", media_type=VorbisEncoder.media_type, extension=VorbisEncoder.extension, factory=_vorbis
 )
-"""As every hub has it beside the `BUILTIN` containers."""
+"""Every hub offers it beside the containers of `BUILTIN`."""

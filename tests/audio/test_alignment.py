@@ -37,13 +37,13 @@ def test_a_space_fills_the_silence_between_two_spans():
     assert found == [("a", 0, 1), (" ", 1, 1.5), ("b", 1.5, 2.5)]
 
 
-def test_words_that_the_model_timed_win_over_chunks():
+def test_words_that_the_model_timed_override_chunks():
     marks = [Mark(kind="word", start=0.1, end=0.3, span=(0, 2)), Mark(kind="word", start=0.5, end=0.6, span=(3, 4))]
     found = aligned("ab c", chunk(0.4, (0, 4)), marks[0], chunk(0.4, (0, 4)), marks[1])
     assert found == [("a", 0.1, 0.2), ("b", 0.2, 0.3), (" ", 0.3, 0.5), ("c", 0.5, 0.6)]
 
 
-def test_sentences_count_where_chunks_tell_nothing_and_estimates_never():
+def test_sentences_count_if_chunks_have_no_spans_and_estimates_never_count():
     sentence = Mark(kind="sentence", start=0.0, end=1.0, span=(0, 2))
     word = Mark(kind="word", start=0.0, end=0.1, span=(0, 1), estimated=True)
     assert aligned("ab", chunk(1.0), word, sentence) == [("a", 0, 0.5), ("b", 0.5, 1)]
@@ -54,7 +54,7 @@ def test_without_any_span_the_text_is_spread_over_the_whole():
     assert aligned("ab", chunk(1.0), chunk(1.0)) == [("a", 0, 1), ("b", 1, 2)]
 
 
-def test_what_is_known_can_be_taken_while_the_audio_comes():
+def test_known_times_can_be_taken_while_the_audio_arrives():
     alignment = Alignment("ab cd")
     alignment.feed(chunk(1.0, (0, 2)))
     assert alignment.take() == []
@@ -80,7 +80,7 @@ events = st.lists(
 
 
 @given(st.text(max_size=10), events)
-def test_whatever_the_events_every_character_is_there_once_and_times_never_go_back(text, events):
+def test_every_character_appears_once_and_times_never_go_back(text, events):
     found = aligned(text, *events)
     assert "".join(character for character, _, _ in found) == text
     moments = [moment for _, start, end in found for moment in (start, end)]

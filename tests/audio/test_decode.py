@@ -1,4 +1,4 @@
-"""Uploads of every kind: good ones keep their sound, bad ones are refused with a reason."""
+"""Uploads of every kind: good ones keep their audio, bad ones are refused with a reason."""
 
 import io
 import socket
@@ -100,7 +100,7 @@ def test_files_that_libav_writes(muxer, codec):
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("container", ["wav", "mp3", "opus", "aac", "flac"])
-def test_what_the_hub_sends_it_takes_back(container, whole):
+def test_the_hub_decodes_its_own_answers(container, whole):
     encoder = make_encoder(AudioFormat(container=container), RATE, whole=whole)
     audio = decode(encoder.feed(tone()) + encoder.finish())
     assert audio.seconds == pytest.approx(1.0, abs=0.15)
@@ -131,7 +131,7 @@ def nan_wav(value):
 
 
 def bomb_mp4():
-    """A small m4a whose table claims a thousand million samples of one size."""
+    """Return a small m4a whose table claims a billion samples of one size."""
     data = bytearray(libav_file("ipod", "aac", tone(rate=48_000)))
     at = data.index(b"stsz")
     struct.pack_into(">II", data, at + 8, 1, 1_000_000_000)
@@ -144,7 +144,7 @@ BAD = {
     "zeros": (bytes(5000), "not audio"),
     "noise": (np.random.default_rng(0).bytes(20_000), "not audio"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(500), "not audio"),
-    "half a header": (file(tone())[:20], "cut off before its sound"),
+    "half a header": (file(tone())[:20], "cut off before its audio"),
     "no samples": (file(np.empty(0, np.float32)), "no samples"),
     "no samples, flac": (encode_whole(AudioFormat(container="flac"), RATE, np.empty(0, np.float32)), "no samples"),
     "wav cut off": (file(tone())[:30_000], "18044 of its 48000 bytes"),
@@ -159,7 +159,7 @@ BAD = {
     "rate too low": (file(tone(), rate=1000), "1000 Hz"),
     "NaN": (nan_wav(np.nan), "NaN or infinite"),
     "infinite": (nan_wav(-np.inf), "NaN or infinite"),
-    "mp4 bomb": (bomb_mp4(), "claims more sound"),
+    "mp4 bomb": (bomb_mp4(), "claims more audio"),
 }
 
 
@@ -218,7 +218,7 @@ def test_nothing_in_an_upload_opens_a_file_or_an_address(tmp_path):
                 with pytest.raises(InvalidAudio, match="not audio"):
                     decode(text.encode())
         with pytest.raises(BlockingIOError):
-            server.accept()  # nobody knocked
+            server.accept()  # no one connected
 
 
 GOOD = [

@@ -1,4 +1,4 @@
-"""What the encoders write is read back by other readers: wave, soundfile and libav."""
+"""Other readers (wave, soundfile and libav) read the encoders' output."""
 
 import gc
 import io
@@ -47,7 +47,7 @@ def stream(format, rate, samples, step=480):
 
 
 def read_libav(data):
-    """(samples, sample rate); a body that is cut off is read as far as it goes."""
+    """Return (samples, sample rate); read a body that is cut off as far as possible."""
     out, rate = [], 0
     try:
         with av.open(data if isinstance(data, Pipe) else io.BytesIO(data)) as container:
@@ -69,7 +69,7 @@ def loudest_hertz(samples, rate):
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("container", ["wav", *COMPRESSED])
 @pytest.mark.parametrize("rate", RATES)
-def test_what_goes_in_comes_out(container, rate, whole):
+def test_encoded_audio_decodes_to_the_same_tone(container, rate, whole):
     format, sound = AudioFormat(container=container), tone(rate)
     encoder = make_encoder(format, rate, whole=whole)
     body = encode_whole(format, rate, sound) if whole else stream(format, rate, sound)
@@ -111,7 +111,7 @@ def test_float_wav_keeps_every_bit(whole):
 
 
 @pytest.mark.parametrize("encoding", ["s16le", "f32le"])
-def test_a_whole_wav_tells_its_exact_size(encoding):
+def test_a_whole_wav_states_its_exact_size(encoding):
     body = encode_whole(AudioFormat(encoding=encoding), 24_000, tone(24_000))
     data = body.index(b"data")
     assert int.from_bytes(body[4:8], "little") == len(body) - 8
@@ -194,7 +194,7 @@ def test_nothing_fed_still_makes_a_body(container):
         ("flac", 24_000, 960),
     ],
 )
-def test_what_is_out_trails_what_was_fed_by_little(container, rate, most):
+def test_the_output_trails_the_input_by_little(container, rate, most):
     encoder = make_encoder(AudioFormat(container=container), rate)
     sound, step = tone(rate, 0.6), 160
     sent, trail = b"", 0
@@ -236,7 +236,7 @@ def test_resampling_is_clean_and_in_time():
     np.testing.assert_allclose(heard, whole, atol=1e-6)
 
 
-def test_downsampling_removes_what_would_alias():
+def test_downsampling_removes_frequencies_that_would_alias():
     sound = tone(24_000, 1.0, 7000)
     body = stream(AudioFormat(container="pcm", encoding="f32le", sample_rate=8000), 24_000, sound)
     assert np.abs(np.frombuffer(body, np.float32)[500:-500]).max() < 1e-4
@@ -274,7 +274,7 @@ def test_every_rate_and_bitrate_that_is_allowed_can_be_made(container):
             assert read_libav(encode_whole(format, rate, tone(rate, 0.25)))[0].size >= rate // 4
 
 
-def test_the_bitrate_is_what_was_asked_for():
+def test_the_bitrate_is_the_requested_one():
     size = {
         kbit: len(stream(AudioFormat(container="mp3", bitrate=kbit), 24_000, tone(24_000, 2))) for kbit in (32, 64, 160)
     }
@@ -297,7 +297,7 @@ def test_the_bitrate_is_what_was_asked_for():
         ({"container": "mp3", "encoding": "f32le"}, "no choice of sample encoding"),
     ],
 )
-def test_what_a_container_cannot_carry_is_refused_up_front(format, words):
+def test_a_format_that_a_container_cannot_carry_is_refused_up_front(format, words):
     with pytest.raises(InvalidRequest, match=words) as caught:
         check_format(AudioFormat(**format))
     assert caught.value.detail["field"].startswith("format.")
@@ -320,7 +320,7 @@ def test_a_plugin_can_add_a_container():
 
 @pytest.mark.parametrize("container", BUILTIN)
 @pytest.mark.parametrize("target", [None, 16_000])
-def test_media_type_extension_and_rate_are_told(container, target):
+def test_an_encoder_states_media_type_extension_and_rate(container, target):
     encoder = make_encoder(AudioFormat(container=container, sample_rate=target), 24_000)
     spec = BUILTIN[container]
     assert encoder.media_type.startswith(spec.media_type)
@@ -335,7 +335,7 @@ def test_pcm_says_how_to_read_it():
 
 
 @pytest.mark.parametrize("container", BUILTIN)
-def test_close_may_come_at_any_time_and_twice(container):
+def test_close_may_be_called_at_any_time_and_twice(container):
     for fed in (0, 1, 3):
         encoder = make_encoder(AudioFormat(container=container, sample_rate=16_000), 24_000)
         for _ in range(fed):
@@ -362,7 +362,7 @@ def test_a_closed_encoder_says_so(container):
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("container", COMPRESSED)
-def test_an_encoder_that_nobody_closed_is_freed_safely(container, whole):
+def test_an_encoder_that_was_never_closed_is_freed_safely(container, whole):
     for _ in range(5):
         encoder = make_encoder(AudioFormat(container=container, sample_rate=16_000), 24_000, whole=whole)
         encoder.feed(tone(24_000, 0.1))
@@ -391,7 +391,7 @@ def test_encoders_closed_midway_leave_nothing_behind(container):
     abandon(60)
     rounds = [abandon(60) for _ in range(6)]
     memory, descriptors = zip(*rounds, strict=True)
-    # A server of another test in this process may close its own meanwhile, once; what leaks, grows with every round.
+    # A server of another test in this process may close its own once meanwhile; a leak grows with every round.
     assert np.median(np.diff(descriptors)) == 0
-    # The allocator takes and gives back a few megabytes now and then
+    # The allocator takes and returns a few megabytes now and then.
     assert min(np.diff(memory)) < 60 * 4000

@@ -23,7 +23,7 @@ def test_a_full_sine_of_997_hz_has_the_loudness_that_the_standard_gives(rate):
     assert loudness(sine(rate=rate), rate).lufs == pytest.approx(-3.01, abs=0.1)
 
 
-def test_the_weighting_hears_as_the_standard_does():
+def test_the_weighting_is_that_of_the_standard():
     level = {hertz: loudness(sine(hertz)).lufs - loudness(sine(997)).lufs for hertz in (40, 100, 4000, 8000)}
     assert level[40] < -3.5
     assert level[100] == pytest.approx(-1.83, abs=0.1)  # -1.18 dB, less the 0.65 dB of 997 Hz
@@ -37,7 +37,7 @@ def test_quiet_passages_do_not_count():
     assert loudness(speech).lufs == pytest.approx(loudness(loud).lufs, abs=0.4)
 
 
-def test_the_loudness_does_not_depend_on_how_it_is_cut():
+def test_the_loudness_does_not_depend_on_the_chunks():
     wave = np.random.default_rng(1).normal(0, 0.1, 3 * RATE).astype(np.float32)
     assert loudness(wave, chunk=97).lufs == pytest.approx(loudness(wave, chunk=50_000).lufs)
 
@@ -55,7 +55,7 @@ def test_the_gain_makes_two_voices_equally_loud_within_bounds():
     assert gain(loudness(silence(1, RATE)), loudness(loud)) == 1.0
 
 
-def test_what_is_made_louder_never_clips_and_keeps_its_shape_below_the_knee():
+def test_an_amplified_voice_never_clips_and_keeps_its_shape_below_the_knee():
     wave = np.concatenate([sine(amplitude=0.2), sine(amplitude=0.99)])
     louder = amplify(wave, 3.9)
     assert np.abs(louder).max() < 1.0
@@ -74,7 +74,7 @@ def test_edges_are_faded_and_the_length_is_kept(chunk):
     assert np.abs(np.diff(np.concatenate([[0], joined, [0]]))).max() < 0.02
     inside = slice(round(FADE * RATE), -round(FADE * RATE))
     assert np.array_equal(joined[inside], wave[inside])
-    assert wave[0] == 0.5  # what was given is not touched
+    assert wave[0] == 0.5  # the input is not modified
 
 
 @pytest.mark.parametrize("length", [0, 1, 50, 130])

@@ -1,4 +1,4 @@
-"""Marks to subtitles: readable, in time, and read back by another program's parser."""
+"""Marks to subtitles: readable, in time, and valid for another program's parser."""
 
 import io
 import unicodedata
@@ -27,7 +27,7 @@ def sentence(text, start=0.0, end=4.0, **fields):
 
 
 def parsed(file, format):
-    """(start, end, text) of each cue, as libav reads the file."""
+    """Return (start, end, text) of each cue, as libav reads the file."""
     with av.open(io.BytesIO(file.encode()), format={"srt": "srt", "vtt": "webvtt"}[format]) as container:
         packets = [packet for packet in container.demux(subtitles=0) if packet.size]
         return [
@@ -59,7 +59,7 @@ def test_the_files_themselves():
         subtitles([], "ass")
 
 
-def test_a_dialogue_tells_who_speaks():
+def test_subtitles_of_a_dialogue_name_the_speakers():
     told = [("Hello.", "Anna"), ("Are you there?", "Anna"), ("Yes.", "Bo <b> & Co")]
     marks = [sentence(text, n, n + 1.0, speaker=name) for n, (text, name) in enumerate(told)]
     assert [text for _, _, text in parsed(subtitles(marks, "srt"), "srt")] == [
@@ -106,7 +106,7 @@ def test_a_word_longer_than_a_line_is_cut():
     assert "".join(line for cue in cues for line in cue.lines).replace(" ", "") == f"See{url}now."
 
 
-def test_marked_words_place_the_parts_of_a_sentence():
+def test_marked_words_give_the_times_of_a_sentences_parts():
     words = LATIN.split()
     marks = [sentence(LATIN, 0.0, 100.0)]
     marks += [Mark("word", 3.0 * n, 3.0 * n + 1, word) for n, word in enumerate(words)]
@@ -144,9 +144,9 @@ TEXT = st.text(st.sampled_from("ab ,.1好。「」ー\n̈가é"), min_size=1, ma
 
 
 @given(st.lists(st.tuples(TEXT, st.floats(0, 9), st.floats(0, 3)), max_size=5))
-def test_cues_are_in_order_within_their_lines_and_lose_nothing(told):
+def test_cues_are_in_order_within_their_lines_and_lose_nothing(sentences):
     marks, at = [], 0.0
-    for text, seconds, gap in told:
+    for text, seconds, gap in sentences:
         marks.append(sentence(text, at, at + seconds))
         at += seconds + gap
     cues = make_cues(marks)
@@ -154,4 +154,4 @@ def test_cues_are_in_order_within_their_lines_and_lose_nothing(told):
     assert all(cue.start < cue.end for cue in cues)
     assert all(1 <= len(cue.lines) <= 2 and all(width(line) <= COLUMNS + 2 for line in cue.lines) for cue in cues)
     shown = "".join("".join(cue.lines) for cue in cues)
-    assert "".join(shown.split()) == "".join("".join(text for text, _, _ in told).split())
+    assert "".join(shown.split()) == "".join("".join(text for text, _, _ in sentences).split())

@@ -7,6 +7,7 @@ from hub.audio.telephone import TELEPHONE
 from hub.contract import AudioFormat
 from hub.contract.errors import InvalidRequest
 from hub.testing import tone
+from hub.testing.tone.score import score_of
 
 CODECS = {"ulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
 
@@ -28,9 +29,9 @@ def test_every_sample_becomes_the_nearest_level(law, largest):
 
 
 @pytest.mark.parametrize("law", TELEPHONE)
-def test_speech_is_understood_over_the_telephone(law):
+def test_speech_survives_the_telephone_codecs(law):
     text = "over the wire"
-    wave = np.concatenate([wave for wave, _ in tone._score(text, 1.0, 100)])
+    wave = np.concatenate([wave for wave, _ in score_of(text, 1.0, 100)])
     encoder = make_encoder(AudioFormat(container=law), tone.SAMPLE_RATE, encoders=TELEPHONE)
     body = b"".join(encoder.feed(part) for part in np.array_split(wave, 7)) + encoder.finish()
     encoder.close()

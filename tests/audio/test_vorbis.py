@@ -1,4 +1,4 @@
-"""Vorbis: what other readers hear, however it is fed."""
+"""Vorbis: other readers decode the input, however it was fed."""
 
 import io
 
@@ -16,7 +16,7 @@ FORMAT = AudioFormat(container="vorbis")
 
 
 def heard(body):
-    """What libav, which libsndfile has no part in, reads: rate and samples."""
+    """Return rate and samples as read by libav, which shares no code with libsndfile."""
     with av.open(io.BytesIO(body)) as file:
         stream = file.streams.audio[0]
         assert (file.format.name, stream.codec_context.name) == ("ogg", "vorbis")
@@ -31,7 +31,7 @@ def sound(rate, seconds):
 
 @pytest.mark.parametrize("rate", [8000, 24_000, 32_000, 48_000])
 @pytest.mark.parametrize("pieces", [1, 40])
-def test_another_reader_hears_what_was_fed(rate, pieces):
+def test_another_reader_decodes_the_input(rate, pieces):
     samples = sound(rate, 4.0)
     encoder = make_encoder(FORMAT, rate, encoders=VORBIS_ONLY)
     fed = [encoder.feed(part) for part in np.array_split(samples, pieces)]
@@ -44,13 +44,13 @@ def test_another_reader_hears_what_was_fed(rate, pieces):
     assert sum(map(bool, fed)) > 1 or pieces == 1, "sent while it is fed"
 
 
-def test_minutes_at_once_and_samples_that_are_none():
+def test_minutes_at_once_and_invalid_samples():
     samples = np.tile(sound(32_000, 1.0), 300)
     samples[5], samples[6] = np.nan, 7.0
     assert len(heard(encode_whole(FORMAT, 32_000, samples, VORBIS_ONLY))[1]) == pytest.approx(len(samples), abs=640)
 
 
-def test_nothing_is_fed_behind_the_end():
+def test_nothing_can_be_fed_after_the_end():
     encoder = make_encoder(FORMAT, 24_000, encoders=VORBIS_ONLY)
     encoder.finish()
     encoder.close()

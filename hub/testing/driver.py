@@ -1,4 +1,4 @@
-"""Driver: a model in its real worker, driven by plain calls, for tests that are not async."""
+"""`Driver`: a model in its real worker, driven by plain calls, for tests that are not async."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from hub.engine.stream import EventStream
 from hub.settings import WorkerSettings
 
 SHORTEST, SILENCE, LOUDEST = 0.05, 1e-4, 1.001
-"""Seconds and peak amplitudes between which audio counts as audio."""
+"""The least seconds, and the least and the greatest peak amplitude, of acceptable audio."""
 
 BUFFER = 2.0
-"""Seconds of audio that a stream runs ahead of its reader."""
+"""Seconds of audio that a stream may run ahead of its reader."""
 
 _Result = TypeVar("_Result")
 
 
 class Answer(Struct, kw_only=True, frozen=True):
-    """All that came back for one request."""
+    """The complete answer to one request."""
 
     chunks: list[AudioChunk]
     marks: list[Mark]
@@ -44,17 +44,17 @@ class Answer(Struct, kw_only=True, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """Its duration."""
+        """The duration of the audio."""
         return sum(chunk.seconds for chunk in self.chunks)
 
     @property
     def fault(self) -> Fault | None:
-        """The fault that ended it, if one did."""
+        """The fault that ended the answer, or None."""
         return self.ending if isinstance(self.ending, Fault) else None
 
     @property
     def problem(self) -> str:
-        """Why this audio is not what a caller should get, in words that follow "it", or ""."""
+        """The fault of the audio, in words that follow "it", or ""."""
         peak = float(np.abs(self.samples).max(initial=0.0))
         if self.seconds < SHORTEST:
             return f"gave {self.seconds * 1000:.0f} ms of audio"
@@ -67,14 +67,14 @@ class Answer(Struct, kw_only=True, frozen=True):
         return ""
 
     def or_raise(self) -> Answer:
-        """Itself, unless it ended in a fault: then the HubError of it."""
+        """Return the answer. Raises the HubError of the fault if it ended in one."""
         if self.fault is not None:
             raise from_fault(self.fault)
         return self
 
 
 class Driver:
-    """Starts the worker on first use. `patience` is how many seconds anything may take before TimeoutError."""
+    """Starts the worker on first use. Any call that takes longer than `patience` seconds raises TimeoutError."""
 
     def __init__(
         self,
@@ -97,17 +97,17 @@ class Driver:
         )
 
     def start(self) -> Loaded:
-        """The model, loaded. Raises WorkerStartFailed."""
+        """Load the model. Raises WorkerStartFailed."""
         return self._run(self.engine.start())
 
     def speak(self, request: SpeechRequest) -> Answer:
-        """One request, to its end."""
+        """Speak one request, to its end."""
         return self.speak_together([request])[0]
 
     def speak_together(self, requests: Sequence[SpeechRequest]) -> list[Answer]:
-        """All requests at once; answers in the order of the requests.
+        """Speak all requests at once; return the answers in the order of the requests.
 
-        As many as the model speaks at once have all begun before any of them may go further than BUFFER.
+        As many as the model speaks at once have all begun before any of them goes further than BUFFER.
         """
 
         async def together() -> list[Answer]:
@@ -120,7 +120,7 @@ class Driver:
         return self._run(together())
 
     def convert(self, request: ResolvedConversion) -> Answer:
-        """One conversion, to its end."""
+        """Run one conversion, to its end."""
 
         async def convert() -> Answer:
             await self.engine.start()
@@ -129,7 +129,7 @@ class Driver:
         return self._run(convert())
 
     def call(self, method: str, *args: Any) -> Any:
-        """`voices`, `make_voice`, `encode` or `decode`; the answer as builtins. Raises HubError."""
+        """Call `voices`, `make_voice`, `encode` or `decode`; return the answer as builtins. Raises HubError."""
 
         async def call() -> Any:
             await self.engine.start()
@@ -138,7 +138,7 @@ class Driver:
         return self._run(call())
 
     def stop(self) -> None:
-        """End the worker process; the next call starts another one."""
+        """End the worker process; the next call starts a new one."""
         self._run(self.engine.stop())
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Driver:
 
 
 async def _rest(first: SpeechEvent | None, stream: EventStream) -> Answer:
-    """The answer of `stream`, of which `first` has been read already."""
+    """Read the rest of `stream`, after the event `first` if that was read already."""
     chunks: list[AudioChunk] = []
     marks: list[Mark] = []
     event = await anext(stream) if first is None else first
@@ -171,17 +171,17 @@ async def _rest(first: SpeechEvent | None, stream: EventStream) -> Answer:
 
 
 @contextmanager
-def words_of_workers() -> Iterator[list[str]]:
-    """What workers print meanwhile: a list that fills, line by line."""
-    words: list[str] = []
+def worker_log() -> Iterator[list[str]]:
+    """Collect the lines that workers print within the block, in a list that fills line by line."""
+    lines: list[str] = []
     listener = logging.Handler(logging.INFO)
-    listener.emit = lambda record: words.append(record.getMessage())  # type: ignore[method-assign]
+    listener.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     log = logging.getLogger("hub.worker")
     level = log.level
     log.addHandler(listener)
     log.setLevel(logging.INFO)
     try:
-        yield words
+        yield lines
     finally:
         log.removeHandler(listener)
         log.setLevel(level)

@@ -2,9 +2,9 @@
 
     from hub.testing.fixtures import live_hub  # noqa: F401
 
-`live_hub` serves the hub that is installed; `serve_hub` one with settings and plugins of the test's own, in a thread of
-the test's process, so that the test can look at the `Hub` itself; `hub_process` a hub in a process of its own, to be
-killed. All listen on a free loopback port and leave nothing behind. Needs pytest.
+`live_hub` serves the installed hub. `serve_hub` serves one with the test's own settings and plugins, in a thread of the
+test's process, so that the test can inspect the `Hub` itself. `hub_process` runs a hub in its own process, which the
+test may kill. All listen on a free loopback port and leave nothing behind. Needs pytest.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ from hub.service.hub import Hub
 from hub.settings import Settings
 
 START_TIMEOUT = 120.0
-"""Seconds until a server must listen, or a hub be ready."""
+"""Seconds within which a server must listen, and a hub be ready."""
 
 
 class Reports:
-    """An Observer that hands what it is told to the test, which may wait for it: `ended.get(timeout=10)`."""
+    """An Observer that passes reports to the test, which can wait for them: `ended.get(timeout=10)`."""
 
     def __init__(self) -> None:
         self.ended: queue.Queue[SpeechReport] = queue.Queue()
         self.crashed: queue.Queue[tuple[str, str]] = queue.Queue()
 
     def speech_ended(self, report: SpeechReport) -> None:
-        """A request ended."""
+        """Record a request that ended."""
         self.ended.put(report)
 
     def worker_crashed(self, model: str, reason: str) -> None:
-        """A worker died."""
+        """Record a worker that crashed."""
         self.crashed.put((model, reason))
 
 
 class LiveHub:
-    """A hub that is being served: its `url`, its `port`, the `hub` itself, its `reports`, and an httpx `client`.
+    """A running hub: its `url`, its `port`, the `hub` itself, its `reports`, and an httpx `client`.
 
-    The hub belongs to the server's event loop: look at it from a test, and do not call it.
+    The hub belongs to the server's event loop: a test may inspect it, but must not call it.
     """
 
     def __init__(self, hub: Hub, port: int) -> None:
@@ -70,18 +70,18 @@ class LiveHub:
         hub.observers.append(self.reports)
 
     def speak(self, text: str, **fields: Any) -> httpx.Response:
-        """POST /v1/speech."""
+        """Send `POST /v1/speech`."""
         return self.client.post("/v1/speech", json={"text": text, **fields})
 
     def wait_ready(self) -> None:
-        """Until every preloaded model is up."""
+        """Wait until every preloaded model is loaded."""
         _wait_ready(self.client)
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.settled = threading.Event()  # it listens, or it will never
+        self.settled = threading.Event()  # set once it listens, or has failed to
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -94,10 +94,10 @@ class _Server(uvicorn.Server):
 def serve_hub(
     settings: Settings | None = None, plugins: Iterable[Any] = (), *, ready: bool = True
 ) -> Iterator[LiveHub]:
-    """Serve a hub of `settings` with the installed plugins and those in `plugins`, until the end of the block.
+    """Serve a hub with `settings`, the installed plugins and those in `plugins`, until the end of the block.
 
-    Whatever port the settings name, a free one is taken; without `data` in them, the data folder is a temporary one.
-    With `ready`, its models are up when the block begins. Raises SettingsError for settings that cannot be used,
+    The port is a free one, whatever the settings say; the data folder is a temporary one unless they name one. With
+    `ready`, the preloaded models are loaded when the block begins. Raises SettingsError for invalid settings,
     RuntimeError if the server does not start.
     """
     settings = settings or Settings()
@@ -127,13 +127,13 @@ def serve_hub(
 
 @pytest.fixture(scope="session")
 def live_hub() -> Iterator[LiveHub]:
-    """The hub as it is installed, without configuration, on a free port."""
+    """The installed hub, without configuration, on a free port."""
     with serve_hub() as live:
         yield live
 
 
 class HubProcess:
-    """A hub in a process of its own: its `pid`, its `url`, an httpx `client`, and what it `logged` so far."""
+    """A hub in its own process: its `pid`, its `url`, an httpx `client`, and what it has `logged` so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
@@ -144,11 +144,11 @@ class HubProcess:
 
     @property
     def logged(self) -> str:
-        """All of its stdout and stderr."""
+        """Its stdout and stderr so far."""
         return self._log.read_text(errors="replace")
 
     def wait_listening(self) -> None:
-        """Until it has said where it listens. Raises RuntimeError, with the log, if it ends before that."""
+        """Wait until it has printed its address. Raises RuntimeError, with the log, if it ends before that."""
         deadline = time.monotonic() + START_TIMEOUT
         while (found := re.search(r"listens at (http://\S+)\s", self.logged)) is None:
             if self.process.poll() is not None:
@@ -171,11 +171,9 @@ def hub_process(
 ) -> Iterator[HubProcess]:
     """Run `ttshub serve` with `config`, the text of a hub.toml, and stop it at the end of the block.
 
-    `command` may be another server, such as a plugin's own; without `/v1/ready` it needs `ready=False`.
-
-    `plugins` (name -> module) are there as if they were installed; without `data` in `config`, the data folder is a
-    temporary one. The process may be killed within the block.
-    Raises RuntimeError, with the log, if it ends before it listens.
+    `command` may start another server, such as a plugin's own; one without `/v1/ready` needs `ready=False`. `plugins`
+    (name -> module) are visible as if installed; the data folder is a temporary one unless `config` names one. The
+    block may kill the process. Raises RuntimeError, with the log, if it ends before it listens.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         file, log, site = Path(folder, "hub.toml"), Path(folder, "log"), Path(folder, "site")
@@ -202,7 +200,7 @@ def hub_process(
 
 
 def _install(plugins: Mapping[str, str], site: Path) -> None:
-    """Make `site` a folder that, on the path, has an installed distribution with these entry points."""
+    """Make `site` a folder for the path, with an installed distribution that has these entry points."""
     info = site / "hub_testing_plugins-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hub-testing-plugins\nVersion: 0\n")
@@ -211,7 +209,7 @@ def _install(plugins: Mapping[str, str], site: Path) -> None:
 
 
 def _wait_ready(client: httpx.Client) -> None:
-    """Ask until every preloaded model is up."""
+    """Poll until every preloaded model is loaded."""
     deadline = time.monotonic() + START_TIMEOUT
     while (answer := client.get("/v1/ready")).status_code != 200:
         if time.monotonic() > deadline:
@@ -220,7 +218,7 @@ def _wait_ready(client: httpx.Client) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM; SIGKILL if that is not enough."""
+    """Send SIGTERM, and SIGKILL if the process does not end."""
     process.terminate()
     try:
         process.wait(30)

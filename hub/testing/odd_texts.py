@@ -1,4 +1,4 @@
-"""Texts that have broken text-to-speech front ends: each must be spoken, or refused with a typed error."""
+"""Texts that have broken text-to-speech front ends; each must be spoken, or refused with a typed error."""
 
 ODD_TEXTS: tuple[str, ...] = (
     "a",

@@ -18,7 +18,7 @@ TEXT = "This is how I sound when I read a sentence of ordinary length."
 
 @functools.cache
 def own_voice() -> Reference:
-    """TEXT as a synthesizer gets its references: mono float32 WAV, with its transcript."""
+    """Return TEXT as a reference for a synthesizer: mono float32 WAV, with its transcript."""
     from hub.builtin.hibari.synthesizer import HibariSynthesizer
 
     synthesizer = HibariSynthesizer()

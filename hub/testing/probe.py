@@ -1,7 +1,6 @@
-"""Probe: a synthesizer around the one under test, inside its worker, that sees what no caller can see from outside.
+"""`Probe`: a synthesizer that wraps the one under test, and measures inside its worker.
 
-Requests pass through unchanged. `options` with the key `PROBE` ask for an experiment, whose result comes back in the
-report of Done.
+Requests pass through unchanged. The option `PROBE` asks for an experiment, whose result is in the report of Done.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ RELOADS = 3
 
 
 class Probe:
-    """ModelConfig.options hold `synthesizer`, the `module:Class` to wrap, and `options`, its own load options."""
+    """A wrapper whose ModelConfig.options hold `synthesizer`, the `module:Class` to wrap, and its load `options`."""
 
     def load(self, model: ModelConfig) -> None:
         """Import and load the wrapped synthesizer."""
@@ -36,13 +35,13 @@ class Probe:
         self._wrapped.load(self._config)
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else, optional attributes included, is the wrapped synthesizer's."""
+        """Return the wrapped synthesizer's attribute, optional ones included."""
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._wrapped, name)
 
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
-        """Speak, or do the experiment that the request asks for."""
+        """Speak, or run the experiment that the request asks for."""
         options = dict(request.options)
         experiment = options.pop(PROBE, None)
         request = replace(request, options=options)
@@ -54,7 +53,7 @@ class Probe:
             yield from self._wrapped.speak(request, stop)
 
     def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
-        """Convert, or do the experiment that the request asks for: STOP."""
+        """Convert, or run the experiment STOP if the request asks for it."""
         options = dict(request.options)
         experiment = options.pop(PROBE, None)
         request = replace(request, options=options)
@@ -64,17 +63,17 @@ class Probe:
             yield from self._wrapped.convert(request, stop)
 
     def _stop(self, begin: Callable[[Stop], Iterator[AudioChunk | Mark]]) -> Iterator[AudioChunk | Mark | Done]:
-        """Say stop once the first chunk is there, and count the chunks that come all the same."""
+        """Set stop after the first chunk, and count the chunks that still come."""
         stop, after = _Stop(), 0
         for event in begin(stop):
             if isinstance(event, AudioChunk):
-                after += stop.said
-                stop.said = True
+                after += stop.set
+                stop.set = True
                 yield event
         yield Done({"chunks_after_stop": after, "asked": stop.asked})
 
     def _reload(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
-        """Close and load again, RELOADS times, and measure what stays behind."""
+        """Close and load again, RELOADS times, and measure the memory after each."""
         memory = []
         for _ in range(RELOADS):
             self._wrapped.close()
@@ -88,16 +87,16 @@ class Probe:
 
 class _Stop:
     def __init__(self) -> None:
-        self.said = False
+        self.set = False
         self.asked = 0
 
     def is_set(self) -> bool:
         self.asked += 1
-        return self.said
+        return self.set
 
 
 def _resident_megabytes() -> float:
-    """0.0 where the system does not tell."""
+    """Return the resident memory, or 0.0 if the system does not report it."""
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return 0.0

@@ -1,4 +1,4 @@
-"""Sounds that a test compares: equal up to the rounding of arithmetic, or not."""
+"""Comparing sounds, up to the rounding of arithmetic."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ Sound = bytes | np.ndarray
 """Samples as an array of floats in [-1, 1] or of 16-bit integers, or bytes: a 16-bit WAV, or headerless 16-bit PCM."""
 
 ROUNDING = 1e-4
-"""Three steps of 16 bits. What one model computes twice in different memory, or beside other work, differs by less."""
+"""Three steps of 16 bits. One model's results in different memory, or beside other work, differ by less."""
 
 
 def alike(one: Sound, other: Sound, within: float = ROUNDING) -> bool:
-    """Whether two sounds have the same length and nowhere differ by more than `within` of full scale."""
+    """Return True if two sounds have the same length and differ nowhere by more than `within` of full scale."""
     first, second = _samples(one), _samples(other)
     return first.shape == second.shape and bool(np.all(np.abs(first - second) <= within))
 

@@ -1,4 +1,4 @@
-"""Backends with one fault each, for test_conformance. Importable by a worker that has this folder on its path."""
+"""Backends with one fault each, for test_conformance. A worker with the repository on its path can import them."""
 
 import io
 import itertools
@@ -27,7 +27,7 @@ def noise(seed, seconds=0.1):
 
 
 class Sound:
-    """A backend with no fault: noise, a tenth of a second for each word."""
+    """A backend without a fault: noise, a tenth of a second for each word."""
 
     concurrency = 2
     capabilities = Capabilities(
@@ -47,7 +47,7 @@ class Sound:
         del self.ballast
 
     def pieces(self, request):
-        """(word, samples) of each."""
+        """Yield (word, samples) of each word."""
         if not any(char.isalnum() for char in request.text):
             raise UnspeakableText("there is no word in this text")
         if request.voice not in (None, "one", "two"):
@@ -147,7 +147,7 @@ class ForgetsSeed(Sound):
 
 
 class SharedState(Sound):
-    """Keeps the request in the synthesizer: alone it works."""
+    """Keeps the request in the synthesizer, which works for one request at a time."""
 
     def speak(self, request, stop):
         self.words = list(self.pieces(request))
@@ -248,7 +248,7 @@ class Hoards(Sound):
 
 
 class Recorder(Sound):
-    """Its codec and its conversion have no fault either: a token is a step of 1/64 of the loudest amplitude."""
+    """A backend whose codec and conversion have no fault either: a token is a step of 1/64 of the full amplitude."""
 
     capabilities = Capabilities(
         sample_rate=RATE, preset_voices=True, cloning=True, seed=True, codec=True, conversion=True
@@ -256,8 +256,8 @@ class Recorder(Sound):
 
     def encode(self, audio):
         samples, rate = soundfile.read(io.BytesIO(audio), dtype="float32")
-        places = np.arange(len(samples) * RATE // rate) * rate // RATE
-        return Tokens.of((samples[places] * 63 + 64).astype(np.int32)[None])
+        positions = np.arange(len(samples) * RATE // rate) * rate // RATE
+        return Tokens.of((samples[positions] * 63 + 64).astype(np.int32)[None])
 
     def decode(self, tokens):
         ids = np.frombuffer(tokens.ids, "<i4")

@@ -1,4 +1,4 @@
-"""The conformance tests find what they are there to find: for each rule, a backend that breaks it alone."""
+"""The conformance tests find every fault: for each rule, a backend that breaks only this one."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ HERE = str(ROOT)
 
 
 class TestSound(BackendConformance):
-    """The one that the others derive from has no fault."""
+    """The backend from which the broken ones derive has no fault."""
 
     backend = broken.spec(broken.Sound)
     model = {"env": {"PYTHONPATH": HERE}}
@@ -28,7 +28,7 @@ def conformance(spec, **attributes):
 
 
 def run(kind, test, **attributes):
-    """Run one conformance test on a broken backend, in a worker of its own."""
+    """Run one conformance test on a broken backend, in its own worker."""
     tests = conformance(broken.spec(kind), patience=60, **attributes)
     with contextlib.closing(tests.make_driver()) as driver:
         getattr(tests(), test)(driver)
@@ -50,7 +50,7 @@ def test_a_sound_codec_and_converter_pass(test):
         (broken.TwoOfAName, "test_it_lists_its_voices", "unique"),
         (broken.TwoDefaults, "test_it_lists_its_voices", "default"),
         (broken.OneVoiceForAll, "test_it_lists_its_voices", "exactly the same"),
-        (broken.WrongRate, "test_audio_is_finite_and_at_the_declared_rate", "declared are 16000 Hz"),
+        (broken.WrongRate, "test_audio_is_finite_and_at_the_declared_rate", "declared rate is 16000 Hz"),
         (broken.NotANumber, "test_audio_is_finite_and_at_the_declared_rate", "not finite"),
         (broken.Silent, "test_audio_is_finite_and_at_the_declared_rate", "silence"),
         (broken.TooLoud, "test_audio_is_finite_and_at_the_declared_rate", r"\[-1, 1\]"),
@@ -68,7 +68,7 @@ def test_a_sound_codec_and_converter_pass(test):
         (broken.Pickles, "test_it_prepares_voices", "pickle"),
         (broken.NoTokens, "test_its_codec_goes_there_and_back", "no tokens"),
         (broken.MoodyCodec, "test_its_codec_goes_there_and_back", "second time"),
-        (broken.OtherRate, "test_its_codec_goes_there_and_back", "declared are 16000 Hz"),
+        (broken.OtherRate, "test_its_codec_goes_there_and_back", "declared rate is 16000 Hz"),
         (broken.ShortCodec, "test_its_codec_goes_there_and_back", "s long after encode and decode"),
         (broken.DecodesAnything, "test_tokens_of_no_codec_are_refused", "too many were decoded"),
         (broken.ChokesOnTokens, "test_tokens_of_no_codec_are_refused", "raise InvalidRequest"),
@@ -82,7 +82,7 @@ def test_a_sound_codec_and_converter_pass(test):
         (broken.Hoards, "test_close_frees_what_load_took", r"free it in close\(\)"),
     ],
 )
-def test_it_finds(kind, test, message):
+def test_it_finds_a_broken_rule(kind, test, message):
     with pytest.raises(pytest.fail.Exception, match=message):
         run(kind, test)
 
@@ -92,7 +92,7 @@ def test_a_backend_that_does_not_load():
         run(broken.DoesNotLoad, "test_it_loads_and_says_what_it_can")
 
 
-def test_a_backend_that_does_not_load_is_told_once_with_its_workers_words(tmp_path):
+def test_a_backend_that_does_not_load_is_reported_with_its_workers_log(tmp_path):
     (tmp_path / "test_it.py").write_text(
         "from tests.support import broken\nfrom hub.testing.conformance import BackendConformance\n"
         "class TestIt(BackendConformance):\n"
@@ -116,13 +116,18 @@ def test_a_backend_that_does_not_load_is_told_once_with_its_workers_words(tmp_pa
         ({"options": broken.NeedyOptions}, "test_options_are_a_strict_struct", "default"),
     ],
 )
-def test_it_finds_in_the_spec(changes, test, message):
+def test_it_finds_a_broken_rule_in_the_spec(changes, test, message):
     tests = conformance(replace(broken.spec(broken.Sound), **changes))()
     with pytest.raises(pytest.fail.Exception, match=message):
         getattr(tests, test)()
 
 
-def test_bad_options_that_are_taken():
+def test_a_checkpoint_may_be_published_on_github_alone():
+    checkpoints = {"x": Checkpoint(github="acme/voice", revision="0" * 40)}
+    conformance(replace(broken.spec(broken.Sound), checkpoints=checkpoints))().test_the_spec_is_complete()
+
+
+def test_bad_options_that_are_accepted():
     spec = broken.spec(broken.Sound, options=broken.LooseOptions)
     tests = conformance(spec, bad_options=({"loudness": 1e9},))()
     with pytest.raises(pytest.fail.Exception, match="constrain"):
@@ -141,7 +146,7 @@ def test_a_plugin_that_does_not_import():
         tests.test_the_plugin_imports_nothing_heavy()
 
 
-def test_a_backend_that_nobody_registers():
+def test_a_backend_that_no_plugin_registers():
     with pytest.raises(pytest.fail.Exception, match=r"group hub\.plugins"):
         conformance("no-such-backend").spec()
 

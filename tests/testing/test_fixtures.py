@@ -1,4 +1,4 @@
-"""Live hubs for plugin authors: real, apart from each other, and gone without a trace."""
+"""Live hubs for plugin authors: real, independent of each other, and gone without a trace."""
 
 import io
 import os
@@ -70,7 +70,7 @@ def test_nothing_is_left_of_a_test_that_failed():
     assert set(threading.enumerate()) <= threads
 
 
-def test_settings_that_cannot_be_used_are_told():
+def test_invalid_settings_are_reported():
     with (
         pytest.raises(SettingsError, match="no backend 'nobody'"),
         serve_hub(Settings(models={"x": ModelSettings(backend="nobody")})),
@@ -78,7 +78,7 @@ def test_settings_that_cannot_be_used_are_told():
         pass
 
 
-def test_a_hub_in_a_process_of_its_own():
+def test_a_hub_in_its_own_process():
     with hub_process(TONE_TOML, plugins={"tone": "hub.testing.tone"}) as hub:
         assert read_back(hub.client.post("/v1/speech", json={"text": "far away"})) == "far away"
         pid = hub.pid

@@ -1,4 +1,4 @@
-"""Which sounds a test calls alike: rounding is forgiven, another length or another sound is not."""
+"""Comparing sounds: rounding makes no difference; another length or another sound does."""
 
 import io
 import wave
@@ -21,7 +21,7 @@ def wav(samples):
 
 
 @pytest.mark.parametrize("kind", [lambda s: s, lambda s: s.tobytes(), wav], ids=["array", "pcm", "wav"])
-def test_a_step_or_three_of_16_bits_is_rounding_and_more_is_not(kind):
+def test_up_to_three_steps_of_16_bits_count_as_rounding(kind):
     assert alike(kind(PCM), kind(PCM))
     assert alike(kind(PCM), kind(PCM + np.int16(3)))
     assert not alike(kind(PCM), kind(PCM + np.int16(4)))
@@ -36,12 +36,12 @@ def test_floats_are_compared_as_they_are():
     assert alike(TONE, TONE * 0.99, within=0.01)
 
 
-def test_what_is_no_number_is_like_nothing():
+def test_a_sound_with_nan_is_like_no_other():
     broken = TONE.copy()
     broken[3] = np.nan
     assert not alike(broken, broken)
 
 
-def test_no_sound_is_like_no_sound():
+def test_two_empty_sounds_are_alike():
     assert alike(b"", b"")
     assert not alike(b"", PCM.tobytes())

@@ -1,4 +1,4 @@
-"""The tone backend: it conforms, its audio can be read back, and it misbehaves as told."""
+"""The tone backend: it conforms, its audio can be read back, and it misbehaves on request."""
 
 import io
 import os
@@ -102,7 +102,7 @@ def test_spans_cover_the_text_character_by_character(synthesizer):
     assert [text[slice(*span)] for span in spans] == [char for char in text for _ in char.encode()]
 
 
-def test_marks_tell_where_each_word_is(synthesizer):
+def test_marks_give_the_time_of_each_word(synthesizer):
     text = "one zwölf three"
     request = ResolvedRequest(text=text, options={"marks": True, "chunk_ms": 80})
     events = list(synthesizer.speak(request, Never()))
@@ -148,7 +148,7 @@ def test_a_recording_gives_a_pitch_by_its_length_and_loudness(synthesizer):
     second = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32)
     plain = hum_of(synthesizer, wav(second))
     assert plain in tone.CLONED_PITCHES
-    assert hum_of(synthesizer, wav(second + 1e-5)) == plain  # what an encoder changes is not heard
+    assert hum_of(synthesizer, wav(second + 1e-5)) == plain  # too small a change to matter
     assert hum_of(synthesizer, wav(soxr.resample(second, 16_000, 48_000, "VHQ"), 48_000)) == plain
     assert (hum_of(synthesizer, wav(np.tile(second, 2))) - plain) % 200 == 50
     assert (hum_of(synthesizer, wav(second / 2)) - plain) % 200 == 200 - 30
@@ -166,7 +166,7 @@ def test_references_must_come_as_the_contract_says(synthesizer, shape):
 def test_paced_chunks_are_due_one_lead_before_the_player_needs_them(synthesizer, monkeypatch):
     slept = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(time, "monotonic", lambda: 0.0)  # no time passes but what is slept
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)  # the clock stands still except in sleep
     chunks = play(synthesizer, "x", options={"seconds": 0.5, "chunk_ms": 100, "paced": True, "lead_ms": 100})
     assert len(chunks) == 5
     assert slept == pytest.approx([0.1, 0.2, 0.3])
@@ -253,7 +253,7 @@ def test_the_load_options_set_the_concurrency():
         tones.close()
 
 
-async def test_a_hang_is_deaf_to_stop_until_the_worker_is_killed(anyio_backend):
+async def test_a_hang_ignores_stop_until_the_worker_is_killed(anyio_backend):
     from hub.settings import WorkerSettings
 
     engine = ProcessEngine(

@@ -1,4 +1,4 @@
-"""The hub's own tests: what a run says first, and that they see the hub without the families installed beside it."""
+"""The hub's own tests: the first line of a run, and a hub without the families that are installed beside it."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ FAMILIES = hiding.families()
 
 
 def pytest_report_header():
-    """Which parity cases there are, in one line."""
+    """Return the number and the source of the parity cases, in one line."""
     return parity_cases.found().summary
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Each test of the hub, with its fixtures of every scope, sees it alone, unless it is marked `with_families`.
+    """Hide the families from each test of the hub and its fixtures, unless the test is marked `with_families`.
 
-    Plugins' tests come by as well: this hook is asked for every test of a run, wherever it lies.
+    pytest calls this hook for every test of a run, including those of plugins, which see all families.
     """
     if item.get_closest_marker("with_families") or not item.path.is_relative_to(TESTS):
         return (yield)

@@ -1,11 +1,11 @@
-"""The measure itself: a listener that hears nothing wrong, whatever is said, would prove nothing."""
+"""The word error rate: a measure that finds no errors would prove nothing."""
 
 import pytest
 
 from tests.support.hearing import word_error_rate, words
 
 
-def test_writing_does_not_count():
+def test_spelling_does_not_count():
     assert words("Mr. Smith's 2nd caf\u00e9 cost 1,250, OK?") == words(
         "mister smith's two cafe cost one thousand two hundred fifty okay"
     )

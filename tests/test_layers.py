@@ -1,4 +1,4 @@
-"""Imports go one way, of whatever kind: at the top of a file, inside a function, or for type checkers only."""
+"""Imports of every kind go one way: at the top of a file, inside a function, or for type checkers only."""
 
 import ast
 import sys
@@ -43,12 +43,12 @@ LAYERS = {
     "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api"},
     "testing": {"contract", "settings", "audio", "text", "plugin", "engine", "service", "api", "builtin"},
 }
-"""Layer -> the layers that it may import, besides itself and `version`; the whole of `service` is each of its rooms."""
+"""Layer -> the layers that it may import, besides itself and `version`; `service` stands for each of its rooms."""
 
 FILES_OF = {"settings_load": "settings", "settings_check": "settings", "__main__": "cli", "__init__": "package"}
 
 COMMANDS = {"cli"}
-"""What a plugin's `commands` may import besides, since the command line asks for it, not the other way round."""
+"""Layers that a plugin's `commands` may import as well: the command line imports them, not the other way round."""
 
 WORKER_SIDE = {"torch", "torchaudio", "transformers", "onnxruntime", "hibari"}
 ALLOWED_THIRD_PARTY = {
@@ -81,14 +81,14 @@ PLUGIN_FILES = sorted(PLUGINS.glob("*/hub_*/**/*.py"))
 
 
 def module_of(path):
-    """The dotted name of a file."""
+    """Return the dotted name of a file."""
     root = ROOT if path.is_relative_to(HUB) else PLUGINS / path.relative_to(PLUGINS).parts[0]
     parts = list(path.relative_to(root).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def layer_of(module):
-    """The layer of a module of the hub: `service.speech` for `hub.service.speech.chain`."""
+    """Return the layer of a module of the hub: `service.speech` for `hub.service.speech.chain`."""
     parts = module.split(".")[1:] or ["__init__"]
     if parts[0] == "service":
         return ".".join(parts[:2])
@@ -102,7 +102,7 @@ def may_import(layer, other):
 
 @cache
 def imports_of(path):
-    """The modules that a file imports, each with the name taken from it ("" for the module), at any depth."""
+    """Return the modules that a file imports, at any depth, each with the name taken from it ("" for the module)."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -115,7 +115,7 @@ def imports_of(path):
 
 @cache
 def arrows(folder):
-    """Module -> the modules of the same tree that it imports; `from a import b` means a.b where that is a module."""
+    """Return the modules of the same tree that each module imports; `from a import b` means a.b if that is a module."""
     files = {module_of(path): path for path in (FILES if folder == HUB else sorted(folder.rglob("*.py")))}
     found = defaultdict(set)
     for module, path in files.items():
@@ -127,7 +127,7 @@ def arrows(folder):
 
 
 def circles(graph):
-    """The groups of modules that import each other, directly or not (Tarjan's strongly connected components)."""
+    """Return the groups of modules that import each other, directly or not (Tarjan's algorithm)."""
     index, low, stack, found = {}, {}, [], []
 
     def visit(node):

@@ -1,4 +1,4 @@
-"""What must be light is light: checked in fresh interpreters."""
+"""Modules that must be light import nothing heavy, checked in fresh interpreters."""
 
 import importlib.metadata
 import json
@@ -11,7 +11,7 @@ import pytest
 HEAVY = ["torch", "torchaudio", "transformers", "onnxruntime", "hibari"]
 FAMILIES = sorted(path.name for path in (Path(__file__).parent.parent / "plugins").glob("*/hub_*") if path.is_dir())
 HUB_SIDE = ("options", "settings", "routes", "commands", "tasks")
-"""Modules of a plugin that the hub's own process imports, as far as a plugin has them."""
+"""Modules of a plugin that the hub's own process imports, if the plugin has them."""
 
 
 def modules_after(code):
@@ -31,7 +31,7 @@ def test_loading_a_plugin_imports_nothing_heavy(name):
 
 
 @pytest.mark.parametrize("package", FAMILIES)
-def test_what_the_hub_imports_of_a_family_is_light_and_its_own(package):
+def test_the_hub_side_of_a_family_is_light_and_imports_no_other_family(package):
     loaded = modules_after(
         "import importlib, importlib.util\n"
         f"importlib.import_module({package!r})\n"

@@ -1,4 +1,4 @@
-"""A shell that follows a page."""
+"""A shell that runs the commands of a page."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.pages import Shell
 
 @pytest.fixture
 def shell(tmp_path):
-    """In an empty folder, with this environment's commands."""
+    """A shell in an empty folder, with this environment's commands."""
     shell = Shell(tmp_path)
     yield shell
     shell.close()

@@ -1,4 +1,4 @@
-"""docs/api.md: its requests are run, and it has every route that the app has."""
+"""docs/api.md: its requests run, and it has every route of the app."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from tests.support.pages import blocks, read, sections, tables
 
 PAGE = read("docs/api.md")
 UNLISTED = {"WS /v1/speech/live", "GET /metrics", "GET /docs", "GET /openapi.json"}
-"""Routes that are not in their own schema."""
+"""Routes that are not in the schema."""
 
 
 def documented():
@@ -32,7 +32,7 @@ def test_the_examples_run(shell):
     assert shell.follow("docs/api.md") >= 20
 
 
-def test_every_route_is_documented_and_none_that_is_not_there(app):
+def test_the_documented_routes_are_those_of_the_app(app):
     async def schema():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub") as client:
             return (await client.get("/openapi.json")).json()
@@ -42,7 +42,7 @@ def test_every_route_is_documented_and_none_that_is_not_there(app):
     assert documented() == served | UNLISTED
 
 
-def test_the_unlisted_routes_are_there(app):
+def test_the_unlisted_routes_exist(app):
     paths = {route.path for route in app.routes}
     assert {route.split()[1] for route in UNLISTED} <= paths
 
@@ -75,10 +75,10 @@ def test_the_formats_are_those_of_the_encoders():
 
 
 @pytest.mark.parametrize("name", ["mp3", "opus", "aac", "flac"])
-def test_the_delays_are_those_that_the_encoders_tell(name):
+def test_the_delays_are_those_of_the_encoders(name):
     delay = next(row[4] for row in tables(sections(PAGE)["Formats"])[0] if row[0] == f"`{name}`")
-    (told,) = re.findall(rf"^    {name} +(.+?)(?:\n\n|\n    \w|$)", compressed.__doc__, flags=re.M | re.S)
+    (stated,) = re.findall(rf"^    {name} +(.+?)(?:\n\n|\n    \w|$)", compressed.__doc__, flags=re.M | re.S)
     assert re.findall(r"\d+ (?:frames?|ms)", delay) == [
-        told.split()[0] + " " + told.split()[1].strip(","),
-        *re.findall(r"\d+ ms", told)[-1:],
+        stated.split()[0] + " " + stated.split()[1].strip(","),
+        *re.findall(r"\d+ ms", stated)[-1:],
     ]

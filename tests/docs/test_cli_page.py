@@ -1,4 +1,4 @@
-"""docs/cli.md: every command and every option of the click tree, and the examples run."""
+"""docs/cli.md: it has every command and every option, and its examples run."""
 
 import re
 
@@ -12,13 +12,13 @@ from tests.support.pages import read, sections, tables
 PAGE = read("docs/cli.md")
 SECTIONS = sections(PAGE)
 COMMANDS = {**cli.commands, "wyoming": wyoming}
-"""The hub's own; one of them is a plugin of the hub's own."""
+"""The hub's own commands; a built-in plugin adds one of them."""
 
 COMMON = {"--config", "--set", "--debug", "-h", "--help"}
 
 
 def options_in(table):
-    """The option names in a table's first column."""
+    """Return the option names in a table's first column."""
     return {name for row in table[1:] for name in re.findall(r"`(--?[a-z-]+)", row[0])}
 
 
@@ -28,7 +28,7 @@ def test_every_command_has_its_section():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_documented_and_none_that_is_not_there(name):
+def test_the_documented_options_are_those_of_the_command(name):
     real = {opt for param in COMMANDS[name].params if param.param_type_name == "option" for opt in param.opts}
     assert options_in(tables(SECTIONS[f"ttshub {name}"])[0]) == real - COMMON
     assert real >= COMMON - {"-h", "--help"}
@@ -41,8 +41,7 @@ def test_the_common_options_are_those_that_every_command_has():
 
 def test_the_exit_codes_are_those_of_the_help():
     documented = {code: " ".join(meaning.split()) for code, meaning in tables(SECTIONS["Exit codes"])[0][1:]}
-    told = dict(re.findall(r"^  (\d+) +(.+)$", EXIT_CODES_HELP, flags=re.M))
-    assert documented == told
+    assert documented == dict(re.findall(r"^  (\d+) +(.+)$", EXIT_CODES_HELP, flags=re.M))
 
 
 def test_the_examples_run(shell):

@@ -1,4 +1,4 @@
-"""docs/errors.md: its codes are those of the contract, and the other way round."""
+"""docs/errors.md: its codes are exactly those of the contract."""
 
 from hub.builtin.openai.shapes import openai_error
 from hub.contract.errors import UnknownVoice, all_errors

@@ -1,6 +1,6 @@
-"""The commands that families add to `ttshub`: each is on docs/compat/<plugin>.md, under a heading of its own.
+"""The commands that families add to `ttshub`: each is on docs/compat/<plugin>.md, under its own heading.
 
-`### ttshub fish serve`, and below it a table whose first column has every option, and none that is not there.
+The heading is `### ttshub fish serve`, for example; the first column of the table below it lists exactly the options.
 """
 
 import importlib.metadata
@@ -17,7 +17,7 @@ POINTS = {point.name: point for point in importlib.metadata.entry_points(group=G
 
 
 def leaves(command, path):
-    """(words, command) of each command that is no group."""
+    """Yield (words, command) of each command that is not a group."""
     if not isinstance(command, click.Group):
         yield path, command
         return
@@ -26,7 +26,7 @@ def leaves(command, path):
 
 
 def added_by(plugin):
-    """The commands of a plugin, by their words."""
+    """Return the commands of a plugin, by their words."""
     group = click.Group()
     if (register := getattr(POINTS[plugin].load(), "register_commands", None)) is not None:
         register(cli=group)
@@ -45,5 +45,6 @@ def test_every_command_of_a_family_is_on_its_page(plugin):
         options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
         real = {name for one in options for name in [*one.opts, *one.secondary_opts]} - COMMON
         found = tables(sections[words])
-        told = {name for row in (found[0][1:] if found else []) for name in re.findall(r"`(--?[a-z][a-z_-]*)", row[0])}
-        assert told == real, f"docs/compat/{plugin}.md, {words}"
+        rows = found[0][1:] if found else []
+        documented = {name for row in rows for name in re.findall(r"`(--?[a-z][a-z_-]*)", row[0])}
+        assert documented == real, f"docs/compat/{plugin}.md, {words}"

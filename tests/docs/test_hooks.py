@@ -1,4 +1,4 @@
-"""docs/hooks.md: names and signatures are those of the code, and every example does what it is there for."""
+"""docs/hooks.md: names and signatures are those of the code, and every example works."""
 
 import ast
 import asyncio
@@ -27,7 +27,7 @@ FAMILIES = ("cosyvoice", "fish_speech", "gpt_sovits", "higgs_audio")
 
 
 def signatures():
-    """Hook -> its signature in the code, as one line."""
+    """Return the signature of each hook in the code, as one line."""
     with open(spec.__file__) as file:
         functions = [node for node in ast.parse(file.read()).body if isinstance(node, ast.FunctionDef)]
     return {
@@ -52,7 +52,7 @@ def test_every_hook_has_an_example_that_implements_it():
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    """The examples as modules that can be imported, here and by workers."""
+    """The examples as modules that this process and workers can import."""
     folder = tmp_path_factory.mktemp("examples")
     for block in blocks(PAGE):
         if block.title:
@@ -67,13 +67,13 @@ def examples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hub(examples):
-    """A real server with all of the examples in it."""
+    """A real server with all examples as plugins."""
     folder, modules = examples
     model = ModelSettings(backend="beep", env={"PYTHONPATH": str(folder)})
-    told = tomllib.loads(
+    example = tomllib.loads(
         next(block.text for block in blocks(HOOKS["register_compat_options"]) if block.language == "toml")
     )
-    settings = msgspec.convert({**told, "models": {"beep": model}}, Settings)
+    settings = msgspec.convert({**example, "models": {"beep": model}}, Settings)
     with serve_hub(settings, modules.values()) as live:
         assert live.hub.plugins.failures == []
         yield live
@@ -113,7 +113,7 @@ def test_the_filter_rewrites(hub):
 
 
 def test_the_command_runs(examples, monkeypatch):
-    monkeypatch.setattr(cli, "_asked", False)  # whatever ran before in this process
+    monkeypatch.setattr(cli, "_asked", False)  # another test of this process may have set it
     monkeypatch.setattr(cli, "_closed", False)
 
     class Here(Session):
@@ -127,7 +127,7 @@ def test_the_command_runs(examples, monkeypatch):
     assert (done.exit_code, done.output) == (0, "Hello, World.\n")
 
 
-def test_the_check_tells_what_is_not_there(examples):
+def test_the_check_reports_a_missing_file(examples):
     model = ModelSettings(backend="beeps", path="/nowhere")
     settings = Settings(models={"mine": model}, plugins=PluginSettings(disabled=FAMILIES))
     plugins = Plugins.discover(settings.plugins.disabled, extra=[examples[1]["my_checks"]], settings=settings)
@@ -137,7 +137,7 @@ def test_the_check_tells_what_is_not_there(examples):
     ]
 
 
-def test_the_observer_is_told(hub, examples):
+def test_the_observer_gets_reports(hub, examples):
     bill = examples[1]["my_observers"].bill
     while not hub.reports.ended.empty():
         hub.reports.ended.get()
@@ -149,7 +149,7 @@ def test_the_observer_is_told(hub, examples):
 
 def test_the_scene_is_used(hub):
     assert hub.client.get("/v1/scenes/brisk").json()["cast"] == {"Ann": "heart"}
-    answer = hub.speak("two words", model="beep", scene="brisk")  # its speed is for models that can
+    answer = hub.speak("two words", model="beep", scene="brisk")  # its speed needs a model with that capability
     assert (answer.status_code, answer.json()["code"]) == (400, "unsupported_capability")
 
 

@@ -1,5 +1,5 @@
-"""docs/models.md: its session is run."""
+"""docs/models.md: its examples run."""
 
 
-def test_the_page_works(shell):
+def test_the_examples_run(shell):
     assert shell.follow("docs/models.md") >= 4

@@ -1,4 +1,4 @@
-"""docs/operating.md: every key, type and default, every metric; and its examples run."""
+"""docs/operating.md: it has every key with type and default, and every metric; its examples run."""
 
 import json
 import tomllib
@@ -38,7 +38,7 @@ STRUCTS = {
 
 
 def shown(field):
-    """A default as TOML has it."""
+    """Return a default as TOML writes it."""
     if field.required:
         return "required"
     default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
@@ -64,7 +64,7 @@ def test_every_struct_of_the_settings_has_its_section():
 
 
 @pytest.mark.parametrize("section", STRUCTS)
-def test_every_key_is_there_with_its_type_and_default(section):
+def test_every_key_is_documented_with_its_type_and_default(section):
     kinds = {field.name: field.type for field in inspect.type_info(STRUCTS[section]).fields}
     fields = msgspec.structs.fields(STRUCTS[section])
     assert [(row[0], row[1], row[2]) for row in REFERENCE[section]] == [

@@ -1,4 +1,4 @@
-"""All pages: each is listed, every link leads somewhere, every file that is shown can be read."""
+"""All pages: each is listed, every link has a target, every file shown is valid."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md")
 
 
 def links(name):
-    """(target file, anchor) of each link of a page that stays in this repository."""
+    """Yield (target file, anchor) of each link of a page that stays in this repository."""
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(read(name))):
         if not re.match(r"[a-z]+:", target):
             path, _, anchor = target.partition("#")
@@ -21,13 +21,13 @@ def links(name):
 
 
 def anchors(page):
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_link_leads_somewhere(name):
+def test_every_link_has_a_target(name):
     for target, anchor in links(name):
         assert target.exists(), f"{name} links to {target.relative_to(ROOT)}"
         if anchor:
@@ -35,7 +35,7 @@ def test_every_link_leads_somewhere(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_block_is_what_it_says(name):
+def test_every_block_is_valid_in_its_language(name):
     for block in blocks(read(name)):
         if block.language == "python" and (block.title or not block.text.startswith("def ")):
             ast.parse(block.text)

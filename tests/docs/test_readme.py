@@ -1,4 +1,4 @@
-"""The README: its set-up lines stand first, its tour works, its translation keeps step."""
+"""The README: its set-up lines come first, its tour works, its translation matches."""
 
 import re
 
@@ -10,7 +10,7 @@ SET_UP = [
 ]
 
 
-def test_the_set_up_commands_are_the_first_thing():
+def test_the_set_up_commands_come_first():
     for name in ("README.md", "README.zh.md"):
         page = read(name)
         assert blocks(page)[0].text.splitlines() == SET_UP

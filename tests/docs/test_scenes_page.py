@@ -1,4 +1,4 @@
-"""docs/scenes-and-dialogue.md: its commands are run, its numbers are those of the code."""
+"""docs/scenes-and-dialogue.md: its commands run, its numbers are those of the code."""
 
 import types
 

@@ -13,7 +13,7 @@ from tests.support.pages import blocks, read
 BLOCKS = blocks(read("docs/tasks.md"))
 
 
-def test_the_settings_are_all_there_with_their_defaults():
+def test_all_settings_are_shown_with_their_defaults():
     (shown,) = (tomllib.loads(block.text) for block in BLOCKS if block.language == "toml")
     assert shown == {"database": Settings().database, "tasks": msgspec.to_builtins(TaskSettings())}
 

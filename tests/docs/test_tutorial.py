@@ -1,4 +1,4 @@
-"""The tutorial, followed to the letter in a fresh virtual environment."""
+"""The tutorial, followed word for word in a fresh virtual environment."""
 
 import sys
 import sysconfig
@@ -12,7 +12,7 @@ PAGE = "docs/writing-a-backend.md"
 
 
 def make_environment(folder):
-    """A virtual environment that also sees the packages of this one, the hub among them."""
+    """Make a virtual environment that also sees the packages of this one, including the hub."""
     venv.create(folder, with_pip=False)
     (site,) = folder.glob("lib/python*/site-packages")
     here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
@@ -32,7 +32,7 @@ def make_environment(folder):
 
 @pytest.fixture
 def tutorial(tmp_path):
-    """The reader's folder, as it is after the page's first commands, which need a package index."""
+    """A shell in the reader's folder after the page's first commands, which need a package index."""
     folder = tmp_path / "tts-hub-formant"
     folder.mkdir()
     python = make_environment(folder / ".venv")

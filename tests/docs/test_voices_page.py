@@ -1,4 +1,4 @@
-"""docs/voices.md: its commands are run, its settings are those there are."""
+"""docs/voices.md: its commands run, its settings exist."""
 
 import tomllib
 
@@ -13,7 +13,7 @@ def test_the_commands_run(shell):
     assert shell.follow("docs/voices.md") >= 8
 
 
-def test_the_settings_are_the_defaults_but_for_the_roots():
+def test_the_settings_are_the_defaults_except_the_roots():
     folders, references = [block for block in blocks(read("docs/voices.md")) if block.language == "toml"]
     assert convert(tomllib.loads(folders.text), HubSettings).voice_folders == ("fish-speech/references",)
     shown = convert(tomllib.loads(references.text), HubSettings).references

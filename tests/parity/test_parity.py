@@ -1,4 +1,4 @@
-"""Every stage of every parity case, computed by the family's plugin from the case's checkpoint."""
+"""Every stage of every parity case; the family's plugin computes it from the case's checkpoint."""
 
 import inspect
 
@@ -17,7 +17,7 @@ KINDS = {"i": "integer", "u": "integer", "f": "float", "b": "bool", "U": "text",
 
 @pytest.fixture(scope="module")
 def model_of():
-    """Case -> its loaded model. One at a time, because the stages of a case follow each other."""
+    """Return a function that loads the model of a case. It keeps one: the stages of a case follow each other."""
     loaded = {}
 
     def load(case, adapter):
@@ -25,7 +25,7 @@ def model_of():
             loaded.clear()
             try:
                 loaded[case] = adapter.load(case.folder / "checkpoint", case.about)
-            except Exception as error:  # every stage of the case tells it
+            except Exception as error:  # every stage of the case reports it
                 loaded[case] = error
         if isinstance(loaded[case], Exception):
             raise loaded[case]
@@ -53,7 +53,7 @@ def test_stage(case, stage, model_of):
 
 
 def stage_function(stages, name):
-    """The function of this name, or else of the longest `prefix*` that fits."""
+    """Return the function of this name, else of the longest `prefix*` that matches."""
     if name in stages:
         return stages[name]
     fitting = [key for key in stages if key.endswith("*") and name.startswith(key[:-1])]
@@ -69,10 +69,10 @@ def arrays_of(case, stage):
 
 
 def compare(name, found, wanted, stage):
-    """Fails unless kind, shape and values are the case's: equal if it is exact, else within its tolerance.
+    """Fail unless kind, shape and values are those of the case: equal if it is exact, else within its tolerance.
 
-    Text and truth values are always equal; integers too, unless the tolerance is of whole numbers (PCM samples) and
-    the stage does not ask for exact ids.
+    Text and booleans must always be equal. So must integers, unless the tolerance is in whole numbers (PCM samples)
+    and the stage does not ask for exact ids.
     """
     assert KINDS.get(found.dtype.kind) == KINDS[wanted.dtype.kind], f"{name}: {found.dtype}, not {wanted.dtype}"
     assert found.shape == wanted.shape, f"{name}: shape {found.shape}, not {wanted.shape}"
@@ -91,10 +91,10 @@ def compare(name, found, wanted, stage):
 
 
 def describe(found, wanted, wrong):
-    """How many values are wrong, and the first of them."""
-    place = tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.ndim else ()
+    """Say how many values are wrong, and show the first of them."""
+    first = tuple(int(i) for i in np.argwhere(wrong)[0]) if wrong.ndim else ()
     words = (
-        f"{wrong.sum()} of {wrong.size} values are wrong, the first at {place}: {found[place]!r} for {wanted[place]!r}"
+        f"{wrong.sum()} of {wrong.size} values are wrong, the first at {first}: {found[first]!r} for {wanted[first]!r}"
     )
     if found.dtype.kind in "iuf":
         with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""The runner of the parity cases, run on a tiny family of its own."""
+"""The runner of the parity cases, tested on a tiny family of its own."""
 
 import json
 import os
@@ -47,7 +47,7 @@ IDS = np.array([150000, 7])
 
 
 class Family:
-    """Cases of the family `toy` and its plugin, in a folder of their own."""
+    """Cases of the family `toy`, and its plugin, in their own folder."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -56,8 +56,8 @@ class Family:
         (tests / "parity.py").write_text(ADAPTER)
         (tests / "toy_stages.py").write_text(HELPER)
 
-    def case(self, name, *stages, place="cases", family="toy"):
-        folder = self.folder / place / name
+    def case(self, name, *stages, under="cases", family="toy"):
+        folder = self.folder / under / name
         (folder / "checkpoint").mkdir(parents=True)
         (folder / "checkpoint" / "factor").write_text("3")
         listed = []
@@ -68,9 +68,9 @@ class Family:
         (folder / "case.json").write_text(json.dumps({"family": family, "variant": name, "stages": listed}))
         return folder
 
-    def environ(self, *places):
+    def environ(self, *folders):
         return {
-            "HUB_PARITY_CASES": os.pathsep.join(str(self.folder / place) for place in places),
+            "HUB_PARITY_CASES": os.pathsep.join(str(self.folder / folder) for folder in folders),
             "HUB_PARITY_PLUGINS": str(self.folder / "plugins"),
         }
 
@@ -85,7 +85,7 @@ def ids(name="ids", out=IDS, **about):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """All cases below in one run: (test id -> outcome, what was printed, the folder)."""
+    """Run all cases below at once; return (test id -> outcome, the output, the folder)."""
     family = Family(tmp_path_factory.mktemp("toy"))
     family.case("right", scale(), ids(exact=True), ids("loss"))
     family.case("near", scale(out=X * 3 + 1.00005))
@@ -101,9 +101,9 @@ def run(tmp_path_factory):
     family.case("stars", *(named(name, name * times) for name, times in (("named_a", 1), ("named_twice_b", 2))))
     broken = family.case("broken", scale(), ids(exact=True))
     (broken / "checkpoint" / "factor").write_text("three")
-    family.case("right", scale(), place="all/toy")
-    family.case("two", scale(), place="all/toy")
-    family.case("three", scale(), place="all/other", family="other")
+    family.case("right", scale(), under="all/toy")
+    family.case("two", scale(), under="all/toy")
+    family.case("three", scale(), under="all/other", family="other")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/parity/test_parity.py"],
         cwd=ROOT,
@@ -159,7 +159,7 @@ def test_right_numbers_pass_and_wrong_ones_fail(run):
         "training stage",
     ],
 )
-def test_the_reason_is_told(run, words):
+def test_the_reason_is_reported(run, words):
     assert words in run[1]
 
 
@@ -171,22 +171,22 @@ def test_the_header_counts_the_cases_and_names_families_without_an_adapter(run):
     assert "parity: 15 cases from HUB_PARITY_CASES; no adapter for other" in run[1]
 
 
-def found_in(monkeypatch, family, *places):
-    for name, value in family.environ(*places).items():
+def found_in(monkeypatch, family, *folders):
+    for name, value in family.environ(*folders).items():
         monkeypatch.setenv(name, value)
     return parity_cases.found.__wrapped__()
 
 
-def test_a_place_is_a_case_a_folder_of_cases_or_of_families(tmp_path, monkeypatch):
+def test_a_path_is_a_case_a_folder_of_cases_or_of_families(tmp_path, monkeypatch):
     family = Family(tmp_path)
     for name in ("a", "b"):
-        family.case(name, scale(), place="all/toy")
-    for place, names in (("all", ["toy/a", "toy/b"]), ("all/toy", ["toy/a", "toy/b"]), ("all/toy/b", ["toy/b"])):
-        assert [case.name for case in found_in(monkeypatch, family, place).cases] == names
+        family.case(name, scale(), under="all/toy")
+    for folder, names in (("all", ["toy/a", "toy/b"]), ("all/toy", ["toy/a", "toy/b"]), ("all/toy/b", ["toy/b"])):
+        assert [case.name for case in found_in(monkeypatch, family, folder).cases] == names
     assert [case.name for case in found_in(monkeypatch, family, "all/toy/b", "all").cases] == ["toy/b", "toy/a"]
 
 
-def test_a_place_without_cases_is_an_error(tmp_path, monkeypatch):
+def test_a_path_without_cases_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(pytest.UsageError, match=r"HUB_PARITY_CASES: no case\.json in"):
         found_in(monkeypatch, Family(tmp_path), "nowhere")
 

@@ -1,4 +1,4 @@
-"""What several tests share. `ROOT` is the repository, for workers and commands that import what lies below it."""
+"""Helpers that several tests share. `ROOT` is the repository, for workers and commands that import from it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Callers that behave as callers do: many at once, slow, or gone."""
+"""Callers that behave like real ones: many at once, slow, or gone."""
 
 import asyncio
 import http.client
@@ -18,19 +18,19 @@ ENDLESS = {"seconds": 3600.0, **PACED}
 
 
 def spoken(body, rate=None):
-    """The text that a body of audio plays: a wav, or 16-bit pcm at `rate`."""
+    """Return the text that a body of audio plays: a wav, or 16-bit pcm at `rate`."""
     if rate is None:
         return tone.decode(*soundfile.read(io.BytesIO(body)))
     return tone.decode(np.frombuffer(body, "<i2") / 32768, rate)
 
 
 def stream_of(text, model="tone", **options):
-    """The body of a request for streamed pcm."""
+    """Return the body of a request for streamed pcm."""
     return {"text": text, "model": model, "stream": True, "format": {"container": "pcm"}, "options": options}
 
 
 def metric(text, name, **labels):
-    """The value of a sample on the page of /metrics."""
+    """Return the value of a sample in the text of /metrics."""
     from prometheus_client.parser import text_string_to_metric_families
 
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -39,7 +39,7 @@ def metric(text, name, **labels):
 
 
 class Caller:
-    """A caller with one request under way, whose every byte and whose leaving is in the test's hand."""
+    """A caller with one request, which reads and leaves as the test says."""
 
     def __init__(self, url, body, headers=()):
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
@@ -54,7 +54,7 @@ class Caller:
         return self._answer
 
     def leave(self, *, rudely=False):
-        """Close the connection; rudely: with a reset."""
+        """Close the connection; `rudely`: with a reset."""
         if rudely:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self._answer is not None:
@@ -72,7 +72,10 @@ class AsyncCaller:
         self.post = self._client.post
 
     async def speak(self, body, began=None):
-        """The whole body of an answer, and whether the connection was cut before its end; `began` is called once."""
+        """Return the body of an answer, and whether the connection was cut before its end.
+
+        Calls `began` once, at the first bytes.
+        """
         received = b""
         async with self._client.stream("POST", "/v1/speech", json=body) as answer:
             assert answer.status_code == 200, await answer.aread()

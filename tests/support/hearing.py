@@ -1,4 +1,4 @@
-"""A listener for tests: Whisper (tiny.en, on the CPU) writes down what was said."""
+"""Speech recognition for tests, by Whisper (tiny.en, on the CPU)."""
 
 import functools
 import re
@@ -26,8 +26,8 @@ _UNITS = [
 _TENS = ["", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
-# Whisper's library sets how many threads OpenMP gives to the thread that calls it: it has one of its own, so that torch
-# goes on computing with as many as before in the thread of the tests.
+# Whisper's library changes the number of OpenMP threads of the thread that calls it. It gets its own thread, so that
+# torch keeps its number in the thread of the tests.
 _LISTENER = ThreadPoolExecutor(1, "listener")
 
 
@@ -40,7 +40,7 @@ def _whisper():
 
 
 def hear(samples, rate):
-    """What is said in `samples` (mono, in [-1, 1], at `rate` Hz), as Whisper writes it."""
+    """Return the words in `samples` (mono, in [-1, 1], at `rate` Hz), as Whisper writes them."""
     wave = soxr.resample(np.asarray(samples, dtype=np.float32), rate, WHISPER_RATE)
     return _LISTENER.submit(_heard, wave).result()
 
@@ -51,13 +51,13 @@ def _heard(wave):
 
 
 def word_error_rate(reference, hypothesis):
-    """Word substitutions, insertions and deletions for each word of `reference`, after `words` on both sides."""
+    """Return the substitutions, insertions and deletions per word of `reference`, after `words` on both texts."""
     said, heard = words(reference), words(hypothesis)
     return word_errors(said, heard) / max(1, len(said))
 
 
 def word_errors(said, heard):
-    """Levenshtein distance between two lists of words."""
+    """Return the Levenshtein distance between two lists of words."""
     row = list(range(len(heard) + 1))
     for count, word in enumerate(said, 1):
         previous, row[0] = row[0], count
@@ -69,7 +69,7 @@ def word_errors(said, heard):
 
 
 def words(text):
-    """The words of `text` without case, accents and punctuation, numbers up to 999,999 written out."""
+    """Return the words of `text` without case, accents and punctuation, with numbers up to 999,999 written out."""
     text = unicodedata.normalize("NFKD", text.lower().replace("\u2019", "'"))
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", r"\1", text)

@@ -1,4 +1,4 @@
-"""InlineEngine: a synthesizer in this process, in threads. For tests; a crash here is everybody's crash."""
+"""`InlineEngine`: a synthesizer in threads of this process. For tests only: its crash crashes the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hub.engine.stream import EventStream
 
 
 class InlineEngine:
-    """Same behaviour as ProcessEngine, without the process border."""
+    """An engine that behaves like ProcessEngine, without a worker process."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class InlineEngine:
 
     @property
     def loaded(self) -> Loaded | None:
-        """What the synthesizer said of itself."""
+        """The synthesizer's description of itself, once it is loaded."""
         return self._loaded
 
     async def start(self) -> Loaded:
-        """Load in a thread."""
+        """Load the synthesizer in a thread."""
         if self._pool is None or self._loaded is None:
             await asyncio.to_thread(self._synthesizer.load, self._config)
             concurrency = int(getattr(self._synthesizer, "concurrency", 1))
@@ -66,11 +66,11 @@ class InlineEngine:
         return self._loaded
 
     def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
-        """Begin a stream in a thread of the pool."""
+        """Start a stream in a thread of the pool."""
         return self._begin(request, request_id, live=live)
 
     def convert(self, request: ResolvedConversion, request_id: str = "") -> EventStream:
-        """The same for `Converter.convert`."""
+        """Start a stream of `Converter.convert`."""
         return self._begin(request, request_id)
 
     def _begin(
@@ -101,7 +101,7 @@ class InlineEngine:
         return stream
 
     async def call(self, method: str, *args: Any) -> Any:
-        """Call in a thread."""
+        """Call a method in a thread."""
         return await asyncio.to_thread(getattr(self._synthesizer, method), *args)
 
     async def stop(self) -> None:

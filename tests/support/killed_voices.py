@@ -1,7 +1,7 @@
-"""Run by test_voice_library.py: makes, renames, changes and removes voices in children that are killed in the middle.
+"""Run by test_voice_library.py: creates, renames, changes and removes voices in child processes that it kills midway.
 
-`points`: at each single event of the file system in turn; `times COUNT`: at random moments. After every death a fresh
-library must hold only whole voices, and nothing else may be left after its recovery. Prints the number of deaths.
+`points` kills at each event of the file system in turn, `times COUNT` at random moments. After every kill a fresh
+library must hold only whole voices, and after its recovery nothing else may be left. Prints the number of kills.
 """
 
 import os
@@ -34,7 +34,7 @@ def library(folder):
 
 
 def work(folder, name):
-    """All that happens to a voice: it comes, changes, changes its id, and goes."""
+    """Create a voice, change it, rename it, and delete it."""
     voices = library(folder)
     facts = Facts(name=name, description=name * 1000)
     references = tuple(Reference(audio=audio, text=f"{name} {audio[100:110].hex()}") for audio in RECORDINGS[name])
@@ -45,7 +45,7 @@ def work(folder, name):
 
 
 def die_in_child(act):
-    """Fork, act in the child, and return whether it was killed."""
+    """Fork, and act in the child; return its process id."""
     child = os.fork()
     if child == 0:
         try:
@@ -64,7 +64,7 @@ def died(child):
 
 
 def check(folder, name):
-    """Only whole voices; then, after a recovery, a clean folder. Ends with an empty library."""
+    """Check that all voices are whole and, after a recovery, that nothing else is left; then empty the library."""
     voices = library(folder)
     assert not voices.problems(), voices.problems()
     for voice in voices.list():
@@ -82,7 +82,7 @@ def check(folder, name):
 
 
 def at_each_point(folder, name="a"):
-    """Kill at the first event, then at the second, ... until the work is done before the point comes."""
+    """Kill at the first event, then at the second, and so on, until the work ends before the kill."""
     point = 0
     while True:
 

@@ -1,8 +1,8 @@
-"""Reading the documentation, and doing what it says.
+"""Reading the documentation, and running its examples.
 
-A fenced block with a title is a file (```python title="speak.py"), a `console` block is a session: lines that begin
-with `$ ` are commands, the lines after them what they print, where `...` stands for anything. A block marked `no-run`
-is only to be read. A command that prints nothing on the page may print what it likes.
+A fenced block with a title is a file (```python title="speak.py"). A `console` block is a session: a line that begins
+with `$ ` is a command, and the lines after it are its output, where `...` matches anything. A block marked `no-run` is
+not run. A command without output on the page may print anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 USUAL_URL = "http://127.0.0.1:8900"
 
 _SERVES = re.compile(r"ttshub (?:([\w-]+) )?serve\b")
-"""A command that runs on: the hub, or (group 1) a family alone."""
+"""A command that keeps running: the hub, or (group 1) a family alone."""
 _ADDRESS = re.compile(r"(--listen [\w.]+:|--port[ =])(\d+)")
 
 _FENCE = re.compile(r"^(`{3,})(\w*)([^\n]*)\n(.*?)^\1$", re.M | re.S)
@@ -30,7 +30,7 @@ _MATCH = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, its title (a file name, or ""), its other marks, its text, where it begins."""
+    """A fenced block: its language, its title (a file name, or ""), its other marks, its text, and its first line."""
 
     language: str
     title: str
@@ -40,7 +40,7 @@ class Block(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command of a console block, and what the page says it prints."""
+    """A command of a console block, and its output on the page."""
 
     text: str
     prints: str
@@ -48,12 +48,12 @@ class Command(NamedTuple):
 
 
 def read(name: str) -> str:
-    """A page, by its path from the repository's root."""
+    """Return a page, by its path from the repository's root."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page's text, in order."""
+    """Return the fenced blocks of a page's text, in order."""
     found = []
     for match in _FENCE.finditer(page):
         title = re.search(r'title="([^"]+)"', match[3])
@@ -64,12 +64,12 @@ def blocks(page: str) -> list[Block]:
 
 
 def prose(page: str) -> str:
-    """The page without its fenced blocks."""
+    """Return the page without its fenced blocks."""
     return _FENCE.sub("", page)
 
 
 def tables(page: str) -> list[list[list[str]]]:
-    """The tables of a page: their rows, header first, each a list of cells."""
+    """Return the tables of a page: their rows, header first, each a list of cells."""
     found: list[list[list[str]]] = []
     inside = False
     for line in prose(page).splitlines():
@@ -86,13 +86,13 @@ def tables(page: str) -> list[list[list[str]]]:
 
 
 def sections(page: str, level: int = 2) -> dict[str, str]:
-    """Heading -> what is below it, for the headings of one level."""
+    """Return the text below each heading of one level."""
     parts = re.split(rf"^{'#' * level} (.+)$", page, flags=re.M)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def commands(block: Block) -> list[Command]:
-    """The commands of a console block. A line that ends in a backslash goes on in the next."""
+    """Return the commands of a console block. A line that ends in a backslash continues on the next."""
     found: list[Command] = []
     open_command = False
     for number, line in enumerate(block.text.splitlines(), block.line + 1):
@@ -107,21 +107,22 @@ def commands(block: Block) -> list[Command]:
 
 
 class Shell:
-    """Does what a page says, in a folder of its own.
+    """Runs the commands of a page in its own folder.
 
-    `ttshub serve`, and `ttshub FAMILY serve`, get a free port instead of the page's, and run until `close` or the next.
+    `ttshub serve` and `ttshub FAMILY serve` get a free port instead of the page's, and run until the next server or
+    `close`.
     """
 
     def __init__(self, folder: Path, python: Path | str = sys.executable, env: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.url = self.usual = USUAL_URL
         self._server: subprocess.Popen[str] | None = None
-        places = [str(Path(python).parent), sysconfig.get_path("scripts")]
+        paths = [str(Path(python).parent), sysconfig.get_path("scripts")]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TTSHUB_")}
-        self.env = environ | {"PATH": os.pathsep.join([*places, environ["PATH"]]), "COLUMNS": "120"} | (env or {})
+        self.env = environ | {"PATH": os.pathsep.join([*paths, environ["PATH"]]), "COLUMNS": "120"} | (env or {})
 
     def follow(self, name: str) -> int:
-        """Write the files and run the commands of a page; returns how many commands ran."""
+        """Write the files and run the commands of a page; return how many commands ran."""
         count = 0
         for block in blocks(read(name)):
             if "no-run" in block.marks:
@@ -135,7 +136,7 @@ class Shell:
         return count
 
     def close(self) -> None:
-        """Stop the server, if one runs."""
+        """Stop the server, if one is running."""
         server, self._server, self.url = self._server, None, self.usual
         if server is not None:
             server.terminate()
@@ -147,7 +148,7 @@ class Shell:
         path.write_text(block.text.replace(self.usual, self.url), encoding="utf-8")
 
     def _run(self, command: Command, name: str) -> None:
-        place = f"{name}:{command.line}: {command.text}"
+        where = f"{name}:{command.line}: {command.text}"
         if _SERVES.search(command.text) and not {"||", "--help"} & set(command.text.split()):
             printed = self._serve(command.text)
         else:
@@ -163,19 +164,17 @@ class Shell:
                 timeout=300,
             )
             printed = done.stdout
-            assert done.returncode == 0, (
-                f"{name}:{command.line}: {command.text}\nended with {done.returncode}:\n{printed}"
-            )
+            assert done.returncode == 0, f"{where}\nended with {done.returncode}:\n{printed}"
         printed = printed.replace(self.url, self.usual)
         if command.prints:
             same = doctest.OutputChecker().check_output(command.prints, printed, _MATCH)
-            assert same, f"{place}\nshould print:\n{command.prints}\nprinted:\n{printed[:4000]}"
+            assert same, f"{where}\nshould print:\n{command.prints}\nprinted:\n{printed[:4000]}"
 
     def _serve(self, text: str) -> str:
         self.usual = USUAL_URL
         family = _SERVES.search(text)[1]
-        if family and (place := _ADDRESS.search(text)):
-            self.usual = f"http://127.0.0.1:{place[2]}"
+        if family and (address := _ADDRESS.search(text)):
+            self.usual = f"http://127.0.0.1:{address[2]}"
             text = _ADDRESS.sub(r"\g<1>0", text)
         else:
             text += " --port 0"

@@ -1,4 +1,4 @@
-"""Where the parity cases and the plugins' adapters are. CONTRIBUTING.md says how both are laid out."""
+"""Finding the parity cases and the plugins' adapters. CONTRIBUTING.md describes their layout."""
 
 import ast
 import importlib.util
@@ -20,7 +20,7 @@ SHARED_CASES = ROOT.parent / "shared" / "parity"
 
 @dataclass(frozen=True)
 class Case:
-    """One folder with a `case.json`; `name` is `family/case`, with `+2` where another place has the same."""
+    """A folder with a `case.json`; `name` is `family/case`, with `+2` if another path has a case of the same name."""
 
     folder: Path
     name: str
@@ -42,15 +42,15 @@ class Found:
 
 @cache
 def found():
-    """All cases of this run whose family has an adapter."""
+    """Return all cases of this run whose family has an adapter."""
     adapters = find_adapters(Path(os.environ.get(PLUGINS_VARIABLE) or ROOT / "plugins"))
     named = os.environ.get(VARIABLE)
-    places = [Path(place) for place in named.split(os.pathsep) if place] if named else [OWN_CASES, SHARED_CASES]
+    paths = [Path(path) for path in named.split(os.pathsep) if path] if named else [OWN_CASES, SHARED_CASES]
     folders = []
-    for place in places:
-        here = case_folders(place)
+    for path in paths:
+        here = case_folders(path)
         if named and not here:
-            raise pytest.UsageError(f"{VARIABLE}: no case.json in {place}, nor in its folders or theirs")
+            raise pytest.UsageError(f"{VARIABLE}: no case.json in {path}, nor up to two levels below it")
         folders += [folder for folder in here if folder not in folders]
     cases, without = [], set()
     for folder in folders:
@@ -77,14 +77,14 @@ def summary_of(cases, without, named):
     return line
 
 
-def case_folders(place):
-    """The folders with a `case.json`: `place` itself, a folder of cases, or a folder of families."""
-    found_here = [path.parent for pattern in ("", "*/", "*/*/") for path in place.glob(f"{pattern}case.json")]
+def case_folders(path):
+    """Return the folders with a `case.json`; `path` is a case, a folder of cases, or a folder of families."""
+    found_here = [file.parent for pattern in ("", "*/", "*/*/") for file in path.glob(f"{pattern}case.json")]
     return sorted(folder.resolve() for folder in found_here)
 
 
 def find_adapters(plugins):
-    """Family -> the `tests/parity.py` of its plugin. Read, not imported: collecting tests imports no model."""
+    """Return each family's `tests/parity.py`, read and not imported: collecting tests must not import models."""
     adapters = {}
     for path in sorted(plugins.glob("*/tests/parity.py")):
         for node in ast.parse(path.read_text()).body:
@@ -95,12 +95,12 @@ def find_adapters(plugins):
 
 @cache
 def import_adapter(path):
-    """The adapter as a module of a name of its own: every plugin calls its file the same."""
+    """Import an adapter under a unique module name, because every plugin's file has the same name."""
     beside = str(path.parent)
     if beside not in sys.path:
-        sys.path.insert(0, beside)  # its helper modules, as pytest has them
+        sys.path.insert(0, beside)  # for its helper modules, as under pytest
     spec = importlib.util.spec_from_file_location(f"parity_of_{path.parent.parent.name}", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    sys.modules[spec.name] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""The table of docs/clients.md: what each client does with the hub, and in which version it was tried."""
+"""The table of docs/clients.md: what was tried with each client, and in which version."""
 
 import ast
 import importlib.metadata
@@ -17,37 +17,37 @@ PACKAGES = {
     "plugins/fish_speech/tests/test_sdk.py": "fish-audio-sdk",
     "plugins/fish_speech/tests/test_livekit.py": "livekit-plugins-fishaudio",
 }
-"""Test file -> the package it is about."""
+"""Test file -> the client package that it tests."""
 
 HEADER = ["Client", "Version", "What was tried", "Result"]
 _TABLE = re.compile(r"(?<=<!-- table -->\n\n).*?(?=\n<!-- end of table -->)", re.S)
 
 
 def words(test):
-    """The name of a test function, to be read."""
+    """Return the name of a test function as words."""
     return test.removeprefix("test_").replace("_", " ")
 
 
 def tests_of(file):
-    """The test functions of a file, in order, whether its package is installed or not."""
+    """Return the test functions of a file, in order, whether its package is installed or not."""
     tree = ast.parse((ROOT / file).read_text())
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return [node.name for node in functions if node.name.startswith("test_")]
 
 
 def expected():
-    """(package, what was tried) of every row."""
+    """Return (package, what was tried) for every row."""
     return [(package, words(test)) for file, package in PACKAGES.items() for test in tests_of(file)]
 
 
 def written():
-    """The rows of the page's table, without the header."""
+    """Return the rows of the page's table, without the header."""
     lines = _TABLE.search(PAGE.read_text(encoding="utf-8"))[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 class Recorder:
-    """A pytest plugin that notes how each test ended, and writes the table when all of them ran."""
+    """A pytest plugin that records how each test ended, and writes the table if all of them ran."""
 
     def __init__(self):
         self.outcomes = {}

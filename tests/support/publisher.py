@@ -1,4 +1,4 @@
-"""A publisher of checkpoints on loopback: protocols of the Hugging Face hub, ModelScope and GitHub, with faults."""
+"""A publisher of checkpoints on loopback: it speaks to the Hugging Face, ModelScope and GitHub clients, with faults."""
 
 import contextlib
 import hashlib
@@ -21,10 +21,13 @@ def blob(data):
 
 
 class Publisher:
-    """`files` (path -> bytes) of one repository, `acme/voice`. Files of 1 kB and more are LFS files, which a CDN path
-    serves after a redirect. Faults: `cut` (path -> bytes after which each answer breaks off), `served` (path -> other
-    bytes than those listed), `gated`, `token`, `deaf_to_range`, `failing` (a number of answers that are 503), `stuck`
-    (path -> bytes after which the first answer waits for `released`)."""
+    """One repository, `acme/voice`, with `files` (path -> bytes).
+
+    Files of 1 kB and more are LFS files; a CDN path serves them after a redirect. Faults: `cut` (path -> bytes after
+    which each answer breaks off), `served` (path -> bytes that differ from those listed), `gated`, `token`,
+    `deaf_to_range`, `failing` (a number of answers that are 503), `stuck` (path -> bytes after which the first answer
+    waits for `released`).
+    """
 
     def __init__(self):
         self.files = {}
@@ -40,7 +43,7 @@ class Publisher:
         self.url = ""
 
     def ranges(self, name):
-        """The Range headers of the requests for a file, in order."""
+        """Return the Range headers of the requests for a file, in order."""
         return [wanted for path, wanted, _ in self.asked if path.startswith("/cdn/") and path.endswith(f"/{name}")]
 
 
@@ -102,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.answer(200, json.dumps({**body, "private": False, "tags": [], "downloads": 0, "likes": 0}).encode())
 
     def resolve(self, revision, name, allowed):
-        assert revision == COMMIT  # the exact one that was listed
+        assert revision == COMMIT  # the exact commit that was listed
         data = self.server.publisher.files.get(name)
         if self.server.publisher.gated and not allowed:
             return self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
@@ -164,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def publishing():
-    """A publisher that listens, at `url` and, as another host for what it redirects to, at `cdn`."""
+    """Run a publisher at `url`, and at `cdn`, which counts as another host, for its redirects."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.publisher = publisher = Publisher()

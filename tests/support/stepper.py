@@ -1,4 +1,4 @@
-"""A backend that is walked step by step: it makes a chunk when the test lets it, and writes down whom it served."""
+"""A backend that runs step by step: it makes a chunk when the test allows it, and logs the requests that it served."""
 
 import json
 import os
@@ -17,7 +17,7 @@ CHUNK = 0.1
 
 
 class StepperOptions(Struct):
-    """Request options: an answer of so many chunks."""
+    """Request options: the number of chunks of an answer."""
 
     chunks: int = 1_000_000
 
@@ -55,12 +55,14 @@ class Stepper:
 
 
 class Remote:
-    """The test's side of it: `step()` lets it make chunks, `log()` is what it has written."""
+    """The test's side of the stepper: `step()` allows chunks, `log()` returns its log."""
 
     def __init__(self, folder: Path):
         self._folder = folder
         os.mkfifo(folder / "steps")
-        self._steps = os.open(folder / "steps", os.O_RDWR)  # both ways, so that no open waits for the other side
+        self._steps = os.open(
+            folder / "steps", os.O_RDWR
+        )  # for reading and writing, so that neither side waits in open()
 
     def settings(self, **keywords):
         options = {"steps": str(self._folder / "steps"), "log": str(self._folder / "log")}

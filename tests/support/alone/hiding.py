@@ -1,4 +1,4 @@
-"""The hub as if it were installed alone: its tests do not depend on which families are installed beside it."""
+"""Hiding the installed families, so that the hub's tests do not depend on them."""
 
 import importlib.metadata
 import os
@@ -7,20 +7,20 @@ from pathlib import Path
 
 GROUP = "hub.plugins"
 VARIABLE = "HUB_TESTS_HIDE"
-"""Names of the plugins that processes below leave out, for `sitecustomize.py` beside this file."""
+"""The variable that names the plugins to hide in child processes; `sitecustomize.py` beside this file reads it."""
 
 
 def families():
-    """Every installed plugin but the hub's own."""
+    """Return the names of the installed plugins that are not the hub's own."""
     return sorted({point.name for point in importlib.metadata.entry_points(group=GROUP)} - {"hibari"})
 
 
 def hide(names):
-    """From now on no entry point of the hub's group has one of these names; returns what undoes it."""
+    """Remove the entry points of these names from the hub's group; return a function that restores them."""
     seen = importlib.metadata.entry_points
 
     def entry_points(**wanted):
-        # Asked for all, Python 3.11 gives a dict-like thing whose iteration is deprecated.
+        # Without arguments, Python 3.11 returns a dict-like object whose iteration is deprecated.
         points = seen(**wanted) if wanted else [point for group in seen().groups for point in seen(group=group)]
         return importlib.metadata.EntryPoints(
             point for point in points if point.group != GROUP or point.name not in names
@@ -35,7 +35,7 @@ def hide(names):
 
 @contextmanager
 def alone(names):
-    """Hide these plugins from this process, and from those that it starts."""
+    """Hide these plugins from this process and its child processes."""
     before = {name: os.environ.get(name) for name in (VARIABLE, "PYTHONPATH")}
     os.environ[VARIABLE] = ",".join(names)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), before["PYTHONPATH"])))

@@ -1,4 +1,4 @@
-"""Run by Python when it starts in a process that a test of the hub has started; see hiding.py."""
+"""Runs at the start of every Python process that a test of the hub starts; see hiding.py."""
 
 import os
 

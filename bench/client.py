@@ -1,4 +1,4 @@
-"""A light HTTP client that keeps a player's clock: one connection a request, no more work than counting bytes."""
+"""A light HTTP client that keeps a player's clock: one connection per request, no more work than counting bytes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import httptools
 from hub.testing import tone
 
 PCM_SECOND = 2 * tone.SAMPLE_RATE
-"""Bytes of a second of audio, as `format: pcm` is sent."""
+"""Bytes per second of audio, as sent with `format: pcm`."""
 
 
 class Answer(asyncio.Protocol):
-    """One request and its answer. `done` is set when the answer is complete or the connection is gone."""
+    """One request and its answer. `done` is set when the answer is complete or the connection is lost."""
 
     def __init__(self) -> None:
         self.status = 0
         self.first: float | None = None  # seconds from the request to the first byte of the body
         self.bytes = 0
-        self.underruns = 0  # pieces that came after the player had run dry
-        self.latest = 0.0  # the most seconds that a piece was too late
+        self.underruns = 0  # pieces that arrived after the player had run out of audio
+        self.latest = 0.0  # the most seconds by which a piece was late
         self.complete = False
         self.done = asyncio.Event()
         self._parser = httptools.HttpResponseParser(self)
@@ -34,7 +34,7 @@ class Answer(asyncio.Protocol):
         self._transport = transport
 
     def ask(self, path: str, body: bytes, method: str = "POST") -> None:
-        """Send the request; the clock starts."""
+        """Send the request, and start the clock."""
         head = f"{method} {path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(body)}\r\n\r\n"
         self._asked = time.perf_counter()
@@ -64,7 +64,7 @@ class Answer(asyncio.Protocol):
         self.done.set()
 
     def again(self) -> None:
-        """Ready for one more answer on the same connection; what was counted goes on counting."""
+        """Prepare for another answer on the same connection; the counts go on."""
         self.first, self.complete = None, False
         self.done.clear()
 
@@ -74,19 +74,19 @@ class Answer(asyncio.Protocol):
 
 
 async def connect(port: int) -> Answer:
-    """A connection to the hub, ready to `ask`."""
+    """Connect to the hub; the connection is ready to `ask`."""
     _, answer = await asyncio.get_running_loop().create_connection(Answer, "127.0.0.1", port)
     return answer
 
 
 def stream_of(seconds: float, **options: Any) -> bytes:
-    """The body of a request for `seconds` of streamed hum, 24 kHz, 16 bits."""
+    """Return the body of a request for `seconds` of streamed hum, 24 kHz, 16 bits."""
     options = {"seconds": seconds, **options}
     return json.dumps({"text": "hum", "stream": True, "format": {"container": "pcm"}, "options": options}).encode()
 
 
 async def play(port: int, body: bytes, limit: float) -> Answer:
-    """Ask for a stream and take it to its end, or for `limit` seconds; then it is not `complete`."""
+    """Request a stream and read it to its end, or for `limit` seconds; then it is not `complete`."""
     answer = await connect(port)
     answer.ask("/v1/speech", body)
     with contextlib.suppress(TimeoutError):

@@ -2,14 +2,15 @@
 
 One utterance: `--text` text ids, with 2 s of prompt and its transcript, make twice as many speech tokens, 25 a second.
 `LM` is the decoding loop with repetition-aware sampling, `flow` 10 Euler steps with guidance over prompt and target,
-`vocoder` mel to samples, `whole` all three, and RTF its time over that of the audio. `first chunk` is the time until
-the first samples of a stream come, its `RTF` that of the whole stream. Several streams are threads of one process that
-speak at once; their RTF is the time until all are done over the audio of all, and `first chunk` the median.
+`vocoder` mel to samples, `whole` all three, and RTF the time of `whole` divided by that of the audio. `first chunk` is
+the time to the first samples of a stream, its `RTF` that of the whole stream. Several streams are threads of one
+process that speak at once; their RTF is the time until all have ended, divided by the audio of all, and `first chunk`
+the median.
 
-`--official PATH` runs CosyVoice's own code (its repository at PATH, by the interpreter `--python`, which needs what it
-needs) beside it in turns, the same sizes, lengths and number of threads, and shows how many times faster the hub is.
-Times are medians of `--rounds`. `--cpu-time` counts the CPU's seconds instead of the clock's: that is what can be
-compared on a machine that other work shares; waiting does not count then. The machine needs 8 GB of memory.
+`--official PATH` also runs CosyVoice's own code in turns with the hub's: its repository at PATH, with the interpreter
+`--python`, which needs its dependencies, with the same sizes, lengths and number of threads; it shows how many times
+faster the hub is. Times are medians of `--rounds`. `--cpu-time` measures CPU time instead of wall-clock time, without
+waiting, so that runs compare even on a machine with other work. The machine needs 8 GB of memory.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ from hub.nn.layout import lay_out
 HERE = Path(__file__).parent
 SIZES = HERE / "cosyvoice_model"
 BEFORE, PROMPT = 13, 50
-"""Ids of the transcript, speech tokens of the prompt."""
+"""Numbers of ids in the transcript, and of speech tokens in the prompt."""
 
 WARM_UP = 8
-"""Text ids of the utterance before all others."""
+"""Text ids of the first utterance, for warming up."""
 
 Times = dict[str, float]
 Clock = Callable[[], float]
@@ -71,7 +72,7 @@ class Model:
         self.say(text)
 
     def say(self, text: int) -> None:
-        """Make the utterance one of so many text ids."""
+        """Make the utterance one of `text` text ids."""
         self.count = 2 * text
         self.audio = self.count / self.config.token_rate
         self.given = LMInput(
@@ -81,12 +82,12 @@ class Model:
         )
 
     def tokens(self, seed: int) -> Any:
-        """The language model's loop, token by token."""
+        """Run the language model's loop, token by token."""
         sampler = RasSampler(RasSettings(), torch.Generator(self.device).manual_seed(seed))
         return generate(self.lm, self.seats, self.given, sampler, most=self.count)
 
     def whole(self, seed: int = 0) -> Times:
-        """One utterance at once."""
+        """Make one utterance as a whole."""
         begin = self.clock()
         tokens = list(self.tokens(seed))
         decoded = self.clock()
@@ -99,7 +100,7 @@ class Model:
         return {"lm": decoded - begin, "flow": flowed - decoded, "vocoder": end - flowed, "whole": end - begin}
 
     def stream(self, scheme: Scheme, seed: int = 0) -> Times:
-        """One utterance in chunks."""
+        """Make one utterance in chunks."""
         begin, first = self.clock(), 0.0
         stream = self.wave.stream(self.prompt, generator=torch.Generator().manual_seed(seed), scheme=scheme)
         for token in self.tokens(seed):
@@ -125,7 +126,7 @@ def _language_model(config: Config, device: torch.device, dtype: torch.dtype) ->
 
 
 class Official:
-    """CosyVoice's own code in a process of its own, which measures one round when it is told to."""
+    """CosyVoice's own code in its own process, which measures one round on request."""
 
     def __init__(self, folder: Path, python: str, threads: int, device: str, text: int, cpu: bool) -> None:
         numbers = [str(number) for number in (threads, text, BEFORE, PROMPT, WARM_UP, int(cpu))]
@@ -134,7 +135,7 @@ class Official:
         self._answer()
 
     def round(self, what: str) -> Times:
-        """Times of `whole` or `stream`."""
+        """Return the times of `whole` or `stream`."""
         assert self._process.stdin is not None
         print(what, file=self._process.stdin, flush=True)
         return self._answer()
@@ -145,14 +146,14 @@ class Official:
 
     def _answer(self) -> Times:
         assert self._process.stdout is not None
-        for line in self._process.stdout:  # the code prints words of its own
+        for line in self._process.stdout:  # the code prints lines of its own
             if line.startswith("{"):
                 return dict(json.loads(line))
-        raise SystemExit("the official code ended; its words are above")
+        raise SystemExit("the official code ended; its output is above")
 
 
 def at_once(clock: Clock, count: int, work: Callable[[int], Times]) -> tuple[float, list[Times]]:
-    """`work` in `count` threads -> seconds until all are done, and what each found."""
+    """Run `work` in `count` threads; return the seconds until all have ended, and their results."""
     found: list[Times] = []
     threads = [threading.Thread(target=lambda seed=seed: found.append(work(seed))) for seed in range(count)]
     begin = clock()
@@ -164,7 +165,7 @@ def at_once(clock: Clock, count: int, work: Callable[[int], Times]) -> tuple[flo
 
 
 def measure(model: Model, official: Official | None, rounds: int) -> None:
-    """One utterance, by turns."""
+    """Measure one utterance, with both codes in turns, and print the table."""
     ours: list[Times] = []
     theirs: list[Times] = []
     for _ in range(rounds):
@@ -204,7 +205,7 @@ def _shown(name: str, seconds: float, model: Model) -> str:
 
 
 def measure_streams(model: Model, counts: list[int]) -> None:
-    """Several streams at once."""
+    """Measure several streams at once, and print the table."""
     rows = []
     for count in counts:
         seconds, found = at_once(model.clock, count, lambda seed: model.stream("consistent", seed))

@@ -1,7 +1,7 @@
-"""Measures CosyVoice's own code for `bench.cosyvoice`: run by an interpreter that can import it, never by the hub's.
+"""Measures CosyVoice's own code for `bench.cosyvoice`, in an interpreter that can import it, never in the hub's.
 
 Arguments: its repository, the device, the number of threads, ids of the text and of the transcript, speech tokens of
-the prompt, ids of a first text to warm up with, 1 to count the CPU's seconds. Prints a line of JSON when it is ready,
+the prompt, ids of a first text to warm up with, 1 to measure CPU time. Prints a line of JSON when it is ready,
 and for each line of input, `whole` or `stream`, the times of one utterance in seconds.
 """
 
@@ -16,7 +16,7 @@ import torch
 
 
 def build(device):
-    """The official model classes in the sizes of CosyVoice2-0.5B, with random weights."""
+    """Build the official model classes in the sizes of CosyVoice2-0.5B, with random weights."""
     from cosyvoice.cli.model import CosyVoice2Model
     from cosyvoice.flow.decoder import CausalConditionalDecoder
     from cosyvoice.flow.flow import CausalMaskedDiffWithXvec
@@ -96,7 +96,7 @@ def build(device):
 
 
 def watched(module, name, times, key, clock):
-    """Have `module.name` add its seconds to `times[key]`."""
+    """Make `module.name` add its seconds to `times[key]`."""
     inner = getattr(module, name)
 
     def timed(*arguments, **named):
@@ -109,7 +109,7 @@ def watched(module, name, times, key, clock):
 
 
 def utterance(text, before, prompt):
-    """What `tts` gets."""
+    """Return the arguments for `tts`."""
     return {
         "text": torch.randint(0, 150_000, (1, text), dtype=torch.int32),
         "flow_embedding": torch.randn(1, 192),
@@ -122,9 +122,9 @@ def utterance(text, before, prompt):
 
 
 def measure(model, given, times, what, clock):
-    """One utterance."""
+    """Measure one utterance."""
     times.clear()
-    model.token_hop_len = 25  # it is left at what the utterance before made of it
+    model.token_hop_len = 25  # the utterance before left another value
     begin, first = clock(), 0.0
     for _ in model.tts(**given, stream=what == "stream"):
         first = first or clock() - begin
@@ -140,7 +140,7 @@ def measure(model, given, times, what, clock):
 
 
 def main():
-    """Answer requests until the input ends."""
+    """Measure one round for each line of input, until the input ends."""
     folder, device = sys.argv[1:3]
     threads, text, before, prompt, warm_up, cpu = map(int, sys.argv[3:9])
     clock = time.process_time if cpu else time.perf_counter

@@ -1,7 +1,7 @@
-"""Runs the vendor's own code for `bench.fish_speech`, from a checkout of it; nothing of it is in this repository.
+"""Runs the vendor's own code for `bench.fish_speech`, from a checkout; none of it is in this repository.
 
-The checkout's own requirements must be importable. The codec is made from its own configuration, without the function
-that loads it there, because that imports the training framework.
+The checkout's requirements must be importable. The codec is built from its own configuration, without the checkout's
+loading function, because that imports the training framework.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 
 class Official:
-    """The vendor's code on a checkpoint, as in its server: one request at a time, audio once all codes are there."""
+    """The vendor's code on a checkpoint, as in its server: one request at a time, audio once all codes are ready."""
 
     def __init__(self, checkout: Path, checkpoint: Path, device: str, dtype: torch.dtype, *, compiled: bool) -> None:
         sys.path.insert(0, str(checkout))
@@ -36,7 +36,7 @@ class Official:
         self._model, self._step = self._generation.init_model(checkpoint, device, dtype, compiled)
 
     def codes(self, text: str, reference: tuple[str, Tensor], frames: int) -> Tensor:
-        """The codes (C, N) of a text, sampled with its own defaults."""
+        """Return the codes (C, N) of a text, sampled with the vendor's defaults."""
         answers = self._generation.generate_long(
             model=self._model,
             device=self._device,
@@ -54,7 +54,7 @@ class Official:
 
     @torch.inference_mode()
     def sound(self, codes: Tensor) -> Tensor:
-        """The sound of codes (N,)."""
+        """Return the audio of codes, (N,)."""
         lengths = torch.tensor([codes.shape[1]], device=self._device)
         sound, _ = self._codec.decode(codes.to(self._device)[None], lengths)
         return sound[0, 0].float().cpu()
@@ -67,5 +67,5 @@ def _load_codec(checkout: Path, checkpoint: Path) -> Any:
     codec = hydra.instantiate(config)
     found = codec.load_state_dict(torch.load(checkpoint / "codec.pth", weights_only=True), strict=False)
     if lost := [key for key in found.missing_keys if not key.endswith(("freqs_cis", "causal_mask"))]:
-        raise ValueError(f"the vendor's codec knows other weights: {lost[0]}")
+        raise ValueError(f"the checkpoint has no weights {lost[0]} for the vendor's codec")
     return codec

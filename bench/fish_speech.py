@@ -1,15 +1,15 @@
 """Fish Speech: OpenAudio S1 mini in full size with random weights, on this machine's CPU or GPU.
 
-The backend's own class speaks a text in the voice of a 5 s recording, with nothing of the hub between, for `--frames`
-frames of codes (46 ms of audio each; random weights never end by themselves). A round is one request, then for each
-further number of `--streams` so many at once. First audio is the time to the first chunk; frames are counted until the
-last. Memory is this process's, less what it had before loading: at rest, and at most while it speaks.
+The backend's own class speaks a text like a 5 s recording, without the hub, for `--frames` frames of codes (46 ms of
+audio each; random weights never end by themselves). A round is one request, then, for each further number of
+`--streams`, that many at once. First audio is the time to the first chunk; frames are counted until the last. Memory is
+this process's, minus its memory before loading: at rest, and at most while it speaks.
 
 `--official PATH` also runs the vendor's code, from a checkout of its S1 era, on the same weights in the same process,
-taking turns with the hub's code round by round, in the same precision. It takes one request at a time, and its audio
-comes when all codes are there. The second table splits both into the language model (with reading the prompt) and the
-codec, and gives the CPU time beside the time by the clock: with `--threads 1` it is nearly what a machine without other
-work would take. `--compile` compiles both (the vendor's way on a GPU). Cells are medians of the rounds.
+in turns with the hub's code round by round, in the same precision. It takes one request at a time, and its audio comes
+when all codes are ready. The second table splits both into the language model (including the prompt) and the codec, and
+gives CPU time beside wall-clock time: with `--threads 1` CPU time is close to the time on a machine without other work.
+`--compile` compiles both (the vendor's way on a GPU). Cells are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SECONDS_OF_REFERENCE = 5.0
 
 
 class Never:
-    """A caller who stays to the end."""
+    """A stop flag that is never set."""
 
     def is_set(self) -> bool:
         """False."""
@@ -64,24 +64,24 @@ class Spoken(NamedTuple):
 
 
 class Together(NamedTuple):
-    """Requests at once, and the CPU's seconds for all of them."""
+    """Requests at once, and the CPU seconds of all of them."""
 
     requests: list[Spoken]
     cpu: float
 
     @property
     def frames(self) -> float:
-        """Frames of all of them."""
+        """The frames of all requests."""
         return sum(each.frames for each in self.requests)
 
     @property
     def rate(self) -> float:
-        """Frames a second, until the last request is done."""
+        """Frames per second, until the last request has ended."""
         return self.frames / max(each.total for each in self.requests)
 
 
 class Parts(NamedTuple):
-    """Seconds of the language model and of the codec, by the clock and of the CPU, for so many frames."""
+    """Seconds of the language model and of the codec, wall-clock and CPU, for a number of frames."""
 
     language: float
     codec: float
@@ -91,7 +91,7 @@ class Parts(NamedTuple):
 
 
 class Clock:
-    """Seconds that a block takes: by the clock, and of the CPU for all threads of the process."""
+    """Measures the seconds of a block: wall-clock time, and CPU time of all threads of the process."""
 
     def __enter__(self) -> Clock:
         """Start."""
@@ -123,10 +123,10 @@ class Ours:
         )
         self.frames: int = args.frames
         self.wav = recording()
-        self.spoken(0, frames=2)  # the reference's codes are kept; so are a GPU's graphs
+        self.spoken(0, frames=2)  # keeps the reference's codes, and a GPU's graphs
 
     def spoken(self, seed: int, frames: int = 0) -> Spoken:
-        """One request, to its end."""
+        """Speak one request, to its end."""
         request = ResolvedRequest(
             text=TEXT,
             references=(Reference(audio=self.wav, text=TRANSCRIPT),),
@@ -142,7 +142,7 @@ class Ours:
         return Spoken(first, time.perf_counter() - begun, samples / self.backend.machinery.codec.frame)
 
     def at_once(self, count: int) -> Together:
-        """So many requests together."""
+        """Speak `count` requests at once."""
         found: list[Spoken] = []
         threads = [threading.Thread(target=lambda seed=seed: found.append(self.spoken(seed))) for seed in range(count)]
         with Clock() as clock:
@@ -153,12 +153,12 @@ class Ours:
         return Together(found, clock.cpu)
 
     def example(self) -> Example:
-        """The reference as both codes read it."""
+        """Return the reference in the form that both codes read."""
         codec = self.backend.machinery.codec
         return Example(TRANSCRIPT, codec.encode(read_wave(self.wav, codec.sample_rate)))
 
     def parts(self, example: Example) -> Parts:
-        """The language model's frames, then the codec's sound of them, one after the other."""
+        """Time the language model's frames, and then the codec on them."""
         machinery = self.backend.machinery
         prompt = machinery.prompter.prompt(TEXT, [example], [], max_length=machinery.language.positions)
         draws = Draws.of(Sampling(), machinery.variant)
@@ -172,7 +172,7 @@ class Ours:
 
 
 def recording() -> bytes:
-    """Noise that swells like speech, as a WAV."""
+    """Return noise that swells like speech, as a WAV."""
     rate = 44_100
     length = round(SECONDS_OF_REFERENCE * rate)
     noise = np.random.default_rng(0).standard_normal(length) * np.sin(np.linspace(0, 60, length)) * 0.1
@@ -182,7 +182,7 @@ def recording() -> bytes:
 
 
 class Memory:
-    """Bytes of this process and of its GPU tensors, above what there was at the beginning."""
+    """The memory of this process and of its GPU tensors, minus the memory at the beginning."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -194,12 +194,12 @@ class Memory:
         return int(self._process.memory_info().rss)
 
     def now(self) -> str:
-        """Of the host, and of the GPU where there is one."""
+        """Return the memory of the host, and of the GPU if there is one."""
         return _bytes(self._rss() - self._before, torch.cuda.memory_allocated() if torch.cuda.is_available() else 0)
 
     @contextmanager
     def watched(self) -> Iterator[list[str]]:
-        """The most while this lasts, in the list at its end."""
+        """Put the most memory used within the block into the list, at its end."""
         found: list[str] = []
         done = threading.Event()
         if torch.cuda.is_available():
@@ -225,7 +225,7 @@ def _bytes(host: int, gpu: int) -> str:
 
 
 def official_parts(official: Official, example: Example, frames: int) -> Parts:
-    """What `Ours.parts` does, by the vendor's code."""
+    """Time the same parts as `Ours.parts`, with the vendor's code."""
     with Clock() as language:
         codes = official.codes(TEXT, (example.text, example.codes), frames)
     with Clock() as codec:
@@ -234,7 +234,7 @@ def official_parts(official: Official, example: Example, frames: int) -> Parts:
 
 
 def middle(values: list[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(values)
 
 
@@ -282,7 +282,7 @@ def print_requests(
     theirs: list[Parts],
     memory: tuple[str, str],
 ) -> None:
-    """The table of requests."""
+    """Print the table of requests."""
     rows = []
     one = 0.0
     for count, rounds in spoken.items():
@@ -313,7 +313,7 @@ def print_requests(
 
 
 def print_parts(parts: list[Parts], theirs: list[Parts]) -> None:
-    """The table of parts."""
+    """Print the table of parts."""
     rows = []
     names = {
         "language": "language model",
@@ -335,11 +335,11 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, nargs="*", default=[1, 2, 4], help="requests at once")
-    parser.add_argument("--frames", type=int, default=64, help="of each request")
+    parser.add_argument("--frames", type=int, default=64, help="frames of each request")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice")
+    parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0: its own choice")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--official", type=Path, metavar="PATH", help="a checkout of the vendor's code of the S1 era")
     parser.add_argument("--checkpoint", type=Path, help="where to keep the weights; default: a folder that is deleted")

@@ -1,8 +1,8 @@
 """A checkpoint in the layout and the full size of OpenAudio S1 mini, with random weights: for time and memory only.
 
-Sizes are those that its users' logs show. The language model is stored in bfloat16 as the release is, the codec in
-float32 with its two styles of weight norm. Logits are spread as a trained model's are, so that the nucleus is small.
-The tokenizer has the release's number of tokens and none of its merges.
+The sizes are those in its users' logs. The language model is stored in bfloat16 like the release, the codec in float32
+with its two styles of weight norm. Logits are spread like a trained model's, so that the nucleus is small. The
+tokenizer has the release's number of tokens, without its merges.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SPECIALS = (
 
 
 def write_s1_mini(folder: Path) -> Path:
-    """Write the checkpoint into `folder`, unless it is there."""
+    """Write the checkpoint into `folder`, unless it exists."""
     done = folder / "config.json"
     if done.is_file() and json.loads(done.read_text()) == S1_MINI:
         return folder

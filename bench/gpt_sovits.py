@@ -1,12 +1,12 @@
-"""GPT-SoVITS at full size with random weights: how fast S1 writes tokens, how long S2 takes, when a chunk is there.
+"""GPT-SoVITS at full size with random weights: the speed of S1, the time of S2, and the time to the first chunk.
 
     python -m bench.gpt_sovits                                   # v2 and v2Pro on the CPU
-    python -m bench.gpt_sovits --official ../GPT-SoVITS          # and the family's own code, in turns with ours
+    python -m bench.gpt_sovits --official ../GPT-SoVITS          # also the family's own code, in turns with ours
 
 One segment at batch 1: 5 s of reference, `--phones` phones, `--tokens` semantic tokens (25 a second of speech). Random
-weights take as long as trained ones; the end token of S1 is made impossible, so both write the same number of tokens.
-The text front end is left out, on both sides. The reference is known already; what it costs the first time is a
-column of its own. RTF is (S1 + S2) / seconds of audio. Medians of `--rounds`; ours and theirs take turns.
+weights take as long as trained ones; the end token of S1 is made impossible, so that both write the same number of
+tokens. Both leave out the text front end. The reference is prepared in advance; the time for that has its own column.
+RTF is (S1 + S2) / seconds of audio. Values are medians of `--rounds`; ours and theirs run in turns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Work:
-    """One segment, and the reference that it is spoken with."""
+    """One segment, and the reference to speak like."""
 
     voice: ClonedVoice
     phones: Tensor
@@ -55,7 +55,7 @@ class Work:
 
     @property
     def prompt(self) -> Tensor:
-        """The reference's tokens."""
+        """The tokens of the reference."""
         return self.voice.sound.codes
 
 
@@ -79,7 +79,7 @@ class Ours:
         return render(self.pair.acoustics, work.voice, [Utterance(tokens, work.phones)], Manner(), torch.randn)[0]
 
     def first_chunk(self, work: Work) -> Tensor:
-        """From S1's first step to the first piece of audio."""
+        """Run from S1's first step to the first chunk of audio."""
         rules, model = StreamRules(chunk=CHUNK), self.pair.acoustics.model
         assert isinstance(model, Vits)
         draws = GeneratorDraws(torch.Generator().manual_seed(1))
@@ -90,14 +90,14 @@ class Ours:
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the benchmark, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", nargs="+", default=["v2", "v2Pro"], choices=["v1", "v2", "v2Pro", "v2ProPlus"])
     parser.add_argument("--tokens", type=int, default=150, help="semantic tokens of the segment (25 a second)")
     parser.add_argument("--phones", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds, on a machine that others use too")
+    parser.add_argument("--cpu-time", action="store_true", help="measure CPU time, for a machine with other work")
     parser.add_argument("--official", type=Path, help="a checkout of RVC-Boss/GPT-SoVITS")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[object]]:
-    """The rows of one version."""
+    """Return the rows of one version."""
     write_release(folder, version, replace(FULL, max_sec=given.tokens / 50))
     machinery = Machinery(folder, GptSovitsLoadOptions(version=version))
     ours = Ours(machinery.pair())
@@ -149,7 +149,7 @@ def measure(version: Any, folder: Path, given: argparse.Namespace) -> list[list[
 
 
 def row(version: str, name: str, medians: list[float], given: argparse.Namespace, reference: float) -> list[object]:
-    """One line of the table."""
+    """Return one line of the table."""
     s1, s2, first = medians
     once = f"{reference:.2f} s" if name == "tts-hub" else ""
     real_time = (s1 + s2) / (given.tokens * TOKEN_SECONDS)

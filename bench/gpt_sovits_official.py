@@ -1,6 +1,6 @@
-"""Runs the family's own code for `bench.gpt_sovits`, from a checkout of it; nothing of it is in this repository.
+"""Runs the family's own code for `bench.gpt_sovits`, from a checkout; none of it is in this repository.
 
-What its networks import must be importable: einops, x-transformers, torchmetrics, tqdm.
+Its networks' dependencies must be importable: einops, x-transformers, torchmetrics, tqdm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class Official:
-    """Its S1 and S2 on the weights of a release folder, called as its API calls them, without its text front end."""
+    """The family's S1 and S2 on the weights of a release folder, called as by its API, without its text front end."""
 
     def __init__(self, checkout: Path, s1: Path, s2: Path, speaker: Path | None) -> None:
         for folder in (checkout, checkout / "GPT_SoVITS", checkout / "GPT_SoVITS" / "eres2net"):
@@ -48,7 +48,7 @@ class Official:
 
     @torch.no_grad()
     def tokens(self, phones: Tensor, bert: Tensor, prompt: Tensor, limit: int) -> Tensor:
-        """Semantic tokens of one segment, with its defaults: (N,)."""
+        """Return the semantic tokens of one segment, with the family's defaults: (N,)."""
         with quiet():
             found, index = self.s1.infer_panel_batch_infer(
                 [phones], torch.tensor([len(phones)]), prompt[None], [bert], top_k=15, top_p=1.0,
@@ -59,7 +59,7 @@ class Official:
 
     @torch.no_grad()
     def sound(self, tokens: Tensor, phones: Tensor, spec: Tensor, wave16k: Tensor) -> Tensor:
-        """Tokens -> waveform (N,). As there, the reference is encoded again for each batch."""
+        """Return the waveform of tokens, (N,); like the family's code, encode the reference again for each batch."""
         vectors = [self._vector(wave16k)] if self.speaker is not None else None
         wave: Tensor = self.s2.decode(tokens[None, None], phones[None], [spec], speed=1, sv_emb=vectors)[0, 0]
         return wave
@@ -68,7 +68,7 @@ class Official:
     def first_chunk(
         self, phones: Tensor, own: Tensor, bert: Tensor, prompt: Tensor, spec: Tensor, wave16k: Tensor, size: int
     ) -> Tensor:
-        """Its streaming mode 3, up to the first chunk of `size` tokens."""
+        """Run streaming mode 3, up to the first chunk of `size` tokens."""
         with quiet():
             vectors = [self._vector(wave16k)] if self.speaker is not None else None
             steps: Iterator[tuple[Tensor, bool]] = self.s1.infer_panel_naive(
@@ -88,13 +88,13 @@ class Official:
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:
-    """The file's tensors in float32, weight norm as it is there."""
+    """Return the file's tensors in float32, with weight norm unchanged."""
     loaded: dict[str, Any] = torch.load(path, weights_only=True)
     return {name: value.float() for name, value in loaded["weight"].items()}
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Its progress bars and prints do not belong in a table."""
+    """Hide the family's progress bars and prints, which do not belong in a table."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

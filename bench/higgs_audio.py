@@ -1,20 +1,20 @@
-"""Higgs Audio v2: how fast the model itself is, on random weights of the released width.
+"""Higgs Audio v2: the speed of the model itself, on random weights of the released width.
 
-    python -m bench.higgs_audio --layers 4                      # what fits beside other work on a CPU
+    python -m bench.higgs_audio --layers 4                      # fits beside other work on a CPU
     python -m bench.higgs_audio --layers 28 --device cuda       # the released size, bfloat16
     python -m bench.higgs_audio --layers 4 --official PATH      # the same weights in boson's own code
 
 Every width is the release's (3072 wide, 24 heads, 8 codebooks of 1024, the whole codec); only the number of layers and
-the text vocabulary, which an audio step does not touch, are smaller. Random weights speak noise for as long as they are
-let, so each answer has a given number of columns. Times are of the process that would be the worker: no hub, no HTTP.
+the text vocabulary, which an audio step does not use, are smaller. Random weights never end their noise, so each answer
+has a fixed number of columns. Times are those of the worker's process, without hub or HTTP.
 
-- prompt: positions a second of a prefill, with a reference of ten seconds.
-- step: milliseconds of one column (40 ms of audio are one column), sampling included.
-- codec: seconds of work for a second of audio.
-- speaking: the first audio after the call, and work for a second of audio (real-time factor), by streams at once.
+- prompt: positions per second of a prefill, with a reference of ten seconds.
+- step: milliseconds of one column (40 ms of audio), including sampling.
+- codec: seconds of work per second of audio.
+- speaking: time to first audio, and work per second of audio (real-time factor), by streams at once.
 
 `--official` needs an interpreter that can import boson's code (`--python`: transformers 4.46, torch, its other
-requirements); it measures boson's own generate with the cache that its script uses off CUDA.
+requirements); it measures boson's own generate with the cache that its script uses without CUDA.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from bench.table import show
 ROOT = Path(__file__).parent.parent
 
 FEW = 4
-"""Columns of the shorter reply that a step is measured against, as it is for boson's code."""
+"""Columns of the shorter reply that is subtracted to measure a step, as for boson's code."""
 
 TEXT = "The hub speaks, and every word of this sentence is heard by somebody who listens closely to it."
 
 
 def main() -> None:
-    """Measure and print tables."""
+    """Measure, and print the tables."""
     options = arguments()
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(options.threads)
     folder = Path(tempfile.mkdtemp(prefix="higgs"))
@@ -60,13 +60,13 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--columns", type=int, default=60, help="of each answer")
+    parser.add_argument("--columns", type=int, default=60, help="columns of each answer")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--official", type=Path, help="a checkout of boson-ai/higgs-audio")
@@ -75,7 +75,7 @@ def arguments() -> argparse.Namespace:
 
 
 def write(folder: Path, options: argparse.Namespace) -> None:
-    """The checkpoint: boson's layout, so that its own code loads it too."""
+    """Write the checkpoint in boson's layout, so that boson's code loads it too."""
     import torch
 
     from plugins.higgs_audio.tests.support.tiny import RELEASE, write_codec, write_language
@@ -87,7 +87,7 @@ def write(folder: Path, options: argparse.Namespace) -> None:
 
 
 def load(folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str]:
-    """The synthesizer, a reference of ten seconds, and what runs where."""
+    """Return the synthesizer, a reference of ten seconds, and the device and dtype in words."""
     import torch
     from hub_higgs_audio.synthesizer import HiggsSynthesizer
 
@@ -112,7 +112,7 @@ def load(folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str]:
 
 
 def timed(work: Any, times: int = 3) -> float:
-    """Seconds of the fastest of some runs."""
+    """Return the seconds of the fastest of some runs."""
     import torch
 
     best = float("inf")
@@ -126,7 +126,7 @@ def timed(work: Any, times: int = 3) -> float:
 
 
 def parts(title: str, synthesizer: Any, wave: Any, options: argparse.Namespace) -> None:
-    """Prefill, step and codec, each alone."""
+    """Measure prefill, step and codec, each alone."""
     import torch
     from hub_higgs_audio.generation import Generation, Limits, prefill
     from hub_higgs_audio.model.sampling import SamplingParams
@@ -168,7 +168,7 @@ def parts(title: str, synthesizer: Any, wave: Any, options: argparse.Namespace) 
 
 
 def speaking(title: str, synthesizer: Any, wave: Any, options: argparse.Namespace) -> None:
-    """Whole requests that stream, some at once."""
+    """Measure whole streamed requests, several at once."""
     from hub.contract import AudioChunk, ResolvedRequest
 
     rows = []
@@ -201,7 +201,7 @@ def speaking(title: str, synthesizer: Any, wave: Any, options: argparse.Namespac
 
 
 def official(folder: Path, options: argparse.Namespace) -> None:
-    """boson's generate on the same language model, in an interpreter of its own."""
+    """Measure boson's generate on the same language model, in its own interpreter."""
     command = [options.python, str(Path(__file__).parent / "higgs_official.py"), str(options.official)]
     command += [str(folder / "language"), str(options.columns), str(options.threads), options.device]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,9 +1,9 @@
-"""boson's own generate loop, timed on a language model in its layout. Run by bench/higgs_audio.py --official.
+"""Times boson's own generate loop on a language model in boson's layout, for `bench.higgs_audio --official`.
 
     python higgs_official.py CHECKOUT LANGUAGE_FOLDER COLUMNS THREADS DEVICE
 
-Needs what boson's code needs: transformers 4.46 and torch. Its cache is the growing one that its script uses wherever
-there are no CUDA graphs.
+Needs the dependencies of boson's code: transformers 4.46 and torch. The cache is the growing one that boson's script
+uses without CUDA graphs.
 """
 
 import sys

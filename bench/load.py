@@ -1,4 +1,4 @@
-"""How busy the processes of a benchmark are, and how busy the machine is with anything else."""
+"""The CPU load of a benchmark's processes, and of everything else on the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psutil
 
 
 class Load:
-    """Measures within a `with` block. `shares`: percent of a core of each process, then of everything else."""
+    """Measures the load within a `with` block. `shares`: percent of a core for each process, then for the rest."""
 
     def __init__(self, *pids: int) -> None:
         self._processes = [psutil.Process(pid) for pid in pids]
@@ -25,7 +25,7 @@ class Load:
         self.shares = [f"{share:.0f} %" for share in (*used, max(0.0, busy - sum(used)))]
 
     def _seconds(self) -> list[float]:
-        """Now, the CPU seconds of each process, and those of the machine."""
+        """Return the time, the CPU seconds of each process, and those of the machine."""
         used = [sum(process.cpu_times()[:2]) for process in self._processes]
         machine = psutil.cpu_times()
         return [time.monotonic(), *used, machine.user + machine.nice + machine.system + getattr(machine, "irq", 0)]

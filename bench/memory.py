@@ -1,7 +1,7 @@
-"""Memory of the hub and its worker, and whether it grows.
+"""The memory of the hub and its worker, and its growth.
 
-Eight callers at once send a mix: every container, whole and streamed, other sample rates, other voices, errors, and one
-in eight leaves in the middle. After `--warm` requests and after every 500 more, RSS and PSS of both processes.
+Eight callers at once send a mix: every container, whole and streamed, several sample rates and voices, errors; one in
+eight leaves midway. The table has RSS and PSS of both processes after `--warm` requests, and after every 500 more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEP = 500
 
 
 def body_of(index: int) -> bytes:
-    """Request number `index`: about 2 s of audio, or an error."""
+    """Return the body of request `index`: about 2 s of audio, or an error."""
     chance = random.Random(index)
     container = CONTAINERS[index % len(CONTAINERS)]
     request = {
@@ -53,11 +53,11 @@ async def requests(served: Served, numbers: list[int]) -> None:
             answer.close()
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    await asyncio.sleep(1)  # those that left are noticed, garbage is collected
+    await asyncio.sleep(1)  # time to notice callers that left, and to collect garbage
 
 
 def memory(served: Served) -> list[str]:
-    """RSS and PSS of hub and worker, in MB."""
+    """Return RSS and PSS of hub and worker, in MB."""
     infos = [psutil.Process(pid).memory_full_info() for pid in (served.hub, served.worker)]
     return [f"{value / 1e6:.1f} MB" for info in infos for value in (info.rss, info.pss)]
 

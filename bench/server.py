@@ -1,7 +1,7 @@
-"""A hub on the tone backend in a process of its own: what the benchmarks call over HTTP.
+"""A hub with the tone backend in its own process, for the benchmarks that use HTTP.
 
 `python -m bench.server [uvicorn|granian] PLACES` prints one line of JSON, {"port", "hub", "worker"} (process ids), once
-it answers, and serves until its stdin ends or SIGTERM.
+it is ready, and serves until its stdin ends or SIGTERM.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hub.testing import tone
 
 @dataclass(frozen=True)
 class Served:
-    """Where a hub listens, and the ids of its processes."""
+    """The port of a hub, and the ids of its processes."""
 
     port: int
     hub: int
@@ -37,7 +37,7 @@ class Served:
 
 @contextlib.contextmanager
 def serve(server: str = "uvicorn", places: int = 1024) -> Iterator[Served]:
-    """A hub whose worker speaks `places` requests at once; the hub on core 0, the worker on core 1."""
+    """Serve a hub whose worker speaks `places` requests at once; the hub on core 0, the worker on core 1."""
     command = [sys.executable, "-m", "bench.server", server, str(places)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
@@ -54,34 +54,34 @@ def serve(server: str = "uvicorn", places: int = 1024) -> Iterator[Served]:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep all threads of a process, and those they will start, on one core. Does nothing where that is unknown."""
+    """Pin all threads of a process, and those they will start, to one core, if the system can."""
     if hasattr(os, "sched_setaffinity"):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(ProcessLookupError):  # a thread that has ended since
+            with contextlib.suppress(ProcessLookupError):  # the thread has ended meanwhile
                 os.sched_setaffinity(int(thread), {core})
 
 
 def tone_settings(places: int) -> Settings:
-    """One model, `tone`, that speaks `places` requests at once."""
+    """Return settings with one model, `tone`, that speaks `places` requests at once."""
     return Settings(
         models={"tone": ModelSettings(backend="tone", queue=4096, options={"concurrency": places})},
     )
 
 
 def build(places: int) -> Hub:
-    """The hub that all benchmarks measure."""
+    """Build the hub that all benchmarks measure."""
     return Hub.build(tone_settings(places), Plugins.discover(disabled=["hibari"], extra=[tone]))
 
 
 async def announce(hub: Hub, port: int) -> None:
-    """Print the line that `serve` waits for, once the model is up."""
+    """Print the line that `serve` waits for, once the model is loaded."""
     model = hub.models.get(None)
     await model.start()
     print(json.dumps({"port": port, "hub": os.getpid(), "worker": model.engine.status.pid}), flush=True)
 
 
 def with_uvicorn(places: int) -> None:
-    """As `ttshub serve` does."""
+    """Serve like `ttshub serve`."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     tasks = []
 
@@ -99,7 +99,7 @@ def with_uvicorn(places: int) -> None:
 
 
 def with_granian(places: int) -> None:
-    """The same app on granian's embedded server."""
+    """Serve the same app on granian's embedded server."""
     import uvloop
     from granian.constants import Interfaces
     from granian.server.embed import Server
@@ -129,5 +129,5 @@ def with_granian(places: int) -> None:
 
 
 if __name__ == "__main__":
-    logging.disable()  # what callers do wrong on purpose
+    logging.disable()  # callers cause errors on purpose
     {"uvicorn": with_uvicorn, "granian": with_granian}[sys.argv[1]](int(sys.argv[2]))

@@ -1,8 +1,8 @@
-"""uvicorn against granian under the same app, each in one process on one core: speed, and whether it behaves.
+"""uvicorn against granian with the same app, each in one process on one core: speed and behaviour.
 
-Speed: `GET /v1/health` on 32 kept-alive connections, the whole of short answers, and the first byte of streams under
-`bench.tax`'s load. Behaviour: what the hub promises its callers, asked of each server; a promise that is not kept is
-worth more than any speed. `python -m bench.streams --server granian` has the streams carried.
+Speed: `GET /v1/health` on 32 kept-alive connections, whole short answers, and the first byte of streams under the load
+of `bench.tax`. Behaviour: the hub's promises to callers, checked on each server; a broken promise outweighs any speed.
+`python -m bench.streams --server granian` measures how many streams it carries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ENDLESS = {"seconds": 3600.0, "paced": True, "lead_ms": 0}
 
 
 async def rate(port: int, method: str, path: str, body: bytes) -> float:
-    """Answers a second over `CONNECTIONS` kept-alive connections."""
+    """Return the answers per second over `CONNECTIONS` kept-alive connections."""
     end = time.perf_counter() + SECONDS
     count = 0
 
@@ -53,7 +53,7 @@ async def rate(port: int, method: str, path: str, body: bytes) -> float:
 
 
 def speeds(server: str) -> list[str]:
-    """The cells of the table of speeds."""
+    """Return the cells of the table of speeds."""
     speech = json.dumps({"text": "hi", "format": {"container": "pcm"}}).encode()
     with serve(server, places=64) as served:
         pin(os.getpid(), 1)
@@ -70,14 +70,14 @@ def speeds(server: str) -> list[str]:
 
 
 def ask(served: Served, body: bytes) -> http.client.HTTPConnection:
-    """A connection with a request under way."""
+    """Return a connection that has sent a request."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
     connection.request("POST", "/v1/speech", body, {"Content-Type": "application/json"})
     return connection
 
 
 def lane(served: Served) -> tuple[int, int]:
-    """How many requests run, and how many wait."""
+    """Return how many requests run, and how many wait."""
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
     connection.request("GET", "/v1/health")
     model = json.loads(connection.getresponse().read())["models"][0]
@@ -86,7 +86,7 @@ def lane(served: Served) -> tuple[int, int]:
 
 
 def becomes(served: Served, wanted: tuple[int, int], seconds: float = 5.0) -> bool:
-    """Whether the lane comes to be `wanted` in time."""
+    """Return True if the lane becomes `wanted` in time."""
     end = time.monotonic() + seconds
     while (now := lane(served)) != wanted and time.monotonic() < end:
         time.sleep(0.02)
@@ -132,7 +132,7 @@ def a_stream_that_fails_is_cut(served: Served) -> bool:
 
 
 def a_reader_that_does_not_read_is_held(served: Served) -> bool:
-    """An hour of audio that nobody reads: the hub's memory stays within its buffer (60 s are 6 MB) and some."""
+    """Request an hour of audio without reading: the hub's memory must stay near its buffer (6 MB for 60 s)."""
     hub = psutil.Process(served.hub)
     before = hub.memory_info().rss
     connection = ask(served, stream_of(3600.0))
@@ -177,7 +177,7 @@ PROMISES: tuple[Callable[[Served], bool], ...] = (
 
 
 def kept(server: str, promise: Callable[[Served], bool]) -> str:
-    """A cell of the table of promises."""
+    """Return a cell of the table of promises."""
     with serve(server, places=1) as served:
         try:
             return "yes" if promise(served) else "**no**"

@@ -1,8 +1,8 @@
-"""How many paced real-time streams one core carries without an underrun.
+"""The number of paced real-time streams that one core carries without an underrun.
 
-The hub alone has core 0; its worker and all players share core 1. Each stream is pcm in chunks of `--chunk-ms`, made at
-playing speed, 100 ms ahead. Streams start spread over `--ramp` seconds and all go on for `--hold` seconds more. A
-player starts at its first byte; an underrun is a piece that comes after everything before it has been played.
+The hub has core 0 to itself; its worker and all players share core 1. Each stream is pcm in chunks of `--chunk-ms`,
+made at playing speed, 100 ms ahead. Streams start spread over `--ramp` seconds, and all run for `--hold` seconds more.
+A player starts at its first byte; an underrun is a piece that arrives after the player has run out of audio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.table import quantile, show
 
 
 async def streams(served: Served, count: int, ramp: float, hold: float, chunk_ms: int) -> list[object]:
-    """Run `count` streams at once; a row of the table."""
+    """Run `count` streams at once; return a row of the table."""
     body = stream_of(ramp + hold, paced=True, chunk_ms=chunk_ms)
     chance = random.Random(count)
 

@@ -1,4 +1,4 @@
-"""Results as Markdown, with the machine that they are from."""
+"""Results as Markdown, with the machine that produced them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def show(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> N
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The value under which `part` (0 to 1) of `values` lie."""
+    """Return the value below which `part` (0 to 1) of `values` lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]

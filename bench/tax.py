@@ -1,11 +1,11 @@
-"""The hub's tax: how much later the first audio comes over HTTP than from the same worker in process.
+"""The hub tax: how much later the first audio comes over HTTP than directly from the same worker.
 
 Three ways to the same tone worker, under the same load: `engine` (ProcessEngine.speak, no hub), `hub` (Hub.speak:
-checks, lane, first audio proven) and `http` (POST /v1/speech, streamed pcm; from sending the request on an open
-connection to the first byte of the body). Each of N callers asks for a 2 s stream at playing speed in chunks of 100 ms,
-takes it to its end and asks again, the callers' starts spread evenly, so N streams are always under way; a single
-caller asks for 0.3 s. The process that is measured has core 0; the worker, and for `http` the client, has core 1. The
-ways take turns, `--rounds` times; a cell is the median of the rounds, and a tax the difference of two cells.
+checks, lane, proof of the first audio) and `http` (POST /v1/speech, streamed pcm; from sending the request on an open
+connection to the first byte of the body). Each of N callers requests a 2 s stream at playing speed in chunks of 100 ms,
+reads it to its end and requests the next. The callers' starts are spread evenly, so N streams are always running; a
+single caller requests 0.3 s. The measured process has core 0; the worker, and for `http` the client, have core 1. The
+ways take turns, `--rounds` times; a cell is the median of the rounds, and the tax the difference of two cells.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from hub.service.speech.answer import Speech
 
 PACED = {"paced": True, "chunk_ms": 100}
 Ask = Callable[[], Awaitable[float]]
-"""Asks for one stream, takes all of it, and returns the seconds to its first audio."""
+"""Requests one stream, reads all of it, and returns the seconds to its first audio."""
 
 
 async def load(ask: Ask, callers: int, seconds: float, answers: int) -> list[float]:
-    """Seconds to first audio of `answers` requests by `callers` that begin spread over `seconds`."""
+    """Return the seconds to first audio of `answers` requests by `callers`, whose starts are spread over `seconds`."""
     firsts: list[float] = []
 
     async def caller(index: int) -> None:
@@ -42,7 +42,7 @@ async def load(ask: Ask, callers: int, seconds: float, answers: int) -> list[flo
         while len(firsts) < answers:
             firsts.append(await ask())
 
-    await ask()  # connections, caches, code paths
+    await ask()  # warms up connections, caches, code paths
     await asyncio.gather(*(caller(index) for index in range(callers)))
     return firsts
 
@@ -61,7 +61,7 @@ def request_of(seconds: float) -> SpeechRequest:
 
 
 async def in_process(way: str, callers: int, seconds: float, answers: int) -> list[float]:
-    """The ways `engine` and `hub`."""
+    """Measure the ways `engine` and `hub`."""
     hub = build(places=callers)
     model = hub.models.get(None)
     await model.start()
@@ -81,7 +81,7 @@ async def in_process(way: str, callers: int, seconds: float, answers: int) -> li
 
 
 async def over_http(port: int, callers: int, seconds: float, answers: int) -> list[float]:
-    """The way `http`."""
+    """Measure the way `http`."""
     body = stream_of(seconds, **PACED)
 
     async def ask() -> float:
@@ -98,7 +98,7 @@ async def over_http(port: int, callers: int, seconds: float, answers: int) -> li
 
 
 def measure(way: str, callers: int, answers: int) -> list[float]:
-    """One round of one way."""
+    """Run one round of one way."""
     seconds = 0.3 if callers == 1 else 2.0
     try:
         if way != "http":
@@ -115,7 +115,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--callers", type=int, nargs="*", default=[1, 64])
-    parser.add_argument("--answers", type=int, default=500, help="a round")
+    parser.add_argument("--answers", type=int, default=500, help="answers per round")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     rows = []

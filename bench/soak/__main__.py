@@ -1,7 +1,7 @@
-"""The soak: see the package's docstring.
+"""The soak; the package's docstring describes it.
 
-First the hub itself is killed a few times while its tasks go on from life to life; then one hub lives to the end, and
-what it holds is sampled. Everything that was asked is verified, and each error must have a reason.
+First the hub itself is killed a few times while its tasks continue from one run to the next. Then one hub runs to the
+end, and its resources are sampled. Every answer is verified, and each error must have a reason.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bench.soak.report import Findings, judge, show_all
 from bench.soak.watch import Sample, Watch, gauge
 
 HUB_LIFE = 18.0
-"""Seconds that each of the first hubs lives, on average."""
+"""Seconds that each of the first hubs runs, on average."""
 
 PERIOD = 5.0
 """Seconds between two samples."""
 
 
 async def soak(minutes: float, hub_kills: int, data: Path, seed: int) -> bool:
-    """Run, print the tables; whether all bounds were kept."""
+    """Run, and print the tables; return True if all bounds were kept."""
     end = time.monotonic() + 60 * minutes
     book = Book(crowded=[NARROW])
     load = Load.on(Patient(data, book), book, random.Random(seed))
@@ -57,7 +57,7 @@ async def soak(minutes: float, hub_kills: int, data: Path, seed: int) -> bool:
 
 
 async def lives(load: Load, count: int) -> set[int]:
-    """Kill the hub so often, and start it again; returns the ids of the workers that it had."""
+    """Kill and restart the hub `count` times; return the ids of its workers."""
     workers: set[int] = set()
     for _ in range(count):
         await asyncio.sleep(load.chance.uniform(0.5, 1.5) * HUB_LIFE)
@@ -68,7 +68,7 @@ async def lives(load: Load, count: int) -> set[int]:
 
 
 async def look_around(load: Load, watch: Watch, minutes: float) -> Findings:
-    """What is there when the load has ended."""
+    """Collect the findings when the load has ended."""
     rest = await at_rest(load, watch)
     tasks = (await load.callers.client.get(f"{load.patient.url}/v1/tasks")).json()["tasks"]
     print(load.patient.log[-20_000:], file=sys.stderr)
@@ -84,7 +84,7 @@ async def look_around(load: Load, watch: Watch, minutes: float) -> Findings:
 
 
 async def at_rest(load: Load, watch: Watch) -> Sample:
-    """A look at the hub once nobody asks it for anything. It gets ten seconds to notice."""
+    """Sample the hub once no request is running. It has ten seconds to reach that state."""
     for _ in range(40):
         metrics = (await load.callers.client.get(f"{load.patient.url}/metrics")).text
         if gauge(metrics, "ttshub_running") == gauge(metrics, "ttshub_waiting") == 0:
@@ -92,12 +92,12 @@ async def at_rest(load: Load, watch: Watch) -> Sample:
         await asyncio.sleep(0.25)
     else:
         load.book.fail("the end", "requests are still running ten seconds after the last caller left")
-    await asyncio.sleep(5)  # connections that are kept alive for the next request are closed by the hub
+    await asyncio.sleep(5)  # the hub closes connections that were kept alive
     return await watch.look()
 
 
 def main() -> None:
-    """Run it."""
+    """Run the soak from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--hub-kills", type=int, default=5)

@@ -1,4 +1,4 @@
-"""Book: what became of each request, and whether something explains it."""
+"""`Book`: the outcome of each request, and whether anything explains it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ BREAKER = 15.0
 """Seconds after a kill for which a model may refuse to start another worker."""
 
 KILLED = {"backend_crashed", "worker_start_failed", "connection broken"}
-"""What a request may meet whose worker was killed while it waited or was spoken."""
+"""Outcomes of a request whose worker was killed while it waited or was spoken."""
 
 REFUSED = {"queue_full", "deadline_exceeded"}
-"""What a request to a crowded model may meet."""
+"""Outcomes of a request to a crowded model."""
 
 
 class Book:
-    """Counts by kind of request and outcome. `wrong` holds a line for each answer that nothing explains."""
+    """Counts by kind of request and outcome. `wrong` has a line for each outcome that nothing explains."""
 
     def __init__(self, crowded: Iterable[str]) -> None:
         self.outcomes: dict[str, Counter[str]] = defaultdict(Counter)
         self.wrong: list[str] = []
-        self.deaths: list[float] = []  # of the hub: when it was killed
-        self.births: list[float] = []  # of the hub: when it was up again
+        self.deaths: list[float] = []  # when the hub was killed
+        self.births: list[float] = []  # when the hub was ready again
         self._kills: dict[str, list[float]] = defaultdict(list)
         self._crowded = set(crowded)
 
     def killed(self, model: str) -> None:
-        """A worker of `model` is being killed."""
+        """Record that a worker of `model` is being killed."""
         self._kills[model].append(time.monotonic())
 
     @property
@@ -41,17 +41,17 @@ class Book:
         return Counter({model: len(times) for model, times in self._kills.items()})
 
     def count(self, kind: str, outcome: str) -> None:
-        """A request ended as it should."""
+        """Record a request that ended as expected."""
         self.outcomes[kind][outcome] += 1
 
     def fail(self, kind: str, what: str) -> None:
-        """A request ended as nothing explains."""
+        """Record a request whose outcome nothing explains."""
         self.outcomes[kind]["WRONG"] += 1
         self.wrong.append(f"{kind}: {what}")
         print(f"{time.strftime('%X')} WRONG {kind}: {what}", file=sys.stderr, flush=True)
 
     def settle(self, kind: str, model: str, began: float, code: str, what: str) -> None:
-        """A request to `model`, `began` then, ended now with an error: is there a reason for this `code`?"""
+        """Record an error `code` of a request to `model` that began at `began`, as explained or not."""
         if self.hub_was_down(began):
             self.count(kind, "hub killed")
         elif self._explained(model, began, code):
@@ -60,7 +60,7 @@ class Book:
             self.fail(kind, f"{code} from model {model!r}: {what}")
 
     def hub_was_down(self, since: float) -> bool:
-        """Whether the hub was dead at any moment from `since` to now."""
+        """Return True if the hub was down at any moment since `since`."""
         if len(self.births) < len(self.deaths):
             return True
         return any(birth >= since for birth in self.births[: len(self.deaths)])

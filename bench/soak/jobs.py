@@ -1,4 +1,4 @@
-"""Tasks: a text, chapters or a batch; watched or asked for; some cancelled. Each is completed exactly as asked."""
+"""Tasks: a text, chapters or a batch; watched or polled; some cancelled. Each must give the exact result requested."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from hub.service.tasks.speech_plan import segment_spans
 from hub.text.speakable import clean
 
 PATIENCE = 180.0
-"""Seconds within which a task must be completed, however many hubs and workers die."""
+"""Seconds within which a task must be completed, however many hubs and workers are killed."""
 
 
 @dataclass
 class Wanted:
-    """A task that was sent: what each item of its result should say, in segments."""
+    """A task that was sent, with the text of each item of its result, in segments."""
 
     id: str
     body: dict[str, Any]
@@ -36,7 +36,7 @@ class Wanted:
 
 
 class Jobs:
-    """One task from its making to the deletion of its result is one call of `live`."""
+    """Each call of `live` is the life of one task, from its creation to the deletion of its result."""
 
     def __init__(self, patient: Patient, book: Book, chance: random.Random, client: httpx.AsyncClient) -> None:
         self._patient = patient
@@ -47,7 +47,7 @@ class Jobs:
         self.unfinished: set[str] = set()
 
     async def live(self) -> None:
-        """A task is accepted, done and forgotten, whatever happens to the hub."""
+        """Have one task accepted, completed and deleted, whatever happens to the hub."""
         wanted = self._make()
         kind = "task, " + ("batch" if "items" in wanted.body else "chapters" if "chapters" in wanted.body else "text")
         self.unfinished.add(wanted.id)
@@ -95,7 +95,7 @@ class Jobs:
         return " ".join(sentence(self._chance) for _ in range(count))
 
     async def _until(self, act: Any) -> Any:
-        """`act` until the hub is there to answer it. A connection that breaks while the hub lives is a fault."""
+        """Repeat `act` until the hub answers. A connection that breaks while the hub runs is a fault."""
         while True:
             began = time.monotonic()
             try:
@@ -114,14 +114,14 @@ class Jobs:
 
     async def _submit(self, wanted: Wanted) -> None:
         await self._request("POST", "/v1/tasks/speech", 200, 201, json=wanted.body)
-        if self._chance.random() < 0.3:  # once more is the same task
+        if self._chance.random() < 0.3:  # sending it again must give the same task
             await self._request("POST", "/v1/tasks/speech", 200, json=wanted.body)
 
     async def _post_cancel(self, wanted: Wanted) -> None:
         await self._request("POST", f"/v1/tasks/{wanted.id}/cancel", 200, 409)
 
     async def _finished(self, wanted: Wanted) -> dict[str, Any]:
-        """The task when it has ended, by its events or by asking; watchers may leave."""
+        """Return the task once it has ended, by watching its events or by polling; watchers may leave."""
         while True:
             if self._chance.random() < 0.7:
                 await self._watch(wanted.id)
@@ -138,7 +138,7 @@ class Jobs:
                     return
 
     async def _difference(self, wanted: Wanted, task: dict[str, Any]) -> str:
-        """What is wrong with the result; "" if nothing is."""
+        """Return the error in the result, or ""."""
         if wanted.cancelled and task["state"] == "cancelled":
             return ""
         if task["state"] != "completed" or task["result"]["failed"]:
@@ -159,7 +159,9 @@ class Jobs:
         return ""
 
     async def _delete(self, wanted: Wanted) -> None:
-        await self._request("DELETE", f"/v1/tasks/{wanted.id}", 204, 404)  # 404: it died between the act and the answer
+        await self._request(
+            "DELETE", f"/v1/tasks/{wanted.id}", 204, 404
+        )  # 404: the hub was killed between the deletion and the answer
 
 
 def _segments(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stored voices: kept, spoken with, renamed, and removed."""
+"""Stored voices: created, used, renamed and removed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hub.testing.tone import Tone
 
 
 class Library:
-    """One life of a voice is one call of `live`."""
+    """Each call of `live` is the life of one voice."""
 
     def __init__(self, patient: Patient, book: Book, chance: random.Random, callers: Callers) -> None:
         self._patient = patient
@@ -28,10 +28,10 @@ class Library:
         self._chance = chance
         self._callers = callers
         self._count = 0
-        self._uncertain: set[str] = set()  # the hub was killed while they changed
+        self._uncertain: set[str] = set()  # ids that were changing when the hub was killed
 
     async def live(self) -> None:
-        """A voice comes, speaks, changes its name and goes."""
+        """Create a voice, speak with it, rename it, and remove it."""
         self._count += 1
         old, new = f"voice {self._count}", f"renamed-{self._count}"
         recording = self._recording()
@@ -48,7 +48,7 @@ class Library:
         await self._call("DELETE", f"/v1/voices/{new}", 204, {}, names=(old, new))
 
     async def left(self) -> set[str]:
-        """The ids of stored voices that should not be there. Those that a kill of the hub spared are removed first."""
+        """Return the ids of leftover voices, after removing those that a kill of the hub left behind."""
         answer = await self._callers.client.get(f"{self._patient.url}/v1/voices")
         stored = {voice["id"] for voice in answer.json()["voices"] if voice["kind"] == "stored"}
         for id in stored & self._uncertain:
@@ -67,7 +67,7 @@ class Library:
         return {"json": {"id": id, "recordings": recordings}}
 
     async def _call(self, method: str, path: str, status: int, fields: dict[str, Any], names: tuple[str, str]) -> bool:
-        """One request to the library; False if it did not do what it should."""
+        """Send one request to the library; return False if it failed."""
         kind, began = f"voices, {method}", time.monotonic()
         try:
             answer = await self._callers.client.request(method, self._patient.url + path, **fields)

@@ -1,4 +1,4 @@
-"""Load: who acts on the hub, and how often."""
+"""`Load`: the actors of the soak, and how often they act."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WORKER_KILLS = (3.0, 9.0)
 
 @dataclass
 class Load:
-    """Everything that acts on the hub."""
+    """All actors on one hub."""
 
     patient: Patient
     book: Book
@@ -36,13 +36,13 @@ class Load:
 
     @classmethod
     def on(cls, patient: Patient, book: Book, chance: random.Random) -> Load:
-        """The load on one hub."""
+        """Return the load on one hub."""
         callers = Callers(patient, book, chance)
         jobs = Jobs(patient, book, chance, callers.client)
         return cls(patient, book, chance, callers, jobs, Library(patient, book, chance, callers))
 
     def actors(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
-        """What is done over and over, each with the mean pause between, in seconds."""
+        """Return the repeated actions, each with the mean pause after it, in seconds."""
         callers = self.callers
         sockets = partial(live, self.patient, self.book, self.chance)
         return [
@@ -66,7 +66,7 @@ class Load:
         ]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; what is under way then is finished."""
+        """Act until `stop` is set, then finish what is running."""
 
         async def repeat(act: Callable[[], Awaitable[None]], pause: float) -> None:
             while not stop.is_set():

@@ -1,4 +1,4 @@
-"""Patient: the hub under load, in a process of its own that can be killed, with its workers and its data folder."""
+"""`Patient`: the hub under load, in its own process that can be killed, with its workers and its data folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hub.testing.fixtures import HubProcess, hub_process
 STEADY, SHAKY, LIVE, NARROW, NEURAL = "steady", "shaky", "live", "narrow", "hibari"
 TONES = (STEADY, SHAKY)
 KILLABLE = {SHAKY: 6, LIVE: 3, NARROW: 3, NEURAL: 1}
-"""How often each model's worker is killed, relative to the others. The worker of `steady` lives throughout."""
+"""How often each model's worker is killed, relative to the others. The worker of `steady` is never killed."""
 
 SEGMENT_CHARS = 80
 
@@ -49,7 +49,7 @@ breaker_pause = 10.0
 
 
 class Patient:
-    """Start it, kill it, kill its workers. `url` is where it listens now."""
+    """A hub to start and kill, with its workers. `url` is its current address."""
 
     def __init__(self, data: Path, book: Book) -> None:
         self.data = data
@@ -66,11 +66,11 @@ class Patient:
 
     @property
     def log(self) -> str:
-        """What the hub has logged since it was started last."""
+        """The log of the hub since its last start."""
         return self._process.logged if self._process is not None else ""
 
     async def start(self) -> None:
-        """A new process on the same data, with its models up."""
+        """Start a new process on the same data, and wait for its models."""
         config = CONFIG.format(data=self.data, segment_chars=SEGMENT_CHARS)
         running = hub_process(config, plugins={"tone": "hub.testing.tone"})
         self._process = await asyncio.to_thread(self._stack.enter_context, running)
@@ -79,26 +79,26 @@ class Patient:
             self._book.births.append(asyncio.get_running_loop().time())
 
     async def kill(self) -> None:
-        """SIGKILL to the hub. Its workers should end by themselves."""
+        """Send SIGKILL to the hub. Its workers should end by themselves."""
         assert self._process is not None
         self._book.deaths.append(asyncio.get_running_loop().time())
         self._process.process.kill()
         await self.stop()
 
     async def stop(self) -> None:
-        """SIGTERM, if it is still there."""
+        """Send SIGTERM, if the hub is still running."""
         await asyncio.to_thread(self._stack.close)
 
     def children(self) -> set[int]:
-        """The ids of all its processes but its own."""
+        """Return the ids of all child processes of the hub."""
         return {child.pid for child in self.process.children(recursive=True)}
 
     def files(self) -> list[str]:
-        """All files of its data folder."""
+        """Return all files in the data folder."""
         return sorted(str(path.relative_to(self.data)) for path in self.data.rglob("*") if path.is_file())
 
     def workers(self) -> dict[str, psutil.Process]:
-        """Model -> its worker's process, of those that are up."""
+        """Return the worker's process of each model that has one."""
         found = {}
         for child in self.process.children():
             with contextlib.suppress(psutil.Error, KeyError):
@@ -106,7 +106,7 @@ class Patient:
         return found
 
     def kill_a_worker(self, chance: random.Random) -> None:
-        """SIGKILL to the worker of a random model, in whatever it is doing."""
+        """Send SIGKILL to the worker of a random model, whatever it is doing."""
         workers = self.workers()
         model = chance.choices(list(KILLABLE), list(KILLABLE.values()))[0]
         if model in workers:

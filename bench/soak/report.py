@@ -11,15 +11,15 @@ from bench.soak.watch import Sample, Watch, median, trend
 from bench.table import show
 
 HUB_GROWTH, WORKER_GROWTH = 30e6, 15e6
-"""Bytes an hour that RSS may rise, by linear regression."""
+"""Bytes per hour by which RSS may rise, by linear regression."""
 
 MORE_DESCRIPTORS, MORE_TASKS = 8, 3
-"""How many more descriptors and asyncio tasks there may be at rest, at the end, than at the least under load."""
+"""By how much descriptors and asyncio tasks at rest, at the end, may exceed their least number under load."""
 
 
 @dataclass
 class Findings:
-    """What was found at the end."""
+    """The findings at the end."""
 
     minutes: float
     watch: Watch
@@ -32,20 +32,20 @@ class Findings:
 
     @property
     def leavings(self) -> list[str]:
-        """Files that belong to no task and no voice any more, such as temporary ones."""
+        """Files that no longer belong to a task or a voice, such as temporary ones."""
         own = ("tasks.db", ".claim", ".lock")
         found = [name for name in self.files if name.startswith(("tasks/", "voices/"))]
         return [name for name in found if not name.partition("/")[2].startswith(own)]
 
     @property
     def warm(self) -> list[Sample]:
-        """Samples of the second half: until then caches, pools and the arenas of each thread's allocator fill."""
+        """Samples of the second half; before that, caches, pools and the allocator's arenas fill up."""
         return self.watch.since(self.watch.samples[-1].time / 2)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One bound."""
+    """The verdict on one bound."""
 
     what: str
     found: str
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def judge(book: Book, found: Findings) -> list[Verdict]:
-    """All bounds."""
+    """Return the verdicts on all bounds."""
     warm, rest = found.warm, found.rest
     hub, worker = trend(warm, "hub"), trend(warm, "worker")
     fewest, calmest = min(s.descriptors for s in warm), min(s.tasks for s in warm)
@@ -93,7 +93,7 @@ def show_all(book: Book, found: Findings, verdicts: list[Verdict]) -> None:
         cells = [start, end, most, getattr(found.rest, name) / unit]
         rows.append([label, *(f"{cell:.1f}" if unit > 1 else f"{cell:g}" for cell in cells), f"{slope:+.1f}"])
     began = f"{warm[0].time / 60:.0f} min"
-    show("What is held", ["", f"after {began}", "at the end", "at most", "at rest", "trend, per hour"], rows)
+    show("Resources in use", ["", f"after {began}", "at the end", "at most", "at rest", "trend, per hour"], rows)
     bounds = [[v.what, v.found, v.bound, "kept" if v.kept else "BROKEN"] for v in verdicts]
     show("Bounds", ["", "found", "bound", ""], bounds)
     print("worker kills:", ", ".join(f"{model} {count}" for model, count in sorted(book.kills.items())))

@@ -1,4 +1,4 @@
-"""Live websockets: several utterances in pieces, some cancelled, some left with the socket."""
+"""Live websockets: several utterances in pieces; some are cancelled, some abandoned with the socket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hub.testing import tone
 
 
 async def live(patient: Patient, book: Book, chance: random.Random) -> None:
-    """One socket with up to four utterances."""
+    """Open one socket, with up to four utterances."""
     model, began = chance.choice([STEADY, SHAKY, LIVE]), time.monotonic()
     try:
         url = patient.url.replace("http", "ws") + "/v1/speech/live"
@@ -37,7 +37,7 @@ async def live(patient: Patient, book: Book, chance: random.Random) -> None:
         book.settle("live", model, began, "no answer", f"after {TIMEOUT:g} s")
     except (OSError, websockets.WebSocketException) as error:
         book.settle("live", model, began, "connection broken", repr(error))
-    except Exception as error:  # an answer that cannot be read is a wrong one
+    except Exception as error:  # an unreadable answer is a wrong one
         book.fail("live", repr(error))
 
 
@@ -60,7 +60,7 @@ class _Session:
         await self._socket.send(json.dumps({"type": type, **fields}))
 
     async def utterance(self) -> bool:
-        """Say some sentences, and read what comes; False if the socket was left."""
+        """Send some sentences, and read the answer; return False if the socket was abandoned."""
         began = time.monotonic()
         texts = [sentence(self._chance, 3) for _ in range(self._chance.randrange(1, 4))]
         whole = " ".join(texts)
@@ -103,7 +103,7 @@ class _Session:
             if fate == "cancelled":
                 self._book.count("live", "cancelled")
             else:
-                self._book.fail("live", "cancelled by nobody")
+                self._book.fail("live", "cancelled without a request")
             return
         wrong = self._difference(events, texts)
         if wrong:

@@ -1,4 +1,4 @@
-"""Speech over HTTP: whole, streamed, as OpenAI's, as events; callers that leave, read slowly, or ask nonsense."""
+"""Speech over HTTP: whole, streamed, in OpenAI's form, as events; callers that leave, read slowly, or send nonsense."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TIMEOUT = 60.0
 """Seconds without a byte after which an answer counts as lost."""
 
 Handle = Callable[[httpx.Response, bytearray], Awaitable[str]]
-"""Reads the body, into the buffer where that helps; returns what is wrong with it, or "". Raises Left or Faulted."""
+"""Reads the body, into the buffer if needed; returns the error in it, or "". Raises Left or Faulted."""
 
 
 class Left(Exception):
-    """The caller has left, as it wanted."""
+    """The caller has left on purpose."""
 
 
 class Faulted(Exception):
@@ -35,7 +35,7 @@ class Faulted(Exception):
 
 
 class Callers:
-    """All kinds of requests for speech. Each method is one request, from its making to its verdict."""
+    """All kinds of requests for speech. Each method sends one request and records its outcome."""
 
     def __init__(self, patient: Patient, book: Book, chance: random.Random) -> None:
         self._patient = patient
@@ -55,15 +55,15 @@ class Callers:
     # -- kinds ------------------------------------------------------------------------------------
 
     async def whole(self) -> None:
-        """One answer, in any container."""
+        """Request a whole answer, in any container."""
         await self._tone("whole", stream=False)
 
     async def streamed(self) -> None:
-        """The same, sent while it is spoken."""
+        """Request a stream, in any container."""
         await self._tone("streamed", stream=True)
 
     async def dialogue(self) -> None:
-        """Two voices, turn by turn."""
+        """Request a dialogue of two voices."""
         texts = [sentence(self._chance, 3) for _ in range(3)]
         turns = [{"text": text, "voice": voice} for text, voice in zip(texts, ("low", "high", "low"), strict=True)]
         body = {"turns": turns, "gap": 0.5, "model": self._chance.choice(TONES), "format": {"container": "pcm"}}
@@ -75,7 +75,7 @@ class Callers:
         await self._ask("dialogue", "/v1/speech", body, handle)
 
     async def neural(self) -> None:
-        """A neural voice."""
+        """Request the neural voice."""
         body = {"text": "It is one o'clock.", "model": NEURAL, "stream": self._chance.random() < 0.5}
 
         async def handle(answer: httpx.Response, read: bytearray) -> str:
@@ -86,7 +86,7 @@ class Callers:
         await self._ask("neural voice", "/v1/speech", body, handle)
 
     async def openai(self) -> None:
-        """OpenAI's route, as audio or as events."""
+        """Use OpenAI's route, for audio or for events."""
         text, voice, sse = sentence(self._chance), self._chance.choice(list(tone.PITCHES)), self._chance.random() < 0.5
         container = self._chance.choice(["pcm", "wav", "mp3", "flac"])
         body = {"model": self._chance.choice(TONES), "input": text, "voice": voice, "response_format": container}
@@ -107,7 +107,7 @@ class Callers:
         await self._ask("openai", "/v1/audio/speech", {**body, "stream_format": "sse" if sse else "audio"}, handle)
 
     async def events(self) -> None:
-        """Server-sent events with marks."""
+        """Request server-sent events with marks."""
         text, voice = sentence(self._chance), self._chance.choice(list(tone.PITCHES))
         body = {"text": text, "voice": voice, "model": self._chance.choice(TONES), "format": {"container": "pcm"}}
 
@@ -124,7 +124,7 @@ class Callers:
         await self._ask("events", "/v1/speech/events?words=true", body, handle)
 
     async def leaving(self) -> None:
-        """A stream that is left in the middle."""
+        """Request a stream, and leave midway."""
         size = self._chance.randrange(1, 80_000)
         body = self._hum(self._chance.choice(TONES), 120.0, paced=True)
 
@@ -138,7 +138,7 @@ class Callers:
         await self._ask("leaving midway", "/v1/speech", body, handle)
 
     async def leaving_the_queue(self) -> None:
-        """A request to a crowded model that is given up after a moment, waiting or not."""
+        """Send a request to a crowded model, and leave after a moment, waiting or not."""
         body = self._hum(NARROW, 1.0, step_ms=100)
         try:
             async with asyncio.timeout(self._chance.uniform(0.01, 0.6)):
@@ -147,12 +147,12 @@ class Callers:
             self._book.count("leaving the queue", "left")
 
     async def crowd(self) -> None:
-        """More requests at once than a model takes."""
+        """Send more requests at once than a model accepts."""
         bodies = [self._hum(NARROW, 1.0, step_ms=self._chance.choice([20, 100, 200])) for _ in range(7)]
         await asyncio.gather(*(self._ask("crowd", "/v1/speech", body, self._counted(1.0)) for body in bodies))
 
     async def slow_reader(self) -> None:
-        """Two minutes of audio through a narrow connection, read with pauses."""
+        """Read two minutes of audio through a narrow connection, with pauses."""
         seconds = 120.0
         body = self._hum(self._chance.choice(TONES), seconds)
 
@@ -167,7 +167,7 @@ class Callers:
         await self._ask("slow reader", "/v1/speech", body, handle, client=self._slow_client)
 
     async def nonsense(self) -> None:
-        """Requests that are refused, each with its own error."""
+        """Send an invalid request, which must be refused with its own error."""
         body, status, code = self._chance.choice(NONSENSE)
         try:
             content = body if isinstance(body, bytes) else json.dumps({"model": STEADY, **body}).encode()
@@ -186,7 +186,7 @@ class Callers:
     # -- what they share --------------------------------------------------------------------------
 
     async def speak(self, kind: str, model: str, voice: str, pitch: int, container: str = "wav") -> bool:
-        """A sentence with this voice; whether it was said. Errors are settled."""
+        """Speak a sentence with this voice; return True if it was spoken. Errors are recorded."""
         text = sentence(self._chance, 5)
 
         async def handle(answer: httpx.Response, read: bytearray) -> str:
@@ -239,7 +239,7 @@ class Callers:
         client: httpx.AsyncClient | None = None,
         beginning: str | None = None,
     ) -> bool:
-        """One request. A broken-off answer to a text in `beginning` must still be the beginning of it."""
+        """Send one request. A broken-off answer to a text in `beginning` must be the beginning of that text."""
         began, read, model = time.monotonic(), bytearray(), body["model"]
         try:
             async with (client or self.client).stream("POST", self._patient.url + path, json=body) as answer:
@@ -264,9 +264,9 @@ class Callers:
         except httpx.TransportError as error:
             self._book.settle(kind, model, began, "connection broken", repr(error))
             if beginning is not None and not is_beginning(bytes(read), beginning):
-                self._book.fail(kind, f"the part that came is no beginning of {beginning!r}")
+                self._book.fail(kind, f"the received part is not the beginning of {beginning!r}")
             return False
-        except Exception as error:  # an answer that cannot be decoded is a wrong one
+        except Exception as error:  # an undecodable answer is a wrong one
             wrong = repr(error)
         if wrong:
             self._book.fail(kind, f"model {model}: {wrong}")
@@ -298,7 +298,7 @@ async def _drain(answer: httpx.Response, read: bytearray) -> None:
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """(type, data) of server-sent events."""
+    """Yield (type, data) of server-sent events."""
     async for line in answer.aiter_lines():
         if line.startswith("data:"):
             data = json.loads(line[5:])

@@ -1,4 +1,4 @@
-"""Does an answer say what was asked, with the voice that was asked for?"""
+"""Checks that an answer says the requested text, with the requested voice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-import soundfile  # noqa: F401 - decoders are loaded before the load begins
+import soundfile  # noqa: F401 - loads the decoders before the soak begins
 
 from hub.audio.decode import decode as decode_file
 from hub.testing import tone
@@ -15,7 +15,7 @@ from hub.testing import tone
 CONTAINERS = ("wav", "pcm", "mp3", "opus", "aac", "flac")
 LOSSLESS = {"wav", "pcm", "flac"}
 SLACK = 0.15
-"""Seconds that a lossy container may add or take."""
+"""Seconds that a lossy container may add or remove."""
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "islet", "jetty", "karst", "lagoon")
 
@@ -23,17 +23,17 @@ _numbers = itertools.count(1)
 
 
 def sentence(chance: random.Random, words: int = 4) -> str:
-    """A sentence that no other request has."""
+    """Return a sentence that no other request has."""
     return f"Number {next(_numbers)} {' '.join(chance.choices(WORDS, k=words))}."
 
 
 def samples_of(text: str) -> int:
-    """How many samples the tone backend plays for `text` at speed 1."""
+    """Return the number of samples that the tone backend plays for `text` at speed 1."""
     return (2 + len(text.encode())) * tone.SYMBOL
 
 
 def audio_of(data: bytes, container: str, sample_rate: int) -> tuple[np.ndarray, int]:
-    """Samples and their rate; `sample_rate` is that of bare samples."""
+    """Return samples and their rate; `sample_rate` is that of bare samples."""
     if container == "pcm":
         return np.frombuffer(data, "<i2") / 32768, sample_rate
     audio = decode_file(data)
@@ -41,7 +41,7 @@ def audio_of(data: bytes, container: str, sample_rate: int) -> tuple[np.ndarray,
 
 
 def difference(data: bytes, container: str, text: str, pitch: int, sample_rate: int = tone.SAMPLE_RATE) -> str:
-    """What is wrong with the answer to `text`; "" if nothing is."""
+    """Return the error in the answer to `text`, or ""."""
     samples, rate = audio_of(data, container, sample_rate)
     if container in LOSSLESS and (said := tone.decode(samples, rate)) != text:
         return f"{container} says {said!r} instead of {text!r}"
@@ -54,7 +54,7 @@ def difference(data: bytes, container: str, text: str, pitch: int, sample_rate: 
 
 
 def joined_difference(samples: np.ndarray, texts: Sequence[str], pause: float) -> str:
-    """What is wrong with `texts` at 24 kHz, one after the other with `pause` seconds between; "" if nothing is."""
+    """Return the error in the audio of `texts` at 24 kHz, joined with `pause` seconds between them, or ""."""
     at, gap = 0, round(pause * tone.SAMPLE_RATE)
     for text in texts:
         piece = samples[at : at + samples_of(text)]
@@ -66,7 +66,10 @@ def joined_difference(samples: np.ndarray, texts: Sequence[str], pause: float) -
 
 
 def is_beginning(data: bytes, text: str) -> bool:
-    """Whether a broken-off answer (bare samples at 24 kHz) says the beginning of `text`; a symbol cut off is let go."""
+    """Return True if a broken-off answer (bare samples at 24 kHz) says the beginning of `text`.
+
+    An incomplete last symbol is ignored.
+    """
     samples = np.frombuffer(data[: len(data) & ~1], "<i2") / 32768
     count = len(samples) // tone.SYMBOL
     if count < 4:

@@ -1,4 +1,4 @@
-"""Watch: what the hub and the worker that is never killed hold, sampled while the load runs."""
+"""`Watch`: samples the resources of the hub, and of the worker that is never killed, while the load runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.soak.patient import STEADY, Patient
 
 @dataclass(frozen=True)
 class Sample:
-    """One look. Sizes are bytes, `time` is seconds since the watch began."""
+    """One sample. Sizes are in bytes, `time` in seconds since the watch began."""
 
     time: float
     hub: int
@@ -33,7 +33,7 @@ class Sample:
 
 
 class Watch:
-    """Collects samples of one life of a hub."""
+    """Collects samples of one run of a hub."""
 
     def __init__(self, patient: Patient, client: httpx.AsyncClient) -> None:
         self._patient = patient
@@ -65,7 +65,7 @@ class Watch:
         )
 
     async def keep_looking(self, period: float) -> None:
-        """Sample every `period` seconds, for ever."""
+        """Take a sample every `period` seconds, for ever."""
         while True:
             try:
                 sample = await self.look()
@@ -79,12 +79,12 @@ class Watch:
             await asyncio.sleep(period)
 
     def since(self, seconds: float) -> list[Sample]:
-        """The samples from then on."""
+        """Return the samples from `seconds` on."""
         return [sample for sample in self.samples if sample.time >= seconds]
 
 
 def gauge(metrics: str, name: str) -> float:
-    """The sum of a metric over its labels."""
+    """Return the sum of a metric over its labels."""
     found = [s.value for family in text_string_to_metric_families(metrics) for s in family.samples if s.name == name]
     if not found:
         raise ValueError(f"no {name} in /metrics")
@@ -92,11 +92,11 @@ def gauge(metrics: str, name: str) -> float:
 
 
 def trend(samples: list[Sample], name: str) -> float:
-    """The slope of a value by linear regression, for each hour."""
+    """Return the slope of a value by linear regression, per hour."""
     line = statistics.linear_regression([s.time / 3600 for s in samples], [getattr(s, name) for s in samples])
     return line.slope
 
 
 def median(samples: list[Sample], name: str) -> float:
-    """The middle of a value."""
+    """Return the median of a value."""
     return statistics.median(getattr(sample, name) for sample in samples)

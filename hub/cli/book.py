@@ -1,4 +1,4 @@
-"""`ttshub book`: speak a book, one audio file per chapter. After an interruption it goes on where it stopped."""
+"""`ttshub book`: speak a book, one audio file per chapter. After an interruption it resumes where it stopped."""
 
 from __future__ import annotations
 

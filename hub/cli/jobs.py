@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hub.service.tasks.speech_plan import SpeechTask
 
 RETRIES = 30
-"""Attempts, one a second, to reach a watched hub that has gone away; once back, it goes on with its tasks."""
+"""Attempts, one a second, to reach a watched hub that has gone away; once back, it resumes its tasks."""
 
 
 class Jobs(Protocol):

@@ -41,7 +41,7 @@ def pull(
 ) -> None:
     """Fetch the checkpoint of a BACKEND.
 
-    Without BACKEND it lists the checkpoints. An interrupted transfer goes on where it
+    Without BACKEND it lists the checkpoints. An interrupted transfer resumes where it
     stopped, and each file is checked against its publisher's checksum. HF_ENDPOINT,
     HF_TOKEN, MODELSCOPE_ENDPOINT and MODELSCOPE_API_TOKEN are honoured.
     """

@@ -19,7 +19,7 @@ class ArrivingSentences:
     def __init__(self, longest: int = LONGEST) -> None:
         self._longest = longest
         self._pending = ""
-        self._offset = 0  # of what is pending, in the whole text
+        self._offset = 0  # of the pending text, in the whole text
 
     @property
     def length(self) -> int:

@@ -108,6 +108,21 @@ def url_options(command: Function) -> Function:
     )
 
 
+def library_command(group: click.Group) -> Callable[[str], Callable[[Function], Any]]:
+    """Return a decorator that adds a command to `group`, which works on this machine's library or on a running hub's.
+
+    The command takes the session, `url`, `api_key` and `as_json`.
+    """
+
+    def named(name: str) -> Callable[[Function], Any]:
+        def decorate(function: Function) -> Any:
+            return group.command(name)(session_options(url_options(json_option(click.pass_obj(function)))))
+
+        return decorate
+
+    return named
+
+
 def _set_config(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
     if value is not None:
         ctx.ensure_object(Session).config = value

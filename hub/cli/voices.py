@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub.cli.report import echo_json, echo_table, plain
-from hub.cli.session import Session, json_option, session_options, url_options
+from hub.cli.session import Session, library_command, session_options
 
 if TYPE_CHECKING:
-    from hub.cli.shelf import Shelf, Voice
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+    from hub.cli.voice_library import Voice, Voices
 
 
 @click.group()
@@ -27,22 +25,16 @@ def voices() -> None:
     """
 
 
-def _command(name: str) -> Callable[[Function], Any]:
-    """Register a command of the group, with the options that all of them take."""
-
-    def decorate(function: Function) -> Any:
-        return voices.command(name)(session_options(url_options(json_option(click.pass_obj(function)))))
-
-    return decorate
+_command = library_command(voices)
 
 
-def _run(session: Session, url: str | None, api_key: str | None, work: Callable[[Shelf], Any]) -> Any:
-    """Run `work`, a coroutine function, on the shelf; return its result."""
-    from hub.cli.shelf import open_shelf
+def _run(session: Session, url: str | None, api_key: str | None, work: Callable[[Voices], Any]) -> Any:
+    """Run `work`, a coroutine function, on the library; return its result."""
+    from hub.cli.voice_library import open_voices
 
     async def run() -> Any:
-        async with open_shelf(session, url, api_key) as shelf:
-            return await work(shelf)
+        async with open_voices(session, url, api_key) as library:
+            return await work(library)
 
     return session.run(run())
 
@@ -54,7 +46,7 @@ def list_voices(session: Session, url: str | None, api_key: str | None, as_json:
 
     With --url it also lists the presets of models that have been loaded.
     """
-    found = _run(session, url, api_key, lambda shelf: shelf.catalog(model))
+    found = _run(session, url, api_key, lambda library: library.catalog(model))
     if as_json:
         echo_json(found)
         return
@@ -75,7 +67,7 @@ def _row(voice: Voice) -> tuple[str, ...]:
 @click.argument("id")
 def show(session: Session, url: str | None, api_key: str | None, as_json: bool, id: str) -> None:
     """Show a voice: its recordings, and for each model whether it can use the voice, and why not."""
-    _show(_run(session, url, api_key, lambda shelf: shelf.get(id)), as_json)
+    _show(_run(session, url, api_key, lambda library: library.get(id)), as_json)
 
 
 def _show(voice: Voice, as_json: bool) -> None:
@@ -118,7 +110,7 @@ def add(
         raise click.UsageError(f"there are {len(files)} files and {len(texts)} --text: give one for each file, or none")
     transcripts = texts or [transcript_beside(file) for file in files]
     found = Foreign(id=id, recordings=[*zip(files, transcripts, strict=True)], facts=facts)
-    _show(_run(session, url, api_key, lambda shelf: shelf.add(found.read())), as_json)
+    _show(_run(session, url, api_key, lambda library: library.add(found.read())), as_json)
 
 
 @_command("rename")
@@ -126,7 +118,7 @@ def add(
 @click.argument("new_id")
 def rename(session: Session, url: str | None, api_key: str | None, as_json: bool, id: str, new_id: str) -> None:
     """Change the id of a voice."""
-    _show(_run(session, url, api_key, lambda shelf: shelf.rename(id, new_id)), as_json)
+    _show(_run(session, url, api_key, lambda library: library.rename(id, new_id)), as_json)
 
 
 @_command("remove")
@@ -134,9 +126,9 @@ def rename(session: Session, url: str | None, api_key: str | None, as_json: bool
 def remove(session: Session, url: str | None, api_key: str | None, as_json: bool, ids: tuple[str, ...]) -> None:
     """Remove voices, with their recordings."""
 
-    async def work(shelf: Shelf) -> None:
+    async def work(library: Voices) -> None:
         for id in ids:
-            await shelf.remove(id)
+            await library.remove(id)
 
     _run(session, url, api_key, work)
     if as_json:
@@ -154,12 +146,12 @@ def import_voices(session: Session, url: str | None, api_key: str | None, as_jso
     from hub.contract.errors import Conflict, HubError
     from hub.service.library.voice_import import find_voices
 
-    async def work(shelf: Shelf) -> Any:
+    async def work(library: Voices) -> Any:
         rows = []
         for found in find_voices(source):
             more = f"; {found.left_out} further recordings left out" if found.left_out else ""
             try:
-                voice = await shelf.add(found.read())
+                voice = await library.add(found.read())
                 rows.append(
                     {"voice": found.id, "outcome": "kept", "why": f"{len(voice['recordings'])} recordings{more}"}
                 )
@@ -190,11 +182,11 @@ def export(
     from hub.service.disk.folder import exclusive, storing, write_folder
     from hub.service.disk.ids import check_id
 
-    async def work(shelf: Shelf) -> Any:
-        stored = [voice["id"] for voice in (await shelf.catalog(None))["voices"] if voice["kind"] == "stored"]
+    async def work(library: Voices) -> Any:
+        stored = [voice["id"] for voice in (await library.catalog(None))["voices"] if voice["kind"] == "stored"]
         written = []
         for id in ids or stored:
-            files = await _files(shelf, await shelf.get(id))
+            files = await _files(library, await library.get(id))
             with storing(f"voice {id!r}"), exclusive(out):
                 write_folder(out / check_id(id), files)
             written.append(id)
@@ -208,7 +200,7 @@ def export(
         click.echo(f"{len(written)} voices written to {out}")
 
 
-async def _files(shelf: Shelf, voice: Voice) -> dict[str, bytes]:
+async def _files(library: Voices, voice: Voice) -> dict[str, bytes]:
     from hub.contract.errors import InvalidRequest
     from hub.service.library.voice_folder import FACTS, Facts, facts_file
 
@@ -226,7 +218,7 @@ async def _files(shelf: Shelf, voice: Voice) -> dict[str, bytes]:
     files = {FACTS: facts_file(facts)}
     for number, recording in enumerate(voice["recordings"]):
         name = Path(recording["file"]).name
-        files[name] = await shelf.recording(voice["id"], number)
+        files[name] = await library.recording(voice["id"], number)
         if recording.get("text"):
             files[str(Path(name).with_suffix(".txt"))] = f"{recording['text']}\n".encode()
     return files

@@ -26,17 +26,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hub_cosyvoice.checkpoint.flow import build_flow
+from hub_cosyvoice.checkpoint.flow import ready as flow_ready
+from hub_cosyvoice.checkpoint.lm import read_sizes
+from hub_cosyvoice.checkpoint.vocoder import build_vocoder
+from hub_cosyvoice.checkpoint.vocoder import ready as vocoder_ready
 from hub_cosyvoice.config import Config, read_config
-from hub_cosyvoice.flow import build_flow
-from hub_cosyvoice.flow import ready as flow_ready
-from hub_cosyvoice.lm.decoder import Seats
-from hub_cosyvoice.lm.generate import LMInput, generate
-from hub_cosyvoice.lm.qwen import QwenLM, QwenSizes
-from hub_cosyvoice.lm.sampling import RasSampler, RasSettings
+from hub_cosyvoice.decoding.generate import LMInput, generate
+from hub_cosyvoice.decoding.sampling import RasParameters, RasSampler
+from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
+from hub_cosyvoice.model.lm.qwen import QwenLM
 from hub_cosyvoice.options import Scheme
-from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.vocoder import build_vocoder
-from hub_cosyvoice.vocoder import ready as vocoder_ready
+from hub_cosyvoice.session import Sessions
+from hub_cosyvoice.streaming import start_stream
 from hub_cosyvoice.wave import TokenToWave
 
 from bench.table import show
@@ -62,11 +64,11 @@ class Model:
         self.clock = clock
         self.config = read_config(SIZES)
         self.lm = _language_model(self.config, device, dtype)
-        self.seats = Seats(self.lm)
+        self.sessions = Sessions(self.lm)
         flow = flow_ready(build_flow(self.config), self.config, device, dtype)
         self.wave = TokenToWave(self.config, flow, vocoder_ready(build_vocoder(self.config), device), device)
         self.device = device
-        self.prompt = Prompt(
+        self.prompt = AcousticPrompt(
             tokens=torch.randint(0, 6561, (PROMPT,)), mel=torch.randn(2 * PROMPT, 80), embedding=torch.randn(192)
         )
         self.say(text)
@@ -83,8 +85,8 @@ class Model:
 
     def tokens(self, seed: int) -> Any:
         """Run the language model's loop, token by token."""
-        sampler = RasSampler(RasSettings(), torch.Generator(self.device).manual_seed(seed))
-        return generate(self.lm, self.seats, self.given, sampler, most=self.count)
+        sampler = RasSampler(RasParameters(), torch.Generator(self.device).manual_seed(seed))
+        return generate(self.lm, self.sessions, self.given, sampler, most=self.count)
 
     def whole(self, seed: int = 0) -> Times:
         """Make one utterance as a whole."""
@@ -102,7 +104,7 @@ class Model:
     def stream(self, scheme: Scheme, seed: int = 0) -> Times:
         """Make one utterance in chunks."""
         begin, first = self.clock(), 0.0
-        stream = self.wave.stream(self.prompt, generator=torch.Generator().manual_seed(seed), scheme=scheme)
+        stream = start_stream(self.wave, self.prompt, generator=torch.Generator().manual_seed(seed), scheme=scheme)
         for token in self.tokens(seed):
             if len(stream.feed([token])) and not first:
                 first = self.clock() - begin
@@ -115,7 +117,7 @@ class Model:
 
 
 def _language_model(config: Config, device: torch.device, dtype: torch.dtype) -> QwenLM:
-    sizes = QwenSizes.read(SIZES / "CosyVoice-BlankEN" / "config.json")
+    sizes = read_sizes(SIZES / "CosyVoice-BlankEN" / "config.json")
     lm = QwenLM(sizes, generation=2, texts=151_936, speech_tokens=6561, vocabulary=6564)
     for weights in lm.parameters():
         if weights.dim() > 1:

@@ -186,8 +186,8 @@ class Codec(Protocol):
 class Converter(Protocol):
     """Optional, with `Capabilities.conversion`: a recording, said again by another voice."""
 
-    def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark]:
-        """Like `speak`: yield audio as soon as it exists; look at `stop` between steps.
+    def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+        """Like `speak`: yield audio as soon as it exists; look at `stop` between steps. A Done may carry a report.
 
         There is a preset's id in `request.voice`, or there are `request.references` or a `request.prepared`. The
         references need no transcript here, whatever `needs_transcript` says of speaking.

@@ -1,44 +1,21 @@
-"""CosyVoice for tts-hub: 300M, 2 and 3. This module registers; it imports nothing heavy."""
+"""CosyVoice for tts-hub: 300M, 2 and 3. This module registers hooks and imports nothing heavy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub import BackendSpec, Capabilities, hookimpl
-from hub_cosyvoice.checkpoints import CHECKPOINTS, LICENCE
+from hub import BackendSpec, hookimpl
+from hub_cosyvoice.capabilities import BACKEND, CAPABILITIES
 from hub_cosyvoice.options import CompatOptions, CosyVoiceOptions
+from hub_cosyvoice.releases import CHECKPOINTS, LICENCE
 
 if TYPE_CHECKING:
     import click
     from litestar.types import ControllerRouterHandler
     from msgspec import Struct
 
-    from hub.service.hub import Hub
+    from hub.plugin.host import Host
     from hub.settings import Settings
-
-LANGUAGES: dict[int, tuple[str, ...]] = {
-    1: ("zh", "en", "ja", "yue", "ko"),
-    2: ("zh", "en", "ja", "ko"),
-    3: ("zh", "en", "ja", "ko", "de", "es", "fr", "it", "ru"),
-}
-"""What each generation speaks; dialects of Chinese are asked for with `instruct`."""
-
-CAPABILITIES = Capabilities(
-    sample_rate=24_000,
-    languages=tuple(dict.fromkeys(language for spoken in LANGUAGES.values() for language in spoken)),
-    preset_voices=True,
-    cloning=True,
-    cross_lingual=True,
-    max_reference=30.0,
-    instruct=True,
-    streaming=True,
-    live_text=True,
-    speed=True,
-    seed=True,
-    sampling=True,
-    conversion=True,
-)
-"""Of the family. A loaded model says its own rate, languages, voices, and whether it takes instructions."""
 
 
 @hookimpl
@@ -46,7 +23,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
     """The cosyvoice backend. Its models need a `path`: the folder of a checkpoint."""
     return [
         BackendSpec(
-            name="cosyvoice",
+            name=BACKEND,
             synthesizer="hub_cosyvoice.synthesizer:CosyVoice",
             contract=1,
             title="CosyVoice",
@@ -61,7 +38,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
 
 
 @hookimpl
-def register_routes(hub: Hub) -> list[ControllerRouterHandler]:
+def register_routes(hub: Host) -> list[ControllerRouterHandler]:
     """CosyVoice's own HTTP API."""
     from hub_cosyvoice.routes import make_routes
 
@@ -70,7 +47,7 @@ def register_routes(hub: Hub) -> list[ControllerRouterHandler]:
 
 @hookimpl
 def register_compat_options() -> type[Struct]:
-    """What `[compat.cosyvoice.options]` may say."""
+    """The options of `[compat.cosyvoice.options]`."""
     return CompatOptions
 
 

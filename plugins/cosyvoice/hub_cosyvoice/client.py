@@ -1,4 +1,4 @@
-"""A client of CosyVoice's HTTP API: bare samples come, a WAV file of the right rate is written."""
+"""A client of CosyVoice's HTTP API: it receives bare samples and writes a WAV file of the right rate."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 import httpx
 
 GUESSED_RATE = 22_050
-"""Hz, for servers that do not tell: CosyVoice's own, whose client takes this rate for every model."""
+"""Hz, for servers that do not name their rate: CosyVoice's own, whose client uses this rate for every model."""
 
 TIMEOUT = httpx.Timeout(10.0, read=600.0)
 
 
 def fetch(url: str, fields: dict[str, str], recording: bytes | None, target: Path) -> tuple[float, int]:
-    """Speak `fields`, like `recording`, and write `target` as the audio comes -> its seconds and its rate in Hz.
+    """Speak `fields`, like `recording`, and write `target` as the audio arrives -> its seconds and its rate in Hz.
 
     Raises click.ClickException with the server's words if it answers with an error, or cannot be reached.
     """
@@ -29,7 +29,7 @@ def fetch(url: str, fields: dict[str, str], recording: bytes | None, target: Pat
                 raise click.ClickException(_problem(answer))
             rate = int(answer.headers.get("X-Sample-Rate", 0))
             if not rate:
-                click.echo(f"the server does not tell its sample rate; {GUESSED_RATE} Hz is a guess", err=True)
+                click.echo(f"the server does not name its sample rate; {GUESSED_RATE} Hz is a guess", err=True)
             return _write(answer, rate or GUESSED_RATE, target), rate or GUESSED_RATE
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise click.ClickException(f"{url}: {error or type(error).__name__}") from error
@@ -53,7 +53,7 @@ def _write(answer: httpx.Response, rate: int, target: Path) -> float:
 
 
 def _problem(answer: httpx.Response) -> str:
-    """What an error answer says: FastAPI's list of fields, or one sentence."""
+    """The message of an error answer: FastAPI's list of fields, or one sentence."""
     answer.read()
     try:
         detail = answer.json()["detail"]

@@ -1,4 +1,4 @@
-"""`ttshub cosyvoice`: CosyVoice's own server and client, with the flags that they have."""
+"""`ttshub cosyvoice`: CosyVoice's own server and client, with their flags."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path, PurePath
 import click
 
 from hub.cli.session import Session
+from hub_cosyvoice.capabilities import BACKEND
 
 SERVER = "iic/CosyVoice-300M"
-"""The model that the documented server serves when none is named."""
+"""The default model of the documented server."""
 
 GREETING = "你好，我是通义千问语音合成大模型，请问有什么可以帮您的吗？"
 
@@ -48,9 +49,9 @@ def serve(session: Session, host: str, port: int, model_dir: str, gpu: int | Non
             )
             device = "cpu"
     path = str(Path(model_dir).expanduser().absolute()) if Path(model_dir).expanduser().exists() else model_dir
-    name = PurePath(model_dir).name or "cosyvoice"
-    models = {name: ModelSettings(backend="cosyvoice", path=path, device=device)}
-    serve_alone(session, "cosyvoice", host=host, port=port, models=models)
+    name = PurePath(model_dir).name or BACKEND
+    models = {name: ModelSettings(backend=BACKEND, path=path, device=device)}
+    serve_alone(session, BACKEND, host=host, port=port, models=models)
 
 
 @cosyvoice.command()
@@ -100,8 +101,8 @@ def _needed(value: str, flag: str, mode: str) -> str:
 
 
 def _gpus() -> int:
-    """How many GPUs torch finds. Asked in a process of its own: this one does without torch."""
-    asked = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
-    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    """The number of GPUs that torch finds, in a process of its own: this one does without torch."""
+    code = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     words = found.stdout.split()
     return int(words[-1]) if found.returncode == 0 and words and words[-1].isdigit() else 0

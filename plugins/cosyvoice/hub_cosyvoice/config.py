@@ -1,8 +1,8 @@
 """The yaml of a checkpoint, read as data.
 
 CosyVoice's yaml files are HyperPyYAML: their tags import and call whatever they name. Here `!new:`, `!name:` and
-`!apply:` only become a `Node` with the name and the arguments, `!ref` is looked up, and a yaml that names anything that
-CosyVoice's own files do not name is refused.
+`!apply:` only become a `Node` with the name and the arguments, and `!ref` is looked up. A yaml with a name that
+CosyVoice's own files do not have is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hub.contract.errors import WorkerStartFailed
 Generation = Literal[1, 2, 3]
 
 FILES: dict[str, Generation] = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
-"""The yaml of each generation, in the order in which they are looked for."""
+"""The yaml of each generation, in the order of the search."""
 
 PARTS: dict[Generation, tuple[str, str, str]] = {
     1: (
@@ -69,10 +69,10 @@ KNOWN = frozenset(name for names in PARTS.values() for name in names) | {
     "torch.manual_seed",
     "whisper.tokenizer.get_tokenizer",
 }
-"""Everything that CosyVoice's own yaml files name, but for the steps of its training data."""
+"""Every name in CosyVoice's own yaml files, except the steps of its training data."""
 
 TRAINING = "cosyvoice.dataset.processor."
-"""What begins like this is a step of the training data: known, and of no use here."""
+"""Names that begin like this are steps of the training data: known, and unused here."""
 
 _REFERENCE = re.compile(r"<([A-Za-z0-9_]+)>")
 _PRODUCT = re.compile(r"\s*<([A-Za-z0-9_]+)>\s*\*\s*<([A-Za-z0-9_]+)>\s*")
@@ -80,21 +80,21 @@ _PRODUCT = re.compile(r"\s*<([A-Za-z0-9_]+)>\s*\*\s*<([A-Za-z0-9_]+)>\s*")
 
 @dataclass(frozen=True)
 class Node:
-    """What a tag of the yaml would have made: the dotted `name`, and its keyword arguments as `values`.
+    """A tag of the yaml: the dotted `name`, and its keyword arguments as `values`.
 
-    Values are scalars, lists, dicts and further Nodes; references are resolved.
+    Values are scalars, lists, dicts and further Nodes; references are resolved. `where` is its position, for errors.
     """
 
     name: str
     values: dict[str, Any] = field(default_factory=dict)
-    place: str = ""
+    where: str = ""
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
 
     def __getitem__(self, key: str) -> Any:
         if key not in self.values:
-            raise WorkerStartFailed(f"{self.place} has no {key!r}: the checkpoint's yaml is not complete")
+            raise WorkerStartFailed(f"{self.where} has no {key!r}: the checkpoint's yaml is not complete")
         return self.values[key]
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -130,13 +130,13 @@ class Config:
 def read_config(folder: Path) -> Config:
     """The Config of the checkpoint in `folder`.
 
-    Raises WorkerStartFailed if there is no yaml of CosyVoice, if it names what is not CosyVoice's, or if its parts do
-    not belong to one generation.
+    Raises WorkerStartFailed if there is no yaml of CosyVoice, if it names anything else, or if its parts do not belong
+    to one generation.
     """
     for file, generation in FILES.items():
         if (folder / file).is_file():
             return _config(folder / file, generation)
-    raise WorkerStartFailed(f"the folder is no checkpoint of CosyVoice: it has none of {', '.join(FILES)}")
+    raise WorkerStartFailed(f"the folder is not a checkpoint of CosyVoice: it has none of {', '.join(FILES)}")
 
 
 def _config(path: Path, generation: Generation) -> Config:
@@ -166,7 +166,7 @@ def _config(path: Path, generation: Generation) -> Config:
 
 
 @dataclass(frozen=True)
-class _Reference:
+class _Ref:
     text: str
 
 
@@ -178,7 +178,7 @@ def _read(path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or type(error).__name__
         raise WorkerStartFailed(f"{path.name} cannot be read: {problem}") from error
     if not isinstance(tree, dict):
-        raise WorkerStartFailed(f"{path.name} is not a yaml of CosyVoice: its top level is no mapping")
+        raise WorkerStartFailed(f"{path.name} is not a yaml of CosyVoice: its top level is not a mapping")
     return _Resolver(path.name, tree).resolved()
 
 
@@ -189,7 +189,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML brings no types
 def _make_node(loader: _Loader, name: str, node: yaml.Node) -> Node:
     if name not in KNOWN and not name.startswith(TRAINING):
         raise yaml.constructor.ConstructorError(
-            None, None, f"it names {name[:100]!r}, which is nothing of CosyVoice's", node.start_mark
+            None, None, f"it names {name[:100]!r}, which CosyVoice does not have", node.start_mark
         )
     values: dict[str, Any] = {}
     if isinstance(node, yaml.MappingNode):
@@ -197,10 +197,10 @@ def _make_node(loader: _Loader, name: str, node: yaml.Node) -> Node:
     return Node(name, values)
 
 
-def _make_reference(loader: _Loader, node: yaml.Node) -> _Reference:
+def _make_reference(loader: _Loader, node: yaml.Node) -> _Ref:
     if not isinstance(node, yaml.ScalarNode):
-        raise yaml.constructor.ConstructorError(None, None, "a !ref is no scalar", node.start_mark)
-    return _Reference(str(loader.construct_scalar(node)))
+        raise yaml.constructor.ConstructorError(None, None, "a !ref is not a scalar", node.start_mark)
+    return _Ref(str(loader.construct_scalar(node)))
 
 
 for _tag in ("!new:", "!name:", "!apply:"):
@@ -209,7 +209,7 @@ _Loader.add_constructor("!ref", _make_reference)
 
 
 class _Resolver:
-    """Replaces references by what they stand for, and tells each Node where it stands."""
+    """Replaces each `!ref` by its value, and notes in each Node where it is."""
 
     def __init__(self, file: str, tree: dict[str, Any]) -> None:
         self._file = file
@@ -218,28 +218,28 @@ class _Resolver:
     def resolved(self) -> dict[str, Any]:
         return {str(key): self._value(value, str(key), ()) for key, value in self._tree.items()}
 
-    def _value(self, value: Any, place: str, passed: tuple[str, ...]) -> Any:
-        if isinstance(value, _Reference):
-            return self._reference(value.text, place, passed)
+    def _value(self, value: Any, where: str, passed: tuple[str, ...]) -> Any:
+        if isinstance(value, _Ref):
+            return self._reference(value.text, where, passed)
         if isinstance(value, Node):
-            values = {key: self._value(inner, f"{place}.{key}", passed) for key, inner in value.values.items()}
-            return Node(value.name, values, f"{self._file}: {place}")
+            values = {key: self._value(inner, f"{where}.{key}", passed) for key, inner in value.values.items()}
+            return Node(value.name, values, f"{self._file}: {where}")
         if isinstance(value, dict):
-            return {key: self._value(inner, f"{place}.{key}", passed) for key, inner in value.items()}
+            return {key: self._value(inner, f"{where}.{key}", passed) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self._value(inner, place, passed) for inner in value]
+            return [self._value(inner, where, passed) for inner in value]
         return value
 
-    def _reference(self, text: str, place: str, passed: tuple[str, ...]) -> Any:
+    def _reference(self, text: str, where: str, passed: tuple[str, ...]) -> Any:
         if single := _REFERENCE.fullmatch(text.strip()):
-            return self._named(single.group(1), place, passed)
+            return self._named(single.group(1), where, passed)
         if product := _PRODUCT.fullmatch(text):
-            left, right = (self._named(name, place, passed) for name in product.groups())
+            left, right = (self._named(name, where, passed) for name in product.groups())
             if isinstance(left, int | float) and isinstance(right, int | float):
                 return left * right
-        raise WorkerStartFailed(f"{self._file}: the reference {text[:60]!r} of {place} cannot be read")
+        raise WorkerStartFailed(f"{self._file}: the reference {text[:60]!r} of {where} cannot be read")
 
-    def _named(self, name: str, place: str, passed: tuple[str, ...]) -> Any:
+    def _named(self, name: str, where: str, passed: tuple[str, ...]) -> Any:
         if name in passed or name not in self._tree:
-            raise WorkerStartFailed(f"{self._file}: {place} refers to {name!r}, which leads nowhere")
+            raise WorkerStartFailed(f"{self._file}: {where} refers to {name!r}, which leads nowhere")
         return self._value(self._tree[name], name, (*passed, name))

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hub_cosyvoice.vocoder.source import Source
+from hub_cosyvoice.model.vocoder.source import Source
 
 SEEDS = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Given draws of one call; None is drawn. Shapes as in the models' own code.
+    """The given draws of one call; those that are None are drawn. Shapes as in the models' own code.
 
-    `flow_noise` (1, 80, T); `phase` (1, H), in radians for 22.05 kHz models, else in turns; `noise` (1, N, H).
+    `flow_noise` (1, 80, T); `phase` (1, H), in radians for 22.05 kHz models, else in cycles; `noise` (1, N, H).
     """
 
     flow_noise: Tensor | None = None
@@ -33,11 +33,11 @@ class Draws:
 
 
 NONE = Draws()
-"""Nothing is given."""
+"""All are drawn."""
 
 
 def children(generator: torch.Generator) -> tuple[torch.Generator, torch.Generator]:
-    """Generators for flow and vocoder. Each draws by position, so that chunks do not change what is drawn."""
+    """Generators for flow and vocoder. Each draws by position, so that the cuts between chunks change no draw."""
     seeds = torch.randint(SEEDS, (2,), generator=generator).tolist()
     return torch.Generator().manual_seed(seeds[0]), torch.Generator().manual_seed(seeds[1])
 

@@ -1,4 +1,4 @@
-"""What requests and models of CosyVoice may say."""
+"""The options of requests, of models and of CosyVoice's own routes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CosyVoiceOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     mode: (
         Annotated[
             Mode,
-            Meta(description="how the model is prompted; default: what follows from voice, transcript and instruct"),
+            Meta(description="how the model is prompted; default: it follows from voice, transcript and instruct"),
         ]
         | None
     ) = None
@@ -28,7 +28,7 @@ class CosyVoiceOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=
         Annotated[
             Scheme,
             Meta(
-                description="how a streamed answer is cut: consistent has no seams, official is the reference's own "
+                description="how a streamed answer is cut: consistent has no seams, official is CosyVoice's own "
                 "scheme; default: the model's"
             ),
         ]
@@ -48,7 +48,7 @@ class CosyVoiceLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
     ] = "auto"
     normaliser: Annotated[
         Literal["auto", "wetext", "builtin"],
-        Meta(description="who writes numbers in words; auto: wetext if it is there"),
+        Meta(description="what writes numbers in words; auto: wetext if it is installed"),
     ] = "auto"
     streaming: Annotated[Scheme, Meta(description="the scheme of requests that name none")] = "consistent"
     longest: Annotated[

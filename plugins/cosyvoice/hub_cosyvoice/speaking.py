@@ -1,4 +1,4 @@
-"""One request, from its plan to its audio."""
+"""Speaking: one request, from its plan to its audio."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from hub.contract.event import AudioChunk, Done, Mark, Span
 from hub.contract.speech import Sampling
 from hub.nn.sampling import request_generator
 from hub.text.positions import compared
-from hub_cosyvoice.arriving import ArrivingIds
-from hub_cosyvoice.checkpoint import Loaded
-from hub_cosyvoice.lm.bistream import Mix, interleaved
-from hub_cosyvoice.lm.generate import Outcome, generate
-from hub_cosyvoice.lm.qwen import QwenLM
-from hub_cosyvoice.lm.sampling import RasSampler, RasSettings
-from hub_cosyvoice.lm.silence import without_long_silence
-from hub_cosyvoice.modes import Plan
+from hub_cosyvoice.decoding.generate import Outcome, generate
+from hub_cosyvoice.decoding.interleave import GroupSizes, interleaved
+from hub_cosyvoice.decoding.sampling import RasParameters, RasSampler
+from hub_cosyvoice.decoding.silence import without_long_silence
+from hub_cosyvoice.machinery import Machinery
+from hub_cosyvoice.model.lm.qwen import QwenLM
 from hub_cosyvoice.options import Scheme
+from hub_cosyvoice.prompt import Plan
+from hub_cosyvoice.streaming import start_stream
+from hub_cosyvoice.text.arriving import ArrivingIds
 
 FRAMES = 15_000
-"""Frames that the flow of the second and third generation has start noise for, the prompt's included: 300 s."""
+"""Frames of start noise for the flow of the second and third generation, including the prompt's: 300 s."""
 
 SEEDS = 2**63 - 1
 
 
 @dataclass
-class Run:
-    """What one request carries along: its random numbers, its limits and what there is to report. Never shared."""
+class Speaking:
+    """The state of one request: its random numbers, its limits and its report. Never shared."""
 
-    model: Loaded
+    machinery: Machinery
     plan: Plan
     stop: Stop
     scheme: Scheme
@@ -51,7 +52,7 @@ class Run:
     @classmethod
     def start(
         cls,
-        model: Loaded,
+        machinery: Machinery,
         plan: Plan,
         stop: Stop,
         *,
@@ -60,13 +61,13 @@ class Run:
         scheme: Scheme = "consistent",
         speed: float = 1.0,
         longest: float = 300.0,
-    ) -> Run:
-        """A run from its seed, or from the system's entropy; no segment is longer than `longest` seconds."""
+    ) -> Speaking:
+        """Start from `seed`, or from the system's entropy. No segment is longer than `longest` seconds."""
         seeds = request_generator(seed)
-        settings = _settings(RasSettings.of(model.config.llm.get("sampling")), sampling)
-        sampler = RasSampler(settings, request_generator(_seed(seeds), model.device))
+        parameters = _parameters(RasParameters.of(machinery.config.llm.get("sampling")), sampling)
+        sampler = RasSampler(parameters, request_generator(_seed(seeds), machinery.device))
         return cls(
-            model=model,
+            machinery=machinery,
             plan=plan,
             stop=stop,
             scheme=scheme,
@@ -74,18 +75,18 @@ class Run:
             sampler=sampler,
             seeds=seeds,
             most=sampling.max_new_tokens or None,
-            longest=int(longest * model.config.token_rate),
+            longest=int(longest * machinery.config.token_rate),
         )
 
-    # -- a text that is there as a whole -------------------------------------------------------------------------------
+    # -- a whole text --------------------------------------------------------------------------------------------------
 
     def speak(self, text: str, segments: list[str], *, stream: bool) -> Iterator[AudioChunk | Mark | Done]:
-        """The `segments`, which were made of `text`, one after the other."""
+        """The `segments` of `text`, one after the other."""
         positions = compared(text, "".join(segments)).positions
-        place = 0
+        position = 0
         for segment in segments:
-            span = positions.back((place, place + len(segment)))
-            place += len(segment)
+            span = positions.back((position, position + len(segment)))
+            position += len(segment)
             begin = self.samples
             outcome = Outcome()
             tokens = self._tokens(segment, outcome)
@@ -102,15 +103,16 @@ class Run:
         yield Done(report=self.report())
 
     def _tokens(self, segment: str, outcome: Outcome) -> Iterator[int]:
-        model, plan = self.model, self.plan
-        ids = model.tokenizer.encode(plan.tag + segment)
+        machinery, plan = self.machinery, self.plan
+        ids = machinery.tokenizer.encode(plan.tag + segment)
         if plan.mode == "zero_shot" and len(ids) < (len(plan.before) - plan.preamble) / 2:
             self._note("a text much shorter than the transcript of its recording is often spoken badly")
         given = plan.lm_input(ids)
-        return self._counted(generate(model.lm, model.seats, given, self.sampler, most=self._room(), outcome=outcome))
+        tokens = generate(machinery.lm, machinery.sessions, given, self.sampler, most=self._room(), outcome=outcome)
+        return self._counted(tokens)
 
     def _counted(self, tokens: Iterable[int], *, filtered: bool = True) -> Iterator[int]:
-        """Tokens on their way to the flow, until the caller has left; `filtered` shortens long silence."""
+        """Count tokens on their way to the flow, until the caller leaves; `filtered` shortens long silence."""
 
         def heard() -> Iterator[int]:
             for token in tokens:
@@ -119,34 +121,32 @@ class Run:
                 self.tokens += 1
                 yield token
 
-        return without_long_silence(heard()) if filtered and self.model.config.generation == 3 else heard()
+        return without_long_silence(heard()) if filtered and self.machinery.config.generation == 3 else heard()
 
     def _room(self) -> int:
-        """The most tokens that the next segment may have."""
+        """The largest number of tokens for the next segment."""
         limits = [self.longest]
         if self.most is not None:
             limits.append(self.most - self.tokens)
-        if self.model.config.generation != 1:
-            limits.append(FRAMES // self.model.frames_per_token - len(self.plan.prompt.tokens))
+        if self.machinery.config.generation != 1:
+            limits.append(FRAMES // self.machinery.frames_per_token - len(self.plan.prompt.tokens))
         return min(limits)
 
     # -- a text that arrives in pieces ---------------------------------------------------------------------------------
 
-    def speak_live(self, pieces: Iterator[str], mix: Mix) -> Iterator[AudioChunk | Mark | Done]:
-        """The text of `pieces`, as it comes."""
-        lm = self.model.lm
-        assert isinstance(lm, QwenLM)
-        arriving = ArrivingIds(pieces, self.model.tokenizer)
+    def speak_live(self, lm: QwenLM, pieces: Iterator[str], sizes: GroupSizes) -> Iterator[AudioChunk | Mark | Done]:
+        """The text of `pieces`, as it comes, spoken by the machinery's `lm`."""
+        arriving = ArrivingIds(pieces, self.machinery.tokenizer)
         while arriving.more():
             outcome = Outcome()
             given = self.plan.lm_input(())
             tokens = interleaved(
                 lm,
-                self.model.seats,
+                self.machinery.sessions,
                 given,
                 arriving.utterance(),
                 self.sampler,
-                mix=mix,
+                sizes=sizes,
                 preamble=self.plan.preamble,
                 most=self._room(),
                 outcome=outcome,
@@ -161,7 +161,7 @@ class Run:
     # -- another speaker's recording ---------------------------------------------------------------------------------
 
     def convert(self, tokens: list[int], *, stream: bool) -> Iterator[AudioChunk | Mark | Done]:
-        """Tokens of a recording in this plan's voice, as many at once as the flow takes."""
+        """Tokens of a recording in this plan's voice, in parts as long as the flow takes."""
         room = self._room()
         for start in range(0, len(tokens), room):
             part = self._counted(tokens[start : start + room], filtered=False)
@@ -180,11 +180,13 @@ class Run:
         generator = self._wave_generator()
         found = list(tokens)
         if found and not self.stop.is_set():
-            yield self.model.wave.whole(found, self.plan.prompt, generator=generator, speed=self.speed)
+            yield self.machinery.wave.whole(found, self.plan.prompt, generator=generator, speed=self.speed)
 
     def _streamed(self, tokens: Iterator[int]) -> Iterator[Tensor]:
         generator = self._wave_generator()
-        wave = self.model.wave.stream(self.plan.prompt, generator=generator, scheme=self.scheme, speed=self.speed)
+        wave = start_stream(
+            self.machinery.wave, self.plan.prompt, generator=generator, scheme=self.scheme, speed=self.speed
+        )
         waiting: list[int] = []
         wanted = wave.wanted
         for token in tokens:
@@ -200,7 +202,7 @@ class Run:
 
     def _chunks(self, samples: Tensor, span: Span | None) -> Iterator[AudioChunk]:
         """Samples (N,) in chunks of up to half a second."""
-        rate = self.model.config.sample_rate
+        rate = self.machinery.config.sample_rate
         for part in samples.clamp(-1.0, 1.0).split(rate // 2):
             if self.stop.is_set():
                 return
@@ -209,7 +211,7 @@ class Run:
                 yield AudioChunk.of(part.contiguous().numpy(), rate, span)
 
     def _mark(self, begin: int, text: str, span: Span) -> Mark:
-        rate = self.model.config.sample_rate
+        rate = self.machinery.config.sample_rate
         return Mark(
             kind="segment", start=begin / rate, end=self.samples / rate, text=text[slice(*span)].strip(), span=span
         )
@@ -219,7 +221,7 @@ class Run:
             self.notes.append(note)
 
     def report(self) -> dict[str, Any]:
-        """What the caller may want to know."""
+        """The report for the caller."""
         found: dict[str, Any] = {"mode": self.plan.mode, "tokens": self.tokens}
         if self.capped:
             found["capped"] = True
@@ -228,9 +230,9 @@ class Run:
         return found
 
 
-def _settings(own: RasSettings, asked: Sampling) -> RasSettings:
-    """The model's own sampling with what the request says."""
-    return RasSettings(
+def _parameters(own: RasParameters, asked: Sampling) -> RasParameters:
+    """The model's own parameters with those of the request."""
+    return RasParameters(
         top_p=own.top_p if asked.top_p is None else asked.top_p,
         top_k=own.top_k if asked.top_k is None else asked.top_k,
         window=own.window,

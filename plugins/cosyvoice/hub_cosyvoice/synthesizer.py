@@ -3,134 +3,145 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 
-import msgspec
 import torch
 from msgspec.structs import replace
 
 from hub.contract.backend import Capabilities, ModelConfig, Stop
-from hub.contract.conversion import ConversionRequest, ResolvedConversion
+from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
 from hub.contract.event import AudioChunk, Done, Mark
-from hub.contract.speech import ResolvedRequest, Sampling, SpeechRequest
+from hub.contract.options import load_options, request_options
+from hub.contract.speech import ResolvedRequest, Sampling
 from hub.contract.voice import Voice, VoiceDraft
-from hub_cosyvoice import CAPABILITIES, LANGUAGES
-from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
+from hub.nn.recording import read_recording
+from hub_cosyvoice.capabilities import CAPABILITIES, LANGUAGES
 from hub_cosyvoice.conversion import source_tokens
-from hub_cosyvoice.lm.bistream import Mix
-from hub_cosyvoice.modes import Plan, Planner, choose_mode, language_tag, split_text
+from hub_cosyvoice.decoding.interleave import GroupSizes
+from hub_cosyvoice.machinery import Machinery, load_machinery
+from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
+from hub_cosyvoice.model.lm.qwen import QwenLM
+from hub_cosyvoice.modes import choose_mode, language_tag, split_text
 from hub_cosyvoice.options import CosyVoiceLoadOptions, CosyVoiceOptions
-from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.speakers import EMBEDDING, Recordings, Speaker, preset_voices, read_wave
-from hub_cosyvoice.speaking import Run
+from hub_cosyvoice.prompt import Plan, Planner
+from hub_cosyvoice.releases import variant_of
+from hub_cosyvoice.speaking import Speaking
 from hub_cosyvoice.text.split import bounded
+from hub_cosyvoice.voices import EMBEDDING, Recordings, Speaker, preset_voices
 
 MOST_BEFORE = 2048
 """Ids that instruction or transcript may have: with a recording of 30 s they leave room for text and speech."""
 
 
 class CosyVoice:
-    """All three generations; the checkpoint says which. Nothing of a request is kept in `self`."""
+    """All three generations; the checkpoint decides which. Nothing of a request is kept in `self`."""
 
     def __init__(self) -> None:
         self.capabilities: Capabilities = CAPABILITIES
         self.concurrency = 1
-        self._model: Loaded | None = None
+        self.device = ""
+        self._loaded: Machinery | None = None
 
     def load(self, model: ModelConfig) -> None:
-        """Load the checkpoint, see what it can do, and warm up."""
-        try:
-            options = msgspec.convert(model.options, CosyVoiceLoadOptions)
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"load options of the cosyvoice backend: {error}") from error
-        self._options = options
-        self._model = loaded = load_checkpoint(model, options)
-        self._recordings = Recordings(loaded.features)
-        self._planner = Planner(loaded.config.generation, loaded.tokenizer, loaded.normaliser, loaded.frames_per_token)
-        self._variant = variant_of(model.path) if options.variant == "auto" else options.variant
+        """Load the checkpoint, declare what it can do, and warm up."""
+        self._options = options = load_options(model, CosyVoiceLoadOptions)
+        self._loaded = machinery = load_machinery(model, options)
+        self._recordings = Recordings(machinery.features)
+        self._planner = Planner(
+            machinery.config.generation, machinery.tokenizer, machinery.normaliser, machinery.frames_per_token
+        )
+        variant = variant_of(model.path) if options.variant == "auto" else options.variant
+        self.capabilities = _capabilities_of(machinery, variant)
         self.concurrency = options.concurrency
-        self.capabilities = self._what_it_can(loaded)
-        self._warm_up(loaded)
+        self.device = str(machinery.device)
+        self._warm_up()
 
     def voices(self) -> list[Voice]:
         """The presets of spk2info.pt."""
-        return preset_voices(self._loaded.presets)
+        return preset_voices(self._machinery.presets)
 
     def make_voice(self, draft: VoiceDraft) -> bytes:
-        """Speech tokens, mel and speaker embedding of the recordings, as safetensors."""
+        """Speech tokens, mel, speaker embedding and transcript of the recordings."""
         if not draft.references:
             raise InvalidRequest("a voice is made of recordings: give at least one")
         return self._recordings.prepare(draft.references)
 
     def close(self) -> None:
         """Drop the model."""
-        self._model = None
+        self._loaded = None
         self.__dict__.pop("_recordings", None)
         self.__dict__.pop("_planner", None)
 
-    def speak(self, request: SpeechRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
+    def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Segment by segment; with `stream`, in chunks while a segment is made."""
         text = request.text or ""
         if not text.strip():
             raise EmptyText("there is no text to speak")
-        options = _options(request)
-        plan, spoken, marked = self._plan(request, options, text)
-        segments = self._segments(spoken, enabled=options.text_frontend and not marked)
-        run = self._run(request, options, plan, stop)
-        yield from run.speak(text, segments, stream=request.stream)
+        options = request_options(request, CosyVoiceOptions)
+        plan, spoken, has_markers = self._plan(request, options, text)
+        segments = self._segments(spoken, enabled=options.text_frontend and not has_markers)
+        speaking = self._start(request, options, plan, stop, request.sampling)
+        yield from speaking.speak(text, segments, stream=request.stream)
 
     def speak_live(
-        self, request: SpeechRequest, pieces: Iterator[str], stop: Stop
+        self, request: ResolvedRequest, pieces: Iterator[str], stop: Stop
     ) -> Iterator[AudioChunk | Mark | Done]:
         """Text that arrives in pieces, interleaved with the speech as the models were trained for it."""
-        if self._loaded.config.generation == 1:
+        machinery = self._machinery
+        lm = machinery.lm
+        if not isinstance(lm, QwenLM):
             raise UnsupportedCapability("the first generation takes no text in pieces", capability="live_text")
-        options = _options(request)
+        options = request_options(request, CosyVoiceOptions)
         plan, _, _ = self._plan(request, options, "")
-        ratio = self._loaded.config.llm.get("mix_ratio", [5, 15])
-        yield from self._run(request, options, plan, stop).speak_live(pieces, Mix(int(ratio[0]), int(ratio[1])))
+        text, speech = machinery.config.llm.get("mix_ratio", [5, 15])
+        speaking = self._start(request, options, plan, stop, request.sampling)
+        yield from speaking.speak_live(lm, pieces, GroupSizes(int(text), int(speech)))
 
     def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """The recording's words, pace and pauses, in another voice."""
-        options = _options(request)
+        options = request_options(request, CosyVoiceOptions)
         if options.mode is not None:
             raise InvalidRequest("a conversion has no mode: leave it out", field="options.mode")
-        wave, rate = read_wave(request.audio)
+        recording = read_recording(request.audio)
         speaker = self._speaker(request)
-        tokens = source_tokens(self._loaded.features, wave, rate)
-        run = self._run(request, options, Plan("conversion", speaker.prompt), stop)
-        yield from run.convert(tokens, stream=request.stream)
+        tokens = source_tokens(self._machinery.features, recording)
+        speaking = self._start(request, options, Plan("conversion", speaker.prompt), stop)
+        yield from speaking.convert(tokens, stream=request.stream)
 
     @property
-    def _loaded(self) -> Loaded:
-        if self._model is None:
+    def _machinery(self) -> Machinery:
+        if self._loaded is None:
             raise RuntimeError("the model is not loaded")
-        return self._model
+        return self._loaded
 
-    def _run(
-        self, request: SpeechRequest | ConversionRequest, options: CosyVoiceOptions, plan: Plan, stop: Stop
-    ) -> Run:
+    def _start(
+        self,
+        request: ResolvedRequest | ResolvedConversion,
+        options: CosyVoiceOptions,
+        plan: Plan,
+        stop: Stop,
+        sampling: Sampling = Sampling(),  # noqa: B008  it is frozen
+    ) -> Speaking:
         scheme = options.streaming or self._options.streaming
         if scheme == "official" and request.speed != 1.0 and request.stream:
             raise InvalidRequest("the official streaming scheme has no speed: leave one of the two out", field="speed")
-        return Run.start(
-            self._loaded,
+        return Speaking.start(
+            self._machinery,
             plan,
             stop,
             seed=request.seed,
-            sampling=request.sampling if isinstance(request, SpeechRequest) else Sampling(),
+            sampling=sampling,
             scheme=scheme,
             speed=request.speed,
             longest=self._options.longest,
         )
 
-    def _plan(self, request: SpeechRequest, options: CosyVoiceOptions, text: str) -> tuple[Plan, str, bool]:
-        """The plan, the text without its caller's own markers, and whether there were such.
+    def _plan(self, request: ResolvedRequest, options: CosyVoiceOptions, text: str) -> tuple[Plan, str, bool]:
+        """The plan, the text without its caller's own markers, and True if it had any.
 
-        Raises what is wrong with the request, before anything is made.
+        Raises all that is wrong with the request, before anything is made.
         """
-        generation = self._loaded.config.generation
+        generation = self._machinery.config.generation
         speaker = self._speaker(request)
         instruct = (request.instruct or "").strip() or None
         mode = choose_mode(generation, speaker, forced=options.mode, instruct=instruct, language=request.language)
@@ -141,7 +152,7 @@ class CosyVoice:
         preamble, tag, spoken = split_text(generation, text)
         if preamble is not None and mode == "instruct2":
             raise InvalidRequest("the text has an instruction of its own: give it in `instruct` only", field="text")
-        marked = preamble is not None or bool(tag)
+        has_markers = preamble is not None or bool(tag)
         if generation == 1 and mode == "cross_lingual" and not tag:
             tag = language_tag(request.language, spoken)
         plan = self._planner.plan(
@@ -149,24 +160,23 @@ class CosyVoice:
         )
         if len(plan.before) > MOST_BEFORE:
             raise InvalidRequest(
-                f"instruction and transcript are {len(plan.before)} ids of text; at most {MOST_BEFORE} can be read",
+                f"instruction and transcript are {len(plan.before)} ids of text; the model reads at most {MOST_BEFORE}",
                 field="instruct" if instruct else "references",
             )
-        return plan, spoken, marked
+        return plan, spoken, has_markers
 
     def _segments(self, text: str, *, enabled: bool) -> list[str]:
-        segments = self._loaded.normaliser.segments(text, enabled=enabled)
+        segments = self._machinery.normaliser.segments(text, enabled=enabled)
         parts = [part for segment in segments for part in bounded(segment)]
         if not parts:
             raise UnspeakableText("the text has nothing to say, only punctuation or symbols: add words")
         return parts
 
-    def _speaker(self, request: SpeechRequest | ConversionRequest) -> Speaker:
-        """Who is to speak. Raises UnknownVoice, InvalidRequest if nobody is named, InvalidAudio."""
-        presets = self._loaded.presets
+    def _speaker(self, request: ResolvedRequest | ResolvedConversion) -> Speaker:
+        """The speaker of a request. Raises UnknownVoice, InvalidRequest if it names none, InvalidAudio."""
+        presets = self._machinery.presets
         if request.references:
-            prepared = request.prepared if isinstance(request, ResolvedRequest | ResolvedConversion) else None
-            return self._recordings.speaker(request.references, prepared)
+            return self._recordings.speaker(request.references, request.prepared)
         if request.voice is None and presets:
             return next(iter(presets.values()))
         if request.voice is None:
@@ -174,30 +184,22 @@ class CosyVoice:
                 "this model has no voice of its own: give `references`, or a stored voice", field="voice"
             )
         if request.voice not in presets:
-            there = ", ".join(presets) or "none"
-            raise UnknownVoice(f"there is no voice {request.voice[:100]!r}; there are: {there}", voice=request.voice)
+            known = ", ".join(presets) or "none"
+            raise UnknownVoice(f"there is no voice {request.voice[:100]!r}; there are: {known}", voice=request.voice)
         return presets[request.voice]
 
-    def _what_it_can(self, loaded: Loaded) -> Capabilities:
-        generation = loaded.config.generation
-        return replace(
-            CAPABILITIES,
-            sample_rate=loaded.config.sample_rate,
-            languages=LANGUAGES[generation],
-            preset_voices=bool(loaded.presets),
-            instruct=generation > 1 or self._variant in ("instruct", "auto"),
-            live_text=generation > 1,
-        )
-
-    def _warm_up(self, loaded: Loaded) -> None:
-        """Say a word as nobody: on a GPU kernels are chosen and graphs captured here. The CPU has nothing to warm."""
-        if loaded.device.type != "cuda":
+    def _warm_up(self) -> None:
+        """Say a word without a speaker: a GPU chooses its kernels and captures its graphs here. A CPU needs nothing."""
+        machinery = self._machinery
+        if machinery.device.type != "cuda":
             return
-        loaded.seats.warm(self.concurrency)
-        nobody = Speaker(Prompt.of_embedding(torch.ones(EMBEDDING), int(loaded.config.mel.get("num_mels", 80))))
-        request = SpeechRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=32))
-        run = self._run(request, CosyVoiceOptions(), self._planner.plan("sft", nobody), _Never())
-        for _ in run.speak("Hello.", ["Hello."], stream=True):
+        machinery.sessions.warm(self.concurrency)
+        bands = int(machinery.config.mel.get("num_mels", 80))
+        speaker = Speaker(AcousticPrompt.of_embedding(torch.ones(EMBEDDING), bands))
+        request = ResolvedRequest(text="Hello.", seed=0)
+        plan = self._planner.plan("sft", speaker)
+        speaking = self._start(request, CosyVoiceOptions(), plan, _Never(), Sampling(max_new_tokens=32))
+        for _ in speaking.speak("Hello.", ["Hello."], stream=True):
             pass
 
 
@@ -206,17 +208,13 @@ class _Never:
         return False
 
 
-def variant_of(path: str) -> str:
-    """Which CosyVoice-300M a path names: `base`, `sft`, `instruct`, or `auto` if it does not say."""
-    name = PurePath(path).name.lower()
-    for variant in ("sft", "instruct"):
-        if variant in name:
-            return variant
-    return "base" if name in ("300m", "cosyvoice-300m", "cosyvoice-300m-25hz") else "auto"
-
-
-def _options(request: SpeechRequest | ConversionRequest) -> CosyVoiceOptions:
-    try:
-        return msgspec.convert(request.options, CosyVoiceOptions)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"options of the cosyvoice backend: {error}") from error
+def _capabilities_of(machinery: Machinery, variant: str) -> Capabilities:
+    generation = machinery.config.generation
+    return replace(
+        CAPABILITIES,
+        sample_rate=machinery.config.sample_rate,
+        languages=LANGUAGES[generation],
+        preset_voices=bool(machinery.presets),
+        instruct=generation > 1 or variant in ("instruct", "auto"),
+        live_text=generation > 1,
+    )

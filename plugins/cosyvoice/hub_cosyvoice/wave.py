@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,26 +10,22 @@ from torch import Tensor
 
 from hub_cosyvoice.config import Config
 from hub_cosyvoice.draws import NONE, Draws, children, frame_noise
-from hub_cosyvoice.flow import CausalFlow, Flow, FlowV1, Speaker, load_flow
-from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.streaming import ConsistentV1, ConsistentV2, OfficialV1, OfficialV2, OfficialV3, WaveStream
-from hub_cosyvoice.vocoder import Generator, load_vocoder
-
-Scheme = Literal["consistent", "official"]
+from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
+from hub_cosyvoice.model.flow.flow import AnyFlow, FlowPrompt, FlowV1
+from hub_cosyvoice.model.vocoder.generator import Generator
 
 
 class TokenToWave:
-    """Read-only once it is made, so that requests may share it; what belongs to a request lives in its WaveStream."""
+    """Read-only once it is made, so that requests may share it; a stream keeps its state in its WaveStream."""
 
-    def __init__(self, config: Config, flow: Flow, vocoder: Generator, device: torch.device) -> None:
+    def __init__(self, config: Config, flow: AnyFlow, vocoder: Generator, device: torch.device) -> None:
         self.config, self.flow, self.vocoder, self.device = config, flow, vocoder, device
-        self.sample_rate = config.sample_rate
 
     @torch.inference_mode()
     def whole(
         self,
         tokens: Sequence[int] | Tensor,
-        prompt: Prompt,
+        prompt: AcousticPrompt,
         *,
         generator: torch.Generator,
         speed: float = 1.0,
@@ -48,61 +42,38 @@ class TokenToWave:
         return self.sound(mel, source_draws, draws)[0].cpu()
 
     def mel(
-        self, tokens: Sequence[int] | Tensor, prompt: Prompt, generator: torch.Generator, draws: Draws = NONE
+        self, tokens: Sequence[int] | Tensor, prompt: AcousticPrompt, generator: torch.Generator, draws: Draws = NONE
     ) -> Tensor:
         """The target's mel (1, 80, F), every frame seeing all others."""
-        speaker = self.speaker(prompt)
-        row = self.row(tokens)
-        if isinstance(self.flow, FlowV1):
-            mu = self.flow.mu(row, speaker)
-            noise = draws.flow_noise
+        given = self.flow_prompt(prompt)
+        batch = self.batch(tokens)
+        flow, noise = self.flow, draws.flow_noise
+        if isinstance(flow, FlowV1):
+            mu = flow.mu(batch, given)
             if noise is None:
-                noise = frame_noise(mu.shape[1], self.flow.bands, generator)
-            return self.flow.solve(mu, speaker, noise.to(self.device))
-        assert isinstance(self.flow, CausalFlow)
-        return self.flow.mel(row, speaker, final=True, chunked=False, noise=draws.flow_noise)
+                noise = frame_noise(mu.shape[1], flow.bands, generator)
+            return flow.solve(mu, given, noise.to(self.device))
+        return flow.mel(batch, given, final=True, chunked=False, noise=noise)
 
     def sound(self, mel: Tensor, generator: torch.Generator, draws: Draws = NONE) -> Tensor:
-        """mel (1, 80, F) -> samples (1, F * hop)."""
+        """mel (1, 80, F) -> samples (1, F * hop) on the vocoder's device."""
+        mel = mel.to(self.vocoder.device)
         if mel.shape[2] == 0:
             return mel.new_zeros(1, 0)
         source = self.vocoder.m_source
         phases = draws.phases_of(source, generator)
         noise = draws.noise_of(source, mel.shape[2], generator)
         pitch = self.vocoder.f0_predictor(mel)
-        return self.vocoder(mel, source(pitch, phases.to(self.device), noise.to(self.device)))
+        return self.vocoder(mel, source(pitch, phases.to(mel.device), noise.to(mel.device)))
 
-    def stream(
-        self,
-        prompt: Prompt,
-        *,
-        generator: torch.Generator,
-        scheme: Scheme = "consistent",
-        speed: float = 1.0,
-        draws: Sequence[Draws] | None = None,
-    ) -> WaveStream:
-        """A new stream of tokens. ValueError for the official scheme with a `speed`, which it does not have."""
-        if scheme == "consistent":
-            consistent = ConsistentV1 if isinstance(self.flow, FlowV1) else ConsistentV2
-            return consistent(self, self.speaker(prompt), generator, speed)
-        if speed != 1.0:
-            raise ValueError("the official streaming scheme has no speed")
-        official = {1: OfficialV1, 2: OfficialV2, 3: OfficialV3}[self.config.generation]
-        return official(self, self.speaker(prompt), generator, draws)
-
-    def speaker(self, prompt: Prompt) -> Speaker:
-        """A prompt where the flow computes."""
-        return Speaker(
+    def flow_prompt(self, prompt: AcousticPrompt) -> FlowPrompt:
+        """A prompt on the flow's device."""
+        return FlowPrompt(
             tokens=prompt.tokens[None].to(self.device),
             mel=prompt.mel[None].to(self.device, self.flow.encoder_dtype),
             embedding=prompt.embedding[None].to(self.device),
         )
 
-    def row(self, tokens: Sequence[int] | Tensor) -> Tensor:
-        """Tokens (T,) as a row (1, T) where the flow computes."""
+    def batch(self, tokens: Sequence[int] | Tensor) -> Tensor:
+        """Tokens (T,) as a batch of one (1, T) on the flow's device."""
         return torch.as_tensor(tokens, dtype=torch.long).reshape(1, -1).to(self.device)
-
-
-def load_wave(folder: Path, config: Config, device: torch.device, dtype: torch.dtype) -> TokenToWave:
-    """`flow.pt` (in `dtype`) and `hift.pt` (in float32) of a checkpoint. Raises CheckpointError if they do not fit."""
-    return TokenToWave(config, load_flow(folder, config, device, dtype), load_vocoder(folder, config, device), device)

@@ -11,30 +11,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from hub_cosyvoice.checkpoint import Loaded, load_checkpoint
+from hub_cosyvoice.checkpoint.flow import load_flow
+from hub_cosyvoice.checkpoint.lm import load_lm
+from hub_cosyvoice.checkpoint.vocoder import load_vocoder
 from hub_cosyvoice.config import Config, read_config
+from hub_cosyvoice.decoding.generate import LMInput, generate
+from hub_cosyvoice.decoding.interleave import GroupSizes, interleaved
+from hub_cosyvoice.decoding.sampling import RasParameters, greedy, ras
+from hub_cosyvoice.decoding.silence import without_long_silence
 from hub_cosyvoice.draws import Draws
-from hub_cosyvoice.features import Features, load_features
-from hub_cosyvoice.flow import Flow, load_flow
-from hub_cosyvoice.lm.bistream import Mix, interleaved
-from hub_cosyvoice.lm.conformer import ConformerLM
-from hub_cosyvoice.lm.decoder import Decoder, Seats
-from hub_cosyvoice.lm.generate import LMInput, generate
-from hub_cosyvoice.lm.load import load_lm
-from hub_cosyvoice.lm.model import SpeechLM
-from hub_cosyvoice.lm.qwen import QwenLM
-from hub_cosyvoice.lm.sampling import RasSettings, greedy, ras
-from hub_cosyvoice.lm.silence import without_long_silence
-from hub_cosyvoice.modes import Plan, Planner, split_text
+from hub_cosyvoice.machinery import Machinery, load_machinery
+from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
+from hub_cosyvoice.model.features import Features
+from hub_cosyvoice.model.flow.flow import AnyFlow
+from hub_cosyvoice.model.lm.base import SpeechLM
+from hub_cosyvoice.model.lm.conformer import ConformerLM
+from hub_cosyvoice.model.lm.qwen import QwenLM
+from hub_cosyvoice.model.vocoder.generator import Generator
+from hub_cosyvoice.modes import split_text
 from hub_cosyvoice.options import CosyVoiceLoadOptions, Mode
-from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.speakers import Speaker
+from hub_cosyvoice.prompt import Plan, Planner
+from hub_cosyvoice.session import Sessions
 from hub_cosyvoice.text.normalise import Normaliser
 from hub_cosyvoice.tokenizer import Tokenizer, load_tokenizer
-from hub_cosyvoice.vocoder import Generator, load_vocoder
+from hub_cosyvoice.voices import Speaker
 from torch import Tensor
 
 from hub.contract.backend import ModelConfig
+from hub.nn.recording import Recording
 from plugins.cosyvoice.tests.support.wave_stages import STAGES as WAVE_STAGES
 from plugins.cosyvoice.tests.support.wave_stages import draws_of
 
@@ -53,7 +57,7 @@ class WaveParts:
         self._folder, self._config, self._device = folder, config, device
 
     @cached_property
-    def flow(self) -> Flow:
+    def flow(self) -> AnyFlow:
         return load_flow(self._folder, self._config, self._device, torch.float32)
 
     @cached_property
@@ -76,19 +80,19 @@ class Parts:
 
     @cached_property
     def normaliser(self) -> Normaliser:
-        return as_reference(self.tokenizer)
+        return as_official(self.tokenizer)
 
     @cached_property
     def lm(self) -> SpeechLM:
         return load_lm(self._folder, self.config, self.device, torch.float32)
 
     @cached_property
-    def seats(self) -> Seats:
-        return Seats(self.lm)
+    def sessions(self) -> Sessions:
+        return Sessions(self.lm)
 
     @cached_property
     def features(self) -> Features:
-        return load_features(self._folder, self.config, self.device)
+        return Features(self._folder, self.config, self.device)
 
     @cached_property
     def wave(self) -> WaveParts:
@@ -97,25 +101,25 @@ class Parts:
     frames_per_token = 2
 
 
-def load(checkpoint: Path, case: Scalars) -> Loaded | Parts:
+def load(checkpoint: Path, case: Scalars) -> Machinery | Parts:
     """The model in `checkpoint`, on the CPU in float32, with CosyVoice's own text rules alone."""
     if not all((checkpoint / file).is_file() for file in ("llm.pt", "flow.pt", "hift.pt")):
         return Parts(checkpoint)
     config = ModelConfig(name="parity", path=str(checkpoint), device="cpu", dtype="float32")
     tuned = (checkpoint / "llm.rl.pt").is_file() and "rl" in re.split(r"\W|_", str(case.get("variant", "")).lower())
-    return load_checkpoint(
+    return load_machinery(
         config, CosyVoiceLoadOptions(normaliser="builtin", language_model="rl" if tuned else "standard")
     )
 
 
-def as_reference(tokenizer: Tokenizer) -> Normaliser:
-    return Normaliser(lambda text: len(tokenizer.encode(text)), as_reference=True)
+def as_official(tokenizer: Tokenizer) -> Normaliser:
+    return Normaliser(lambda text: len(tokenizer.encode(text)), as_official=True)
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
-def text_ids(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+def text_ids(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
     if "endofprompt_id" in scalars:
         assert model.tokenizer.end_of_prompt == scalars["endofprompt_id"]
     found = [model.tokenizer.encode(text, control=True) for text in inputs["in_texts"].tolist()]
@@ -125,8 +129,8 @@ def text_ids(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
     }
 
 
-def text_split(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    normaliser = as_reference(model.tokenizer)
+def text_split(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
+    normaliser = as_official(model.tokenizer)
     found = [
         normaliser.segments(text, enabled=scalars.get("text_frontend", True)) for text in inputs["in_texts"].tolist()
     ]
@@ -136,12 +140,12 @@ def text_split(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
     }
 
 
-def text_unsplit(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    normaliser, enabled = as_reference(model.tokenizer), scalars.get("text_frontend", True)
+def text_unsplit(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
+    normaliser, enabled = as_official(model.tokenizer), scalars.get("text_frontend", True)
     return {"out_texts": np.array([normaliser.whole(text, enabled=enabled) for text in inputs["in_texts"].tolist()])}
 
 
-def frontend_zero_shot(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+def frontend_zero_shot(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
     """Everything that the models get in the mode zero_shot."""
     speaker = Speaker(recorded(model, inputs["in_wav"], scalars["sample_rate"]), str(inputs["in_prompt_text"][0]))
     plan = planner(model).plan("zero_shot", speaker, frontend=False)
@@ -156,23 +160,23 @@ def frontend_zero_shot(model: Loaded, scalars: Scalars, inputs: Arrays) -> Array
     }
 
 
-def planner(model: Loaded) -> Planner:
+def planner(model: Machinery) -> Planner:
     return Planner(
         model.config.generation,
         model.tokenizer,
-        as_reference(model.tokenizer),
+        as_official(model.tokenizer),
         model.frames_per_token,
-        as_reference=True,
+        as_official=True,
     )
 
 
-def recorded(model: Loaded, wave: npt.NDArray[Any], rate: int) -> Prompt:
+def recorded(model: Machinery, wave: npt.NDArray[Any], rate: int) -> AcousticPrompt:
     """The prompt of int16 samples (T, channels)."""
-    return model.features.prompt(mono(wave), rate)
+    return model.features.prompt(mono(wave, rate))
 
 
-def mono(wave: npt.NDArray[Any]) -> Tensor:
-    return torch.from_numpy(wave.astype(np.float32) / 32768).mean(dim=1)
+def mono(wave: npt.NDArray[Any], rate: int) -> Recording:
+    return Recording(torch.from_numpy(wave.astype(np.float32) / 32768).mean(dim=1).numpy(), rate)
 
 
 # -- language model ----------------------------------------------------------------------------------------------------
@@ -191,44 +195,48 @@ def lm_input(inputs: Arrays) -> LMInput:
     )
 
 
-def lm_text_encoder(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+def lm_text_encoder(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
     assert isinstance(model.lm, ConformerLM)
     with torch.inference_mode():
         return {"out_enc": model.lm.encode_text(inputs["in_text"][0].tolist()).numpy()}
 
 
-def lm_prefill(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+def lm_prefill(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
     given = lm_input(inputs)
     with torch.inference_mode():
         x = model.lm.sequence([*given.before, *given.text], given.speech, given.embedding)
-        with Decoder(model.lm, model.seats, x.shape[1]) as decoder:
-            return {"out_lm_input": x.numpy(), "out_logits": decoder.extend(x)[None].numpy()}
+        with model.sessions.lend(x.shape[1]) as session:
+            return {"out_lm_input": x.numpy(), "out_logits": session.extend(x)[None].numpy()}
 
 
-def lm_greedy(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    tokens = generate(model.lm, model.seats, lm_input(inputs), greedy, only_eos_waits=True)
+def lm_greedy(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
+    tokens = generate(model.lm, model.sessions, lm_input(inputs), greedy, only_eos_waits=True)
     return {"out_tokens": np.array(list(tokens), dtype=np.int64)}
 
 
-def lm_ras(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    settings = settings_of(scalars)
+def lm_ras(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
+    parameters = parameters_of(scalars)
 
     def sampler(logp: Tensor, drawn: Sequence[int]) -> int:
         step = len(drawn)
         nucleus, anywhere = (torch.from_numpy(inputs[f"in_exp_{name}"][step]) for name in ("nucleus", "random"))
-        return ras(logp, drawn, settings, nucleus, lambda: anywhere)[0]
+        return ras(logp, drawn, parameters, nucleus, lambda: anywhere)[0]
 
     given = lm_input(inputs)
-    tokens = generate(model.lm, model.seats, given, sampler, most=scalars["steps"], only_eos_waits=True)
+    tokens = generate(model.lm, model.sessions, given, sampler, most=scalars["steps"], only_eos_waits=True)
     return {"out_tokens": np.array(list(tokens), dtype=np.int64)}
 
 
-def ras_step(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    settings = settings_of(scalars)
+def ras_step(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
+    parameters = parameters_of(scalars)
     rows = zip(*(inputs[f"in_{name}"] for name in ("logp", "decoded", "exp_nucleus", "exp_random")), strict=True)
     found = [
         ras(
-            torch.from_numpy(logp), drawn.tolist(), settings, torch.from_numpy(nucleus), lambda e=e: torch.from_numpy(e)
+            torch.from_numpy(logp),
+            drawn.tolist(),
+            parameters,
+            torch.from_numpy(nucleus),
+            lambda e=e: torch.from_numpy(e),
         )
         for logp, drawn, nucleus, e in rows
     ]
@@ -238,13 +246,13 @@ def ras_step(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
     }
 
 
-def settings_of(scalars: Scalars) -> RasSettings:
-    return RasSettings(
+def parameters_of(scalars: Scalars) -> RasParameters:
+    return RasParameters(
         top_p=scalars["top_p"], top_k=scalars["top_k"], window=scalars["win_size"], share=scalars["tau_r"]
     )
 
 
-def lm_bistream(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+def lm_bistream(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
     assert isinstance(model.lm, QwenLM)
     given = lm_input(inputs)
     preamble = 0
@@ -252,18 +260,18 @@ def lm_bistream(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
         preamble = list(given.before).index(model.tokenizer.end_of_prompt) + 1
     tokens = interleaved(
         model.lm,
-        model.seats,
+        model.sessions,
         given,
         inputs["in_piece_ids"].tolist(),
         greedy,
-        mix=Mix(*scalars["mix_ratio"]),
+        sizes=GroupSizes(*scalars["mix_ratio"]),
         preamble=preamble,
-        as_reference=True,
+        as_official=True,
     )
     return {"out_tokens": np.array(list(tokens), dtype=np.int64)}
 
 
-def silent_filter(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
+def silent_filter(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
     kept = without_long_silence(inputs["in_tokens"].tolist())
     return {"out_tokens": np.array(list(kept), dtype=np.int64)}
 
@@ -271,25 +279,25 @@ def silent_filter(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
 # -- end to end --------------------------------------------------------------------------------------------------------
 
 
-def end_to_end(model: Loaded, scalars: Scalars, inputs: Arrays, stage: Scalars) -> Arrays:
+def end_to_end(model: Machinery, scalars: Scalars, inputs: Arrays, stage: Scalars) -> Arrays:
     """One segment, greedy, as the reference speaks it."""
     mode = stage["name"].removeprefix("e2e_")
     plan, text = plan_of(model, mode, scalars, inputs)
     if scalars.get("text_frontend", False):
-        (text,) = as_reference(model.tokenizer).segments(text)
+        (text,) = as_official(model.tokenizer).segments(text)
     given = plan.lm_input(model.tokenizer.encode(plan.tag + text))
     if model.config.generation == 3 and mode in (
         "cross_lingual",
         "sft",
     ):  # there the preamble is text, and counts as such
         given = LMInput([*given.before, *given.text])
-    tokens: Sequence[int] = list(generate(model.lm, model.seats, given, greedy, only_eos_waits=True))
+    tokens: Sequence[int] = list(generate(model.lm, model.sessions, given, greedy, only_eos_waits=True))
     if model.config.generation == 3:
         tokens = list(without_long_silence(tokens))
     return spoken(model, tokens, plan.prompt, draws_of(inputs))
 
 
-def plan_of(model: Loaded, mode: Mode, scalars: Scalars, inputs: Arrays) -> tuple[Plan, str]:
+def plan_of(model: Machinery, mode: Mode, scalars: Scalars, inputs: Arrays) -> tuple[Plan, str]:
     def word(name: str) -> str | None:
         return str(inputs[name][0]) if name in inputs else None
 
@@ -310,14 +318,14 @@ def plan_of(model: Loaded, mode: Mode, scalars: Scalars, inputs: Arrays) -> tupl
     return plan, text
 
 
-def convert_voice(model: Loaded, scalars: Scalars, inputs: Arrays) -> Arrays:
-    source = model.features.listen(mono(inputs["in_source_wav"]), scalars["source_sample_rate"])
+def convert_voice(model: Machinery, scalars: Scalars, inputs: Arrays) -> Arrays:
+    source = model.features.listen(mono(inputs["in_source_wav"], scalars["source_sample_rate"]))
     tokens = model.features.speech_tokens(source).tolist()
     prompt = recorded(model, inputs["in_prompt_wav"], scalars["prompt_sample_rate"])
     return spoken(model, tokens, prompt, draws_of(inputs))
 
 
-def spoken(model: Loaded, tokens: Sequence[int], prompt: Prompt, draws: Draws) -> Arrays:
+def spoken(model: Machinery, tokens: Sequence[int], prompt: AcousticPrompt, draws: Draws) -> Arrays:
     """The whole utterance, and its mel."""
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():

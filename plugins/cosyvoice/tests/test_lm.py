@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hub_cosyvoice.checkpoint import choose_device, choose_dtype, find_folder, load_checkpoint
-from hub_cosyvoice.lm import qwen
-from hub_cosyvoice.lm.bistream import Mix, interleaved
-from hub_cosyvoice.lm.decoder import Decoder, Seats
-from hub_cosyvoice.lm.generate import LMInput, Outcome, generate
-from hub_cosyvoice.lm.past import Padded
-from hub_cosyvoice.lm.sampling import RasSampler, RasSettings, greedy, ras
-from hub_cosyvoice.lm.silence import without_long_silence
+from hub_cosyvoice.decoding.generate import LMInput, Outcome, generate
+from hub_cosyvoice.decoding.interleave import Mix, interleaved
+from hub_cosyvoice.decoding.sampling import RasSampler, RasSettings, greedy, ras
+from hub_cosyvoice.decoding.silence import without_long_silence
+from hub_cosyvoice.machinery import choose_device, choose_dtype, find_folder, load_checkpoint
+from hub_cosyvoice.model.acoustic_prompt import Prompt
+from hub_cosyvoice.model.lm import qwen
+from hub_cosyvoice.model.lm.cache_view import Padded
 from hub_cosyvoice.modes import PREAMBLE, Planner
-from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.speakers import Recordings, Speaker, packed, preset_voices, read_presets, unpacked
+from hub_cosyvoice.session import Decoder, Seats
 from hub_cosyvoice.synthesizer import CosyVoice, variant_of
+from hub_cosyvoice.voices import Recordings, Speaker, packed, preset_voices, read_presets, unpacked
 
 from hub.contract.backend import ModelConfig
 from hub.contract.errors import InvalidAudio, InvalidRequest, UnsupportedCapability, WorkerStartFailed
@@ -140,7 +140,7 @@ def test_text_in_pieces_ends_keeps_to_its_limits_and_frees_its_place(models, mon
     assert seats.taken == 1
     stream.close()
     assert seats.taken == 0
-    monkeypatch.setattr("hub_cosyvoice.lm.bistream.LONGEST", 120)
+    monkeypatch.setattr("hub_cosyvoice.decoding.interleave.LONGEST", 120)
     outcome = Outcome()
     assert spoken([1] * 200, lambda logp, drawn: model.lm.fill, outcome=outcome) == []  # full, and no error
     assert outcome.capped

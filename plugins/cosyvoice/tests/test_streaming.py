@@ -7,12 +7,12 @@ import pytest
 import torch
 from hub_cosyvoice.config import read_config
 from hub_cosyvoice.draws import children
-from hub_cosyvoice.flow import flow
-from hub_cosyvoice.flow.solver import fixed_noise
-from hub_cosyvoice.prompt import Prompt
+from hub_cosyvoice.model.acoustic_prompt import Prompt
+from hub_cosyvoice.model.flow import flow
+from hub_cosyvoice.model.flow.solver import fixed_noise
+from hub_cosyvoice.model.vocoder.reach import reach
+from hub_cosyvoice.model.vocoder.stream import VocoderStream
 from hub_cosyvoice.streaming import consistent
-from hub_cosyvoice.vocoder.reach import reach
-from hub_cosyvoice.vocoder.stream import VocoderStream
 from hub_cosyvoice.wave import load_wave
 
 from plugins.cosyvoice.tests.support.cases import case

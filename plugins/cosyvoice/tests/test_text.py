@@ -5,9 +5,9 @@ import shutil
 from itertools import pairwise
 
 import pytest
-from hub_cosyvoice.arriving import UTTERANCE, ArrivingIds
 from hub_cosyvoice.config import read_config
 from hub_cosyvoice.modes import language_tag, split_text
+from hub_cosyvoice.text.arriving import UTTERANCE, ArrivingIds
 from hub_cosyvoice.text.normalise import Normaliser
 from hub_cosyvoice.text.numbers import in_words
 from hub_cosyvoice.text.split import LONGEST, LONGEST_LATIN, bounded

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from hub_cosyvoice.config import read_config
-from hub_cosyvoice.flow import Speaker as FlowSpeaker
-from hub_cosyvoice.flow import build_flow, ready
-from hub_cosyvoice.flow.conformer import chunk_mask
-from hub_cosyvoice.lm.qwen import QwenSizes
+from hub_cosyvoice.model.acoustic_prompt import Prompt
+from hub_cosyvoice.model.flow import Speaker as FlowSpeaker
+from hub_cosyvoice.model.flow import build_flow, ready
+from hub_cosyvoice.model.flow.conformer import chunk_mask
+from hub_cosyvoice.model.lm.qwen import QwenSizes
+from hub_cosyvoice.model.vocoder import build_vocoder
 from hub_cosyvoice.modes import Planner
-from hub_cosyvoice.prompt import Prompt
-from hub_cosyvoice.speakers import Speaker
 from hub_cosyvoice.text.normalise import Normaliser
 from hub_cosyvoice.tokenizer import load_tokenizer
-from hub_cosyvoice.vocoder import build_vocoder
+from hub_cosyvoice.voices import Speaker
 from hub_cosyvoice.wave import TokenToWave
 
 CASES = Path(__file__).parents[3] / "tests" / "parity" / "cases" / "cosyvoice"

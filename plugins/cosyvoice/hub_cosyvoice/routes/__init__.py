@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from litestar.types import ControllerRouterHandler
 
 from hub.api.family import options_of
 from hub.api.mount import shaped
+from hub.plugin.host import Host
+from hub_cosyvoice.capabilities import BACKEND
 from hub_cosyvoice.options import CompatOptions
 from hub_cosyvoice.routes import inference
 from hub_cosyvoice.routes.answers import Answers
 
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
 
-
-def make_routes(hub: Hub) -> list[ControllerRouterHandler]:
-    """The handlers, as `[compat.cosyvoice.options]` wants them."""
-    options = options_of(hub, "cosyvoice", CompatOptions)
+def make_routes(hub: Host) -> list[ControllerRouterHandler]:
+    """The handlers, with the options of `[compat.cosyvoice.options]`."""
+    options = options_of(hub, BACKEND, CompatOptions)
     answers = Answers(cors=options.cors and not hub.settings.cors.origins)
     return list(shaped(inference.routes(hub, options, answers), answers.error))

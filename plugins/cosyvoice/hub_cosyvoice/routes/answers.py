@@ -1,4 +1,4 @@
-"""How this API tells errors, and what lets web pages of other origins read its answers."""
+"""The form of errors in this API, and the headers that let web pages of other origins read its answers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from hub.api.http.request_id import HEADER, request_id
 from hub.api.respond import EXPOSED_HEADERS
 
 PREFLIGHT_SECONDS = "600"
-"""For which a browser need not ask again."""
+"""The time for which a browser need not ask again."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """`cors`: any web page may call, as CosyVoice's own server has it."""
+    """`cors`: any web page may call, as with CosyVoice's own server."""
 
     cors: bool
 
     def headers(self) -> dict[str, str]:
-        """What every answer has beside its own headers."""
+        """The headers that every answer has besides its own."""
         if not self.cors:
             return {}
         return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
 
     def error(self, request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
-        """FastAPI's shape: `detail` is a list for fields that do not fit (422), else a sentence; and the hub's code."""
+        """An error in FastAPI's form: `detail` lists the wrong fields (422) or is a sentence, beside the hub's code."""
         error = to_hub_error(raised, request)
         body = fastapi_body(error) or {"detail": error.message, "code": error.code}
         return Response(
@@ -42,7 +42,7 @@ class Answers:
         )
 
     def preflight(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        """What a browser asks before a page of another origin may send more than a plain form: any header may come."""
+        """The answer to a browser that asks for a page of another origin. Any header is allowed."""
         allowed = {
             "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
             "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),

@@ -1,12 +1,12 @@
 """`/inference_sft`, `_zero_shot`, `_cross_lingual`, `_instruct`, `_instruct2`.
 
 The API's document promises a stream that can be saved as `.wav`; the official client sends GET with a form in the body
-and takes what comes for bare samples. Both get what they expect, and `?container=` says it outright.
+and expects bare samples. Both get what they expect, and `?container=` names one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, route
 from litestar.handlers import HTTPRouteHandler
@@ -18,22 +18,19 @@ from hub.api.http.fields import Upload, as_struct, query_fields, read_fields
 from hub.api.respond import audio_response, open_speech
 from hub.contract.errors import UnknownVoice, UnsupportedCapability
 from hub.contract.speech import AudioFormat, Reference, SpeechRequest
+from hub.plugin.host import Host
+from hub_cosyvoice.capabilities import BACKEND
 from hub_cosyvoice.options import CompatOptions, Mode
-
-if TYPE_CHECKING:
-    from hub.service.hub import Hub
-    from hub_cosyvoice.routes.answers import Answers
-
-BACKEND = "cosyvoice"
+from hub_cosyvoice.routes.answers import Answers
 
 METHODS: tuple[Method, ...] = ("GET", "POST")
 
 ASKING: tuple[Method, ...] = ("OPTIONS",)
-"""Beside them, where browsers are answered whether they may call."""
+"""Besides them, where browsers may ask for permission to call."""
 
 
 class Extra(Struct, kw_only=True):
-    """What every endpoint takes beyond CosyVoice's own fields, in the query or in the form."""
+    """Fields of every endpoint beyond CosyVoice's own, in the query or in the form."""
 
     model: str = ""
     container: Literal["wav", "pcm"] | None = None
@@ -65,7 +62,7 @@ class CrossLingual(Extra, kw_only=True):
 
 
 class Instruct(Extra, kw_only=True):
-    """A preset voice and how to say it."""
+    """A preset voice and an instruction."""
 
     tts_text: str
     spk_id: str
@@ -73,7 +70,7 @@ class Instruct(Extra, kw_only=True):
 
 
 class Instruct2(Extra, kw_only=True):
-    """A recording and how to say it."""
+    """A recording and an instruction."""
 
     tts_text: str
     instruct_text: str
@@ -84,19 +81,19 @@ FORMS: dict[str, tuple[Mode, type[Extra], str]] = {
     "/inference_sft": ("sft", Sft, "Speak as one of the model's own speakers"),
     "/inference_zero_shot": ("zero_shot", ZeroShot, "Speak like a recording whose words are known"),
     "/inference_cross_lingual": ("cross_lingual", CrossLingual, "Speak like a recording in another language"),
-    "/inference_instruct": ("instruct", Instruct, "Speak as one of the model's own speakers, as told in words"),
-    "/inference_instruct2": ("instruct2", Instruct2, "Speak like a recording, as told in words"),
+    "/inference_instruct": ("instruct", Instruct, "Speak as one of the model's own speakers, following an instruction"),
+    "/inference_instruct2": ("instruct2", Instruct2, "Speak like a recording, following an instruction"),
 }
 
 PATHS = tuple(FORMS)
 
 
-def routes(hub: Hub, options: CompatOptions, answers: Answers) -> list[HTTPRouteHandler]:
+def routes(hub: Host, options: CompatOptions, answers: Answers) -> list[HTTPRouteHandler]:
     """The handlers."""
     return [_handler(hub, options, answers, path) for path in PATHS]
 
 
-def _handler(hub: Hub, options: CompatOptions, answers: Answers, path: str) -> HTTPRouteHandler:
+def _handler(hub: Host, options: CompatOptions, answers: Answers, path: str) -> HTTPRouteHandler:
     mode, kind, summary = FORMS[path]
 
     @route(path, http_method=METHODS + ASKING if answers.cors else METHODS, status_code=200, summary=summary)
@@ -121,7 +118,7 @@ def _handler(hub: Hub, options: CompatOptions, answers: Answers, path: str) -> H
     return inference
 
 
-def speech_request(hub: Hub, options: CompatOptions, mode: Mode, form: Extra) -> SpeechRequest:
+def speech_request(hub: Host, options: CompatOptions, mode: Mode, form: Extra) -> SpeechRequest:
     """`form` in the hub's own words. Raises BackendUnavailable, UnknownModel."""
     recording = getattr(form, "prompt_wav", None)
     references: tuple[Reference, ...] = ()
@@ -140,8 +137,8 @@ def speech_request(hub: Hub, options: CompatOptions, mode: Mode, form: Extra) ->
     )
 
 
-def _wrong_mode(hub: Hub, wanted: SpeechRequest, mode: Mode) -> UnsupportedCapability | None:
-    """What to say in place of an error that only follows from the model not having this mode."""
+def _wrong_mode(hub: Host, wanted: SpeechRequest, mode: Mode) -> UnsupportedCapability | None:
+    """The error that names the cause, if the model does not have this mode; else None."""
     model = model_of(hub, BACKEND, wanted.model or "")
     first = not model.capabilities.live_text  # of the three generations; by now the model is loaded
     if mode == "instruct" and not first:

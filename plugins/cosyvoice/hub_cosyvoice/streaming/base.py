@@ -1,22 +1,23 @@
-"""What every stream has: tokens that came, and the rule when there are enough for the next chunk."""
+"""The base of every stream: the tokens so far, and the rule for the next chunk."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
-class WaveStream:
-    """One utterance of one request. Everything it remembers is in here: drop it and its memory is free."""
+class WaveStream(ABC):
+    """One utterance of one request. It holds all of its state: drop it and its memory is free."""
 
     def __init__(self) -> None:
         self.tokens: list[int] = []
 
     @property
     def wanted(self) -> int:
-        """How many more tokens the next chunk waits for, at least 1."""
+        """The number of further tokens that the next chunk waits for, at least 1."""
         return max(1, self._needed() - len(self.tokens))
 
     @torch.inference_mode()
@@ -30,17 +31,17 @@ class WaveStream:
 
     @torch.inference_mode()
     def finish(self) -> Tensor:
-        """No more tokens will come -> the samples that are left, (N,)."""
+        """The samples that are left, (N,), after the last token."""
         return self._rest().float().cpu() if self.tokens else torch.zeros(0)
 
+    @abstractmethod
     def _needed(self) -> int:
-        """Tokens, counted from the beginning, with which the next chunk can be made."""
-        raise NotImplementedError
+        """The number of tokens from the beginning that the next chunk needs."""
 
+    @abstractmethod
     def _chunk(self) -> Tensor:
-        """The next chunk (N,), and on to the one after."""
-        raise NotImplementedError
+        """Make the next chunk (N,), and move on to the one after."""
 
+    @abstractmethod
     def _rest(self) -> Tensor:
-        """The last chunk (N,)."""
-        raise NotImplementedError
+        """Make the last chunk (N,)."""

@@ -1,4 +1,4 @@
-"""Speed in a stream: the mel is resampled in time, linearly, with the position carried from chunk to chunk."""
+"""Speed in a stream: linear resampling of the mel in time, with the position carried from chunk to chunk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Stretch:
-    """Frame j of the result lies at (j + 0.5) * speed - 0.5 of what came, as in torch's linear interpolation."""
+    """Frame j of the result lies at (j + 0.5) * speed - 0.5 of the input, as in torch's linear interpolation."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -21,7 +21,7 @@ class Stretch:
         return mel if self.speed == 1.0 else self._more(mel, final=False)
 
     def finish(self, mel: Tensor) -> Tensor:
-        """The last frames (1, 80, F) -> the rest, so that all together are int(all frames / speed), at least one."""
+        """The last frames (1, 80, F) -> the rest; all together are int(all frames / speed) frames, at least one."""
         return mel if self.speed == 1.0 else self._more(mel, final=True)
 
     def _more(self, mel: Tensor, final: bool) -> Tensor:

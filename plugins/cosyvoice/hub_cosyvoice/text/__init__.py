@@ -1,1 +1,1 @@
-"""From a caller's text to the segments that are spoken one after the other."""
+"""A caller's text -> the segments that are spoken one after the other."""

@@ -1,4 +1,4 @@
-"""Numbers in English words, the way the models heard them in training: "one thousand, two hundred and thirty-four"."""
+"""Numbers in English words, as in the models' training: "one thousand, two hundred and thirty-four"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SCALE = "thousand million billion trillion quadrillion quintillion sextillion s
 _SCALES = ("", *_SCALE.split())
 
 LONGEST = 3 * len(_SCALES)
-"""Digits that have a name; longer runs are read digit by digit."""
+"""Digits of the longest number with a name; longer runs are read digit by digit."""
 
 
 def in_words(digits: str) -> str:

@@ -1,8 +1,8 @@
-"""A normalised text in segments of a length that the models speak well.
+"""A normalised text -> segments of a length that the models speak well.
 
 Lengths are characters in Chinese and token ids in other languages. The rule is the models' own: sentences are joined
-until the next one would go over `MOST`, if what is there is over `ENOUGH`; a last piece under `LITTLE` joins the one
-before it.
+until a segment is over `ENOUGH` and the next sentence would take it over `MOST`; a last segment under `LITTLE` joins
+the one before it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ CLOSING = frozenset('"”')
 """Quotation marks that belong to the sentence before them."""
 
 LONGEST, LONGEST_LATIN = 300, 600
-"""Characters of a segment, and of one without East Asian ones, where `MOST` ids may be over 300 characters; what the
-rule above leaves longer is cut at a clause or a space."""
+"""Characters of a segment, and of one without East Asian characters, where `MOST` ids may be over 300 characters. The
+longer segments of the rule above are cut at a clause or a space."""
 
 _SILENT = regex.compile(r"[\p{P}\p{S}]*")
 _EAST_ASIAN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
@@ -41,12 +41,12 @@ def split(text: str, *, chinese: bool, length: Length) -> list[str]:
 
 
 def is_silent(text: str) -> bool:
-    """Whether `text` is nothing but punctuation and symbols."""
+    """True if `text` is nothing but punctuation and symbols."""
     return _SILENT.fullmatch(text) is not None
 
 
 def bounded(segment: str) -> list[str]:
-    """`segment` in parts of at most `LONGEST` (`LONGEST_LATIN`) characters, cut after clauses or words if it can be."""
+    """`segment` in parts of at most `LONGEST` (`LONGEST_LATIN`) characters, cut after clauses or words if possible."""
     longest = LONGEST if _EAST_ASIAN.search(segment) else LONGEST_LATIN
     parts: list[str] = []
     while len(segment) > longest:
@@ -58,18 +58,18 @@ def bounded(segment: str) -> list[str]:
 
 
 def _sentences(text: str, ends: frozenset[str]) -> Iterator[str]:
-    """Each sentence with its end and a closing quotation mark; an end that follows an end directly is dropped."""
-    places = [place for place, char in enumerate(text) if char in ends]
+    """Each sentence with its end and a closing quotation mark; an end directly after an end is dropped."""
+    found = [index for index, char in enumerate(text) if char in ends]
     start = 0
     held = ""
-    for place, following in pairwise([*places, len(text)]):
-        if place > start:
+    for end, following in pairwise([*found, len(text)]):
+        if end > start:
             if held:
                 yield held
-            held = text[start : place + 1]
-        start = place + 1
-        if following > place + 1 and text[place + 1] in CLOSING and held:
-            held += text[place + 1]
+            held = text[start : end + 1]
+        start = end + 1
+        if following > end + 1 and text[end + 1] in CLOSING and held:
+            held += text[end + 1]
             start += 1
     if held:
         yield held

@@ -6,7 +6,7 @@ import importlib
 import logging
 from typing import Any
 
-from hub.contract.errors import InvalidRequest
+from hub.contract.errors import WorkerStartFailed
 from hub_cosyvoice.text.normalise import External
 
 log = logging.getLogger("hub_cosyvoice")
@@ -21,18 +21,18 @@ class Wetext:
         self._other = kind(lang="en")
 
     def normalise(self, text: str, *, chinese: bool) -> str:
-        """`text` in words; as it is where wetext fails on it."""
+        """`text` in words; unchanged if wetext fails on it."""
         try:
             return str((self._chinese if chinese else self._other).normalize(text))
         except Exception:
-            log.warning("wetext failed on a text; it is read without", exc_info=True)
+            log.warning("wetext failed on a text, which is spoken without it", exc_info=True)
             return text
 
 
 def external(wanted: str) -> External | None:
-    """The normaliser that the load option `normaliser` asks for: `auto`, `wetext` or `builtin`.
+    """The normaliser of the load option `normaliser`: `auto`, `wetext` or `builtin`.
 
-    Raises InvalidRequest if wetext is asked for and cannot be had.
+    Raises WorkerStartFailed for `wetext` if it cannot be loaded.
     """
     if wanted == "builtin":
         return None
@@ -40,7 +40,7 @@ def external(wanted: str) -> External | None:
         return Wetext()
     except Exception as error:
         if wanted == "wetext":
-            raise InvalidRequest(
+            raise WorkerStartFailed(
                 "the normaliser wetext cannot be loaded; install it with pip install 'tts-hub-cosyvoice[wetext]'"
             ) from error
         return None

@@ -1,4 +1,4 @@
-"""Text -> ids, as each generation wants it."""
+"""Text -> ids, for each generation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hub_cosyvoice.config import Config
 
 
 class Tokenizer(Protocol):
-    """What the rest needs of a tokenizer. Keeps nothing of a text, so one serves all requests."""
+    """A text tokenizer. It holds no state of a text, so one serves all requests."""
 
     size: int
-    """Ids, those of control tokens included."""
+    """The number of ids, including those of control tokens."""
     end_of_prompt: int | None
-    """The id of `<|endofprompt|>`; None where that is ordinary text (the first generation)."""
+    """The id of `<|endofprompt|>`; None in the first generation, where it is ordinary text."""
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
         """The ids of `text`. Tags that a text may have, such as [laughter], become their own ids.
 
-        Tokens that steer the model, such as <|im_start|>, are text like any other unless `control` is set, so that
-        nobody's text can be taken for them.
+        Tokens that steer the model, such as <|im_start|>, are ordinary text unless `control` is set, so that no text of
+        a caller can steer it.
         """
         ...
 
@@ -41,5 +41,5 @@ def load_tokenizer(folder: Path, config: Config) -> Tokenizer:
         "cosyvoice.tokenizer.tokenizer.get_tokenizer": "multilingual_zh_ja_yue_char_del",
     }
     if name not in vocabularies:
-        raise WorkerStartFailed(f"{config.file} names {name} as its tokenizer, which is none")
+        raise WorkerStartFailed(f"{config.file} names {name} as its tokenizer, which is not one of CosyVoice's")
     return WhisperTokenizer(vocabularies[name], languages=int(config.tokenizer.get("num_languages", 99)))

@@ -22,7 +22,7 @@ from hub_cosyvoice.tokenizer.tags import CONTROL, END_OF_PROMPT, PHONES, SOUNDS
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""How Qwen2 cuts a text before its merges (a fact of its tokenizer_config and of transformers' Qwen2Tokenizer)."""
+"""Qwen2's cuts of a text before its merges (a fact of its tokenizer_config and of transformers' Qwen2Tokenizer)."""
 
 
 class QwenTokenizer:
@@ -48,7 +48,7 @@ class QwenTokenizer:
         self._tags = _alternatives(tag for tag in self._added if not tag.startswith("<|"))
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
-        """The ids of `text`; see `Tokenizer`."""
+        """The ids of `text`, as `Tokenizer` says."""
         ids: list[int] = []
         for number, part in enumerate((self._any if control else self._tags).split(text)):
             if number % 2:
@@ -59,7 +59,7 @@ class QwenTokenizer:
 
 
 def _alternatives(tags: Iterable[str]) -> re.Pattern[str]:
-    """Finds the longest of `tags`, as a group of its own."""
+    """A pattern that finds the longest of `tags`, as a group of its own."""
     ordered = sorted(tags, key=len, reverse=True)
     return re.compile("(" + "|".join(map(re.escape, ordered)) + ")")
 

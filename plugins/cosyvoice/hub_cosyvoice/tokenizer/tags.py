@@ -1,7 +1,7 @@
-"""The tags that CosyVoice 2 and 3 add to Qwen2's vocabulary. Their order is their ids: nothing may be moved."""
+"""The tags that CosyVoice 2 and 3 add to Qwen2's vocabulary. Their order determines their ids: keep it."""
 
 END_OF_PROMPT = "<|endofprompt|>"
-"""Ends the instruction (or the transcript's preamble); what follows is spoken."""
+"""Ends the instruction (or the transcript's preamble); the text after it is spoken."""
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|endofsystem|>")
 """Tokens that steer the model and that no text may contain. The last one is the third generation's."""
@@ -24,7 +24,7 @@ SOUNDS = (
     "[lipsmack]",
     "[mn]",
 )
-"""What a text may have in it besides words; `<strong>` and `<laughter>` stand around words."""
+"""Tags that a text may have besides words; `<strong>` and `<laughter>` enclose words."""
 
 _CMU = """
     AA AA0 AA1 AA2 AE AE0 AE1 AE2 AH AH0 AH1 AH2 AO AO0 AO1 AO2 AW AW0 AW1 AW2 AY AY0 AY1 AY2 B CH D DH EH EH0 EH1

@@ -1,7 +1,7 @@
 """Whisper's byte-pair vocabulary, which the first generation reads.
 
-Its words are cut as in GPT-2. After the ranks come the control tokens, in an order that is their ids: two of the text,
-the languages, what the 25 Hz models add, six tasks, and 1501 time stamps.
+Its words are cut as in GPT-2. After the ranks come the control tokens, whose order determines their ids: two of the
+text, the languages, those that the 25 Hz models add, six of Whisper's tasks, and 1501 time stamps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LANGUAGES = tuple(_CODES.split())
 """Whisper's languages, in its order."""
 
 SPOKEN = ("en", "zh", "ja", "yue", "ko")
-"""Languages that the first generation speaks; their tags, such as <|en|>, may stand in a text."""
+"""Languages that the first generation speaks; a text may have their tags, such as <|en|>."""
 
 _MORE_LANGUAGES = ("minnan", "wuyu", "dialect", "zh/en", "en/zh")
 _EVENTS = ("ASR", "AED", "SER", "Speech", "/Speech", "BGM", "/BGM", "Laughter", "/Laughter", "Applause", "/Applause")
@@ -46,12 +46,12 @@ class WhisperTokenizer:
             vocabulary,
             pat_str=_WORDS,
             mergeable_ranks=ranks,
-            special_tokens={f"<|{name}|>": len(ranks) + place for place, name in enumerate(names)},
+            special_tokens={f"<|{name}|>": len(ranks) + number for number, name in enumerate(names)},
         )
         self._tags = frozenset(f"<|{language}|>" for language in SPOKEN if language in names)
 
     def encode(self, text: str, *, control: bool = False) -> list[int]:
-        """The ids of `text`; see `Tokenizer`. The tags that a text may have are those of the spoken languages."""
+        """The ids of `text`, as `Tokenizer` says. The tags that a text may have are those of the spoken languages."""
         allowed = self._encoding.special_tokens_set if control else self._tags
         return self._encoding.encode(text, allowed_special=allowed, disallowed_special=())
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from hub_cosyvoice.draws import Draws
-from hub_cosyvoice.flow import FlowV1, Speaker
-from hub_cosyvoice.flow.conformer import chunk_mask
-from hub_cosyvoice.prompt import Prompt
+from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
+from hub_cosyvoice.model.flow.conformer import chunk_mask
+from hub_cosyvoice.model.flow.flow import FlowPrompt, FlowV1
+from hub_cosyvoice.streaming import start_stream
 from hub_cosyvoice.streaming.official import Growing
 from torch import Tensor
 
@@ -24,8 +25,8 @@ def tensor(inputs: Arrays, name: str) -> Tensor:
     return torch.from_numpy(np.array(inputs[name]))
 
 
-def prompt_of(inputs: Arrays) -> Prompt:
-    return Prompt(
+def prompt_of(inputs: Arrays) -> AcousticPrompt:
+    return AcousticPrompt(
         tokens=tensor(inputs, "in_prompt_token").long()[0],
         mel=tensor(inputs, "in_prompt_feat")[0],
         embedding=tensor(inputs, "in_embedding")[0],
@@ -116,12 +117,12 @@ def flow_noise(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
 
 def flow(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     flow, prompt = model.wave.flow, prompt_of(inputs)
-    speaker = Speaker(prompt.tokens[None], prompt.mel[None], prompt.embedding[None])
+    given = FlowPrompt(prompt.tokens[None], prompt.mel[None], prompt.embedding[None])
     tokens, noise = tensor(inputs, "in_token").long(), tensor(inputs, "in_noise")
     if isinstance(flow, FlowV1):
-        return {"out_mel": flow.solve(flow.mu(tokens, speaker), speaker, noise).numpy()}
+        return {"out_mel": flow.solve(flow.mu(tokens, given), given, noise).numpy()}
     final, chunked = scalars.get("finalize", True), bool(scalars.get("streaming"))
-    mel = flow.mel(tokens, speaker, final=final, chunked=chunked, noise=noise)
+    mel = flow.mel(tokens, given, final=final, chunked=chunked, noise=noise)
     return {"out_mel": mel.numpy()}
 
 
@@ -170,7 +171,8 @@ def hift(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
 
 def stream_token2wav(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
     calls = range(scalars["n_calls"])
-    stream = model.wave.stream(
+    stream = start_stream(
+        model.wave,
         prompt_of(inputs),
         generator=torch.Generator(),
         scheme="official",

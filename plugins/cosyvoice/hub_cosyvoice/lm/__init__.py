@@ -1,1 +1,0 @@
-"""The language models: text and prompt speech -> speech tokens."""

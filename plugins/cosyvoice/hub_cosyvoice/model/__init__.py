@@ -1,0 +1,1 @@
+"""The networks: language models, flow, vocoder, and the features of a recording."""

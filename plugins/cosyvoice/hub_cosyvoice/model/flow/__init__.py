@@ -1,0 +1,1 @@
+"""The flow of each generation: speech tokens and a prompt -> mel."""

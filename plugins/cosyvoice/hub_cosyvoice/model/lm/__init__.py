@@ -1,0 +1,1 @@
+"""The language models: text and prompt speech -> logits of speech tokens."""

@@ -1,0 +1,1 @@
+"""The vocoder of each generation: mel -> samples."""

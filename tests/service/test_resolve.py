@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from hub.contract import AudioChunk, Capabilities, Reference, Scene, SpeechRequest, Turn
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
@@ -198,7 +199,7 @@ async def test_a_model_that_does_not_blend_refuses_a_mixture(hub):
         await hub.speak(SpeechRequest(text="hi", voice="low+high"))
 
 
-async def test_a_prepared_state_is_known_by_all_that_it_was_made_from(hubs, tmp_path):
+async def test_a_prepared_state_is_known_by_all_that_it_was_made_from(hubs, tmp_path, monkeypatch):
     weights = tmp_path / "weights"
     weights.write_bytes(b"one")
 
@@ -212,3 +213,6 @@ async def test_a_prepared_state_is_known_by_all_that_it_was_made_from(hubs, tmp_
     assert len(set(keys)) == len(keys)
     assert await key() == keys[-1]
     assert await key(preload=True, deadline=7) == keys[-1]
+    suffices = replace(tone.Tone.capabilities, prepared_suffices=True)
+    monkeypatch.setattr(tone.Tone, "capabilities", suffices)
+    assert await key() != keys[-1], "a state from before then may lack what the model reads now"

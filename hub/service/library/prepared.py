@@ -87,7 +87,7 @@ def model_identity(model: Model, plugins: Plugins) -> tuple[Any, ...]:
     settings = model.settings
     plugin = plugins.backend_plugins[model.spec.name]
     version = next((info.version for info in plugins.installed if info.name == plugin), "")
-    return (
+    identity = (
         model.spec.name,
         model.spec.synthesizer,
         version,
@@ -96,6 +96,8 @@ def model_identity(model: Model, plugins: Plugins) -> tuple[Any, ...]:
         settings.options,
         _weights(settings.path),
     )
+    # A state from before the backend declared that its states suffice may lack what it now reads from it.
+    return (*identity, "suffices") if model.capabilities.prepared_suffices else identity
 
 
 def prepared_key(identity: tuple[Any, ...], digest: str) -> str:

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from hub_cosyvoice.commands import cosyvoice
 
 from hub.cli.session import Session
-from plugins.cosyvoice.tests.support.cases import checkpoint
 from plugins.cosyvoice.tests.support.requests import recording
 
 TTSHUB = [sys.executable, "-m", "hub"]
@@ -45,7 +44,7 @@ def test_the_client_writes_the_right_rate(run, tmp_path):
         assert "at 24000 Hz" in result.output
 
 
-def test_the_client_tells_what_is_wrong(run):
+def test_the_client_names_what_is_wrong(run):
     assert "spk_a" in run("--mode", "sft", "--spk_id", "nobody").output
     assert "needs --prompt_wav" in run("--mode", "cross_lingual").output
     assert "needs --instruct_text" in run("--mode", "instruct").output
@@ -60,7 +59,7 @@ def test_a_server_that_is_not_there_or_cannot_be(tmp_path, host):
     assert f"Error: http://{host}:1/inference_sft" in result.output
 
 
-def test_serve_falls_back_to_the_cpu_and_serves_the_endpoints_alone(tmp_path):
+def test_serve_falls_back_to_the_cpu_and_serves_the_endpoints_alone(tmp_path, checkpoint):
     arguments = ["cosyvoice", "serve", "--host", "127.0.0.1", "--port", "0", "--gpu", "0"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "XDG_DATA_HOME": str(tmp_path)}
     log = tmp_path / "log"

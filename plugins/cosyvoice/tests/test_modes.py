@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from websockets.sync.client import connect
 
-from plugins.cosyvoice.tests.support.cases import case
+from plugins.cosyvoice.tests.support import requests
 from plugins.cosyvoice.tests.support.sounds import same_sound
 
 MODELS = ("v1", "v2", "v3")
@@ -26,10 +26,7 @@ def hub(cosyvoice_hub):
 
 @pytest.fixture(scope="module")
 def recording():
-    """The prompt file of the cases, as a WAV."""
-    file = io.BytesIO()
-    soundfile.write(file, np.load(case("v1") / "load_wav.npz")["in_wav"], 24_000, format="WAV")
-    return base64.b64encode(file.getvalue()).decode()
+    return base64.b64encode(requests.recording(1.1, 24_000)).decode()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from hub_cosyvoice.options import CompatOptions
 from hub_cosyvoice.routes.inference import FORMS, Extra
 
 from hub.settings import Settings
-from plugins.cosyvoice.tests.support.cases import checkpoint
 from plugins.cosyvoice.tests.support.requests import recording
 from tests.support.pages import Shell, blocks, read, sections, tables
 
@@ -46,11 +45,10 @@ def test_the_settings_are_those_that_there_are():
     msgspec.convert(settings.compat["cosyvoice"].options, CompatOptions)
 
 
-def test_the_examples_run(tmp_path):
+def test_the_examples_run(tmp_path, checkpoint):
     """On the tiny first generation, with the names of the released presets."""
     folder = tmp_path / "pretrained_models" / "CosyVoice-300M-SFT"
-    shutil.copytree(checkpoint("v1"), folder, copy_function=shutil.copyfile)
-    folder.chmod(0o755)
+    shutil.copytree(checkpoint("v1"), folder)
     presets = torch.load(folder / "spk2info.pt", weights_only=True)
     torch.save(dict(zip(("中文女", "中文男"), presets.values(), strict=False)), folder / "spk2info.pt")
     (tmp_path / "prompt_audio.wav").write_bytes(recording())

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hub_cosyvoice import CHECKPOINTS, LANGUAGES
+from hub_cosyvoice.capabilities import LANGUAGES
 from hub_cosyvoice.modes import MODES
 from hub_cosyvoice.options import CosyVoiceLoadOptions
+from hub_cosyvoice.releases import CHECKPOINTS
 
 FOLDER = Path(__file__).parents[1]
 PAGES = [FOLDER / "README.md", FOLDER / "README.zh.md"]

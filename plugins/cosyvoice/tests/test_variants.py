@@ -1,36 +1,35 @@
-"""What a checkpoint's files may say beyond the releases: sizes and layers that the models' own code can read."""
+"""Checkpoints beyond the releases: sizes and layers that the models' own code can read."""
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from hub_cosyvoice.checkpoint.flow import build_flow, ready
+from hub_cosyvoice.checkpoint.lm import read_sizes
+from hub_cosyvoice.checkpoint.vocoder import build_vocoder
 from hub_cosyvoice.config import read_config
-from hub_cosyvoice.model.acoustic_prompt import Prompt
-from hub_cosyvoice.model.flow import Speaker as FlowSpeaker
-from hub_cosyvoice.model.flow import build_flow, ready
+from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
 from hub_cosyvoice.model.flow.conformer import chunk_mask
-from hub_cosyvoice.model.lm.qwen import QwenSizes
-from hub_cosyvoice.model.vocoder import build_vocoder
-from hub_cosyvoice.modes import Planner
+from hub_cosyvoice.prompt import Planner
+from hub_cosyvoice.streaming import start_stream
 from hub_cosyvoice.text.normalise import Normaliser
 from hub_cosyvoice.tokenizer import load_tokenizer
 from hub_cosyvoice.voices import Speaker
 from hub_cosyvoice.wave import TokenToWave
 
-CASES = Path(__file__).parents[3] / "tests" / "parity" / "cases" / "cosyvoice"
-YAMLS = {"v1": "cosyvoice.yaml", "v2": "cosyvoice2.yaml", "v3": "cosyvoice3.yaml"}
+from plugins.cosyvoice.tests.support.tiny import FILES, YAML
+
 CPU = torch.device("cpu")
 
 
 def config_of(folder, name, *edits):
-    """The Config of a case's yaml in which each pattern of `edits` is replaced."""
-    text = (CASES / name / "checkpoint" / YAMLS[name]).read_text()
+    """The Config of a tiny checkpoint's yaml in which each pattern of `edits` is replaced."""
+    text = (YAML / FILES[name]).read_text()
     for pattern, replacement in edits:
         text, count = re.subn(pattern, replacement, text, flags=re.M)
         assert count, pattern
-    (folder / YAMLS[name]).write_text(text)
+    (folder / FILES[name]).write_text(text)
     return read_config(folder)
 
 
@@ -62,7 +61,7 @@ def test_the_base_of_the_rotation_is_where_older_and_newer_configs_have_it(tmp_p
     sizes["rms_norm_eps"] = 1e-6
     for said in ({"rope_theta": 7.0}, {"rope_parameters": {"rope_type": "default", "rope_theta": 7.0}}):
         file.write_text(json.dumps(sizes | said))
-        assert QwenSizes.read(file).base == 7.0
+        assert read_sizes(file).base == 7.0
 
 
 @pytest.mark.parametrize(
@@ -117,25 +116,24 @@ def test_a_causal_unet_that_halves_the_rate_keeps_its_chunks(tmp_path):
 def test_such_a_model_streams_by_making_all_frames_again(tmp_path):
     config = config_of(tmp_path, "v2", (r"channels: \[32\]", "channels: [16, 24]"))
     wave = wave_of(config)
-    prompt = Prompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))
+    prompt = AcousticPrompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))
     tokens = [index % 50 for index in range(60)]
-    stream = wave.stream(prompt, generator=torch.Generator().manual_seed(1))
+    stream = start_stream(wave, prompt, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         chunks = [stream.feed([token]) for token in tokens]
         chunks.append(stream.finish())
     assert sum(map(len, chunks)) == 60 * 2 * wave.vocoder.hop
     assert sum(len(chunk) > 0 for chunk in chunks) > 1
-    speaker = FlowSpeaker(prompt.tokens[None], prompt.mel[None], prompt.embedding[None])
     with torch.inference_mode():
-        row = torch.tensor([tokens])
-        assert wave.flow.mel(row, speaker, final=True, chunked=True).shape == (1, 80, 120)
+        mel = wave.flow.mel(wave.batch(tokens), wave.flow_prompt(prompt), final=True, chunked=True)
+    assert mel.shape == (1, 80, 120)
 
 
 def test_a_model_without_chunks_says_all_of_a_stream_at_its_end(tmp_path):
     config = config_of(tmp_path, "v3", (r"static_chunk_size: .*", "static_chunk_size: 0"))
     wave = wave_of(config)
-    prompt = Prompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))
-    stream = wave.stream(prompt, generator=torch.Generator().manual_seed(1))
+    prompt = AcousticPrompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))
+    stream = start_stream(wave, prompt, generator=torch.Generator().manual_seed(1))
     assert len(stream.feed(range(60))) == 0
     assert len(stream.finish()) == 60 * 2 * wave.vocoder.hop
 
@@ -150,14 +148,14 @@ def test_an_encoder_of_the_first_generation_may_see_chunks_only(tmp_path):
         assert not torch.allclose(whole.encode(tokens)[:, :15], whole.encode(tokens[:, :15]), atol=1e-3)
 
 
-def test_an_instruction_gets_its_marker_unless_the_reference_is_followed(tmp_path):
-    folder = CASES / "v2" / "checkpoint"
+def test_an_instruction_gets_its_marker_but_in_the_official_rules(checkpoint):
+    folder = checkpoint("v2")
     tokenizer = load_tokenizer(folder, read_config(folder))
     normaliser = Normaliser(len)
-    speaker = Speaker(Prompt(torch.zeros(4, dtype=torch.int64), torch.zeros(8, 80), torch.ones(192)))
-    ours, reference = (Planner(2, tokenizer, normaliser, 2, as_reference=followed) for followed in (False, True))
+    speaker = Speaker(AcousticPrompt(torch.zeros(4, dtype=torch.int64), torch.zeros(8, 80), torch.ones(192)))
+    ours, official = (Planner(2, tokenizer, normaliser, 2, as_official=followed) for followed in (False, True))
     said = tuple(tokenizer.encode("Calm."))
     assert ours.plan("instruct2", speaker, instruct="Calm.").before == (*said, tokenizer.end_of_prompt)
-    assert reference.plan("instruct2", speaker, instruct="Calm.").before == said
-    marked = reference.plan("instruct2", speaker, instruct="Calm.<|endofprompt|>").before
+    assert official.plan("instruct2", speaker, instruct="Calm.").before == said
+    marked = official.plan("instruct2", speaker, instruct="Calm.<|endofprompt|>").before
     assert marked == (*said, tokenizer.end_of_prompt)

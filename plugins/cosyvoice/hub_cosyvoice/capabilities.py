@@ -1,4 +1,4 @@
-"""What the backend declares before a checkpoint is loaded."""
+"""The declaration of the backend, which holds until a checkpoint is loaded."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Machinery:
 def load_machinery(model: ModelConfig, options: CosyVoiceLoadOptions | None = None) -> Machinery:
     """The checkpoint at `model.path`, a folder or a repository's id, on the model's device and in its type.
 
-    Raises WorkerStartFailed for settings that cannot be, and for a folder that is not such a checkpoint.
+    Raises WorkerStartFailed for wrong settings, and for a folder that is not such a checkpoint.
     """
     options = options or CosyVoiceLoadOptions()
     device, dtype = place(model)

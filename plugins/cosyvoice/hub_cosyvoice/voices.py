@@ -1,4 +1,4 @@
-"""Who speaks: presets of a checkpoint, recordings, and the state that `make_voice` prepares of them."""
+"""Voices: presets of a checkpoint, recordings, and the state that `make_voice` prepares of them."""
 
 from __future__ import annotations
 

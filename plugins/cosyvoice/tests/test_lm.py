@@ -96,8 +96,8 @@ def test_sampling_settings_change_the_draw():
     logp = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     generator = request_generator(1)
 
-    def share(settings, drawn=()):
-        sampler = RasSampler(settings, generator)
+    def share(parameters, drawn=()):
+        sampler = RasSampler(parameters, generator)
         found = [sampler(logp, drawn) for _ in range(400)]
         return [found.count(token) / 400 for token in range(4)]
 

@@ -40,7 +40,7 @@ def unheard(recording):
 
 
 def events(hub, model, **fields):
-    """What server-sent events said of a request: (its report, its samples)."""
+    """The server-sent events of a request: (its report, its samples)."""
     body = {"model": model, "text": TEXT, "seed": 1, "format": {"container": "pcm"}, **fields}
     answer = hub.client.post("/v1/speech/events", json=body)
     assert answer.status_code == 200, answer.text

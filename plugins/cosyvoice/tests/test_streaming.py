@@ -105,11 +105,11 @@ def test_no_sample_depends_on_frames_out_of_reach(wave):
         changed_source[:, :, middle * vocoder.hop : (middle + 1) * vocoder.hop] += 0.1
         before = vocoder(mel, source)[0]
         differs = (vocoder(changed_mel, changed_source)[0] - before).abs() > 1e-13
-        places = differs.nonzero().flatten() // vocoder.hop
-        assert middle - right <= int(places.min()) < middle
-        assert middle < int(places.max()) <= middle + left
-        # and the reach is no more generous than two frames
-        assert int(places.max()) >= middle + left - 2
+        changed = differs.nonzero().flatten() // vocoder.hop
+        assert middle - right <= int(changed.min()) < middle
+        assert middle < int(changed.max()) <= middle + left
+        # and the reach is at most two frames too long
+        assert int(changed.max()) >= middle + left - 2
     finally:
         vocoder.float()
         if vocoder.causal:
@@ -216,7 +216,7 @@ def test_a_speaker_without_a_recording(wave, prompt, tokens):
 
 @pytest.mark.parametrize("wave", ["v2"], indirect=True)
 def test_the_seams_of_the_official_scheme_are_louder_and_its_last_chunk_another(wave, prompt, tokens):
-    """What the consistent scheme is for. Generation 3 has no fades, only the other last chunk."""
+    """The reason for the consistent scheme. Generation 3 has no fades, only the other last chunk."""
     window = torch.hamming_window(200, periodic=False, dtype=torch.float64)
     assert 20 * torch.log10(window[:100] + window[100:]).min() > 0.6  # dB at each seam
     stream = start_stream(wave, prompt, generator=seeded(), scheme="official")

@@ -106,8 +106,7 @@ class Node:
 class Config:
     """A checkpoint's yaml: its generation, the rate of its audio in Hz, and the nodes of its parts.
 
-    `chunk_size` is the hop of the streaming attention masks in tokens (0 in the first generation); `root` holds the
-    scalars of the file's top level.
+    `chunk_size` is the hop of the streaming attention masks in tokens (0 in the first generation).
     """
 
     file: str
@@ -119,7 +118,6 @@ class Config:
     mel: Node
     tokenizer: Node
     chunk_size: int
-    root: dict[str, Any]
 
     @property
     def token_rate(self) -> int:
@@ -161,7 +159,6 @@ def _config(path: Path, generation: Generation) -> Config:
         mel=root["feat_extractor"],
         tokenizer=root["get_tokenizer"],
         chunk_size=int(root.get("chunk_size", 0 if generation == 1 else 25)),
-        root={key: value for key, value in root.items() if isinstance(value, str | int | float | bool)},
     )
 
 

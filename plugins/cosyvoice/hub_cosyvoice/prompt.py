@@ -1,4 +1,4 @@
-"""A request -> the prompts of the models: what the language model reads before the text, and the flow's speaker."""
+"""A request -> the prompts of the models: the ids that the language model reads first, and the flow's speaker."""
 
 from __future__ import annotations
 

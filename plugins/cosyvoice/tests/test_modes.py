@@ -155,6 +155,9 @@ def test_a_stored_voice_is_a_zero_shot_speaker(hub, model, recording, heard):
     assert first.headers["x-voice"] == voice
     assert same_sound(first.content, again.content)
     assert same_sound(first.content, speak(hub, model, references=heard).content)
+    body = {"model": model, "audio": recording, "seed": 3}
+    said = [hub.client.post("/v1/conversion", json={**body, **by}) for by in ({"voice": voice}, {"references": heard})]
+    assert same_sound(*(samples(answer, RATES[model]) for answer in said))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -57,13 +57,7 @@ def build_flow(config: Config) -> AnyFlow:
         lookahead = Lookahead(ahead["in_channels"], ahead["channels"], ahead["pre_lookahead_len"])
         return FlowV3(**shared, lookahead=lookahead, estimator=_dit(estimator), ratio=node.get("token_mel_ratio", 2))
     encoder = node["encoder"]
-    sizes = {
-        "inputs": encoder["input_size"],
-        "width": encoder["output_size"],
-        "heads": encoder["attention_heads"],
-        "hidden": encoder["linear_units"],
-        "layers": encoder["num_blocks"],
-    }
+    sizes = _encoder_sizes(encoder)
     if config.generation == 2:
         upsampling = UpsamplingEncoder(
             **sizes,
@@ -83,6 +77,16 @@ def build_flow(config: Config) -> AnyFlow:
         token_rate=config.token_rate,
         frame_rate=config.sample_rate / config.mel["hop_size"],
     )
+
+
+def _encoder_sizes(node: Node) -> dict[str, Any]:
+    return {
+        "inputs": node["input_size"],
+        "width": node["output_size"],
+        "heads": node["attention_heads"],
+        "hidden": node["linear_units"],
+        "layers": node["num_blocks"],
+    }
 
 
 def _unet(node: Node, causal: bool) -> UNet:

@@ -1,6 +1,6 @@
 """The diffusion transformer of generation 3 that predicts the flow's velocity.
 
-Causal like the U-Net of generation 2, so that a stream can keep what it has (`Past`). The flow time only enters through
+Causal like the U-Net of generation 2, so that a stream can keep its frames (`Past`). The flow time only enters through
 the shifts, scales and gates of the adaptive norms; those of all Euler steps are computed once for a model.
 """
 

@@ -1,4 +1,4 @@
-"""From token embeddings to what conditions the flow: one encoder for each generation."""
+"""Token embeddings -> the conditions of the flow: one encoder for each generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generation 1: from the rate of the tokens to the rate of the mel."""
+"""Generation 1: the rate of the tokens -> the rate of the mel."""
 
 from __future__ import annotations
 

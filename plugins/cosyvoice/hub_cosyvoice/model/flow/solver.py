@@ -1,4 +1,4 @@
-"""From noise to mel: Euler steps along the velocity that the estimator predicts, with classifier-free guidance."""
+"""Noise -> mel: Euler steps along the velocity that the estimator predicts, with classifier-free guidance."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The U-Nets of generations 1 and 2 that predict the flow's velocity.
 
 Generation 1 convolves to both sides, normalises in groups over time and halves the rate inside. Generation 2 is causal:
-what a frame becomes depends only on its own chunk and the chunks before, so a stream can keep what it has (`Past`).
+a frame depends only on its own chunk and the chunks before, so that a stream can keep its frames (`Past`).
 
 Values that stay the same over the Euler steps are computed once: the time embeddings of all steps once for a model, and
 the first convolution's share of the conditions (`Conditions`) once for a request.

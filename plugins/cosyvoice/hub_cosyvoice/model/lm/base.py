@@ -15,12 +15,12 @@ from hub_cosyvoice.model.lm.cache_view import CacheView
 class SpeechLM(nn.Module):
     """A decoder that continues a sequence of embeddings with speech tokens.
 
-    `speech_tokens` is the number of ids that are speech; the ids from there on are `eos`, `fill` (None in the first
-    generation, which takes no text in pieces) and further special ids. A cache needs `layers`, `groups` and `head_dim`.
+    `speech_tokens` is the number of ids that are speech. The ids from there on are special: they end speech, and `fill`
+    asks for more text (None in the first generation, which takes no text in pieces). `layers`, `groups` and `head_dim`
+    are the sizes of a cache.
     """
 
     speech_tokens: int
-    eos: int
     fill: int | None
     layers: int
     groups: int

@@ -110,7 +110,7 @@ class ConformerLM(SpeechLM):
         width, inputs = int(decoder["output_size"]), int(node["llm_input_size"])
         heads = int(decoder["attention_heads"])
         self.layers, self.groups, self.head_dim = int(decoder["num_blocks"]), heads, width // heads
-        self.speech_tokens = self.eos = int(node["speech_token_size"])
+        self.speech_tokens = int(node["speech_token_size"])
         self.text_embedding = nn.Embedding(int(node["text_token_size"]), int(node["text_encoder_input_size"]))
         self.text_encoder = TextEncoder(encoder)
         self.text_encoder_affine_layer = nn.Linear(int(encoder["output_size"]), inputs)

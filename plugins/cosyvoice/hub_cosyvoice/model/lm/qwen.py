@@ -61,7 +61,7 @@ class Layer(nn.Module):
 
 
 class QwenLM(SpeechLM):
-    """Qwen2 with an embedding table and a head of speech tokens. The ids of `eos` and `fill` depend on `generation`."""
+    """Qwen2 with an embedding table and a head of speech tokens. The id of `fill` depends on `generation`."""
 
     fill: int
 
@@ -69,7 +69,6 @@ class QwenLM(SpeechLM):
         super().__init__()
         self.layers, self.groups, self.head_dim = sizes.layers, sizes.groups, sizes.head_dim
         self.speech_tokens = speech_tokens
-        self.eos = speech_tokens + (0 if generation == 2 else 1)
         self.fill = speech_tokens + (2 if generation == 2 else 3)
         self.text_embedding = nn.Embedding(texts, sizes.width)
         self.blocks = nn.ModuleList(Layer(sizes) for _ in range(sizes.layers))

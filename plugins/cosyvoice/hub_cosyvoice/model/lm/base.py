@@ -65,3 +65,8 @@ class SpeechLM(nn.Module):
 def ids_on(ids: Sequence[int], device: torch.device) -> Tensor:
     """(N,) int64."""
     return torch.tensor(list(ids), dtype=torch.long, device=device)
+
+
+def blank_embedding(rows: int, width: int) -> nn.Embedding:
+    """An embedding for a file to fill. To initialise one on the meta device, torch would import its compiler first."""
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hub.nn.attention import attend
 from hub_cosyvoice.config import Node
 from hub_cosyvoice.model.flow.conformer import ConformerLayer, Embed, chunk_mask, position_table
-from hub_cosyvoice.model.lm.base import SpeechLM, ids_on
+from hub_cosyvoice.model.lm.base import SpeechLM, blank_embedding, ids_on
 from hub_cosyvoice.model.lm.cache_view import CacheView
 
 
@@ -111,12 +111,12 @@ class ConformerLM(SpeechLM):
         heads = int(decoder["attention_heads"])
         self.layers, self.groups, self.head_dim = int(decoder["num_blocks"]), heads, width // heads
         self.speech_tokens = int(node["speech_token_size"])
-        self.text_embedding = nn.Embedding(int(node["text_token_size"]), int(node["text_encoder_input_size"]))
+        self.text_embedding = blank_embedding(int(node["text_token_size"]), int(node["text_encoder_input_size"]))
         self.text_encoder = TextEncoder(encoder)
         self.text_encoder_affine_layer = nn.Linear(int(encoder["output_size"]), inputs)
         self.spk_embed_affine_layer = nn.Linear(int(node.get("spk_embed_dim", 192)), inputs)
-        self.llm_embedding = nn.Embedding(2, inputs)  # the start of the sequence, and the task id
-        self.speech_embedding = nn.Embedding(self.speech_tokens, inputs)
+        self.llm_embedding = blank_embedding(2, inputs)  # the start of the sequence, and the task id
+        self.speech_embedding = blank_embedding(self.speech_tokens, inputs)
         self.embed = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.ReLU())
         blocks = [DecoderLayer(width, heads, int(decoder["linear_units"])) for _ in range(self.layers)]
         self.blocks = nn.ModuleList(blocks)

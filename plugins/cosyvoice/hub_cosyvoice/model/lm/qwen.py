@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hub.nn.attention import RMSNorm, attend, rotary_frequencies, rotary_table, rotate_half_split
-from hub_cosyvoice.model.lm.base import SpeechLM, ids_on
+from hub_cosyvoice.model.lm.base import SpeechLM, blank_embedding, ids_on
 from hub_cosyvoice.model.lm.cache_view import CacheView
 
 
@@ -70,12 +70,12 @@ class QwenLM(SpeechLM):
         self.layers, self.groups, self.head_dim = sizes.layers, sizes.groups, sizes.head_dim
         self.speech_tokens = speech_tokens
         self.fill = speech_tokens + (2 if generation == 2 else 3)
-        self.text_embedding = nn.Embedding(texts, sizes.width)
+        self.text_embedding = blank_embedding(texts, sizes.width)
         self.blocks = nn.ModuleList(Layer(sizes) for _ in range(sizes.layers))
         self.norm = RMSNorm(sizes.width, sizes.eps)
-        self.speech_embedding = nn.Embedding(vocabulary, sizes.width)
+        self.speech_embedding = blank_embedding(vocabulary, sizes.width)
         self.head = nn.Linear(sizes.width, vocabulary, bias=generation == 2)
-        self.specials = nn.Embedding(2, sizes.width)  # the start of the sequence, and the task id
+        self.specials = blank_embedding(2, sizes.width)  # the start of the sequence, and the task id
         self._frequencies = (sizes.head_dim, sizes.base)
         self._rotary = torch.zeros(0, sizes.head_dim // 2, 2)
         self._lock = threading.Lock()

@@ -18,6 +18,7 @@ from hub_cosyvoice.decoding.generate import Outcome, generate
 from hub_cosyvoice.decoding.interleave import GroupSizes, interleaved
 from hub_cosyvoice.decoding.sampling import RasParameters, RasSampler
 from hub_cosyvoice.decoding.silence import without_long_silence
+from hub_cosyvoice.draws import SEEDS
 from hub_cosyvoice.machinery import Machinery
 from hub_cosyvoice.model.lm.qwen import QwenLM
 from hub_cosyvoice.options import Scheme
@@ -27,8 +28,6 @@ from hub_cosyvoice.text.arriving import ArrivingIds
 
 FRAMES = 15_000
 """Frames of start noise for the flow of the second and third generation, including the prompt's: 300 s."""
-
-SEEDS = 2**63 - 1
 
 
 @dataclass

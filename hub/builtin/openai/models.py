@@ -12,7 +12,9 @@ from msgspec import Struct
 from hub.api.routes.models import ModelObject, model_object
 
 if TYPE_CHECKING:
-    from hub.plugin.host import Host
+    from collections.abc import Iterable
+
+    from hub.plugin.host import Host, HostModel
 
 
 class ModelList(Struct, kw_only=True):
@@ -22,6 +24,11 @@ class ModelList(Struct, kw_only=True):
     object: Literal["list"] = "list"
 
 
+def model_list(models: Iterable[HostModel], created: int) -> ModelList:
+    """List `models` in OpenAI's shape. `created` is in seconds since the epoch."""
+    return ModelList(data=[model_object(model, created) for model in models])
+
+
 def routes(hub: Host) -> list[HTTPRouteHandler]:
     """Return the handlers."""
     created = int(time.time())
@@ -29,6 +36,6 @@ def routes(hub: Host) -> list[HTTPRouteHandler]:
     @get("/v1/models", operation_id="listModels", summary="List all models, as in OpenAI's API", sync_to_thread=False)
     def list_models() -> ModelList:
         """Returns the configured models."""
-        return ModelList(data=[model_object(model, created) for model in hub.models])
+        return model_list(hub.models, created)
 
     return [list_models]

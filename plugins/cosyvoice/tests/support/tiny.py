@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from hub_cosyvoice.checkpoint.flow import build_flow
@@ -75,6 +76,11 @@ def make_checkpoint(name: str, folder: Path) -> Path:
             folder / f"speech_tokenizer_{name}.onnx", *LEVELS[name], stride=2 if config.generation == 1 else 4
         )
     return folder
+
+
+def tiny_model(folder: Path) -> dict[str, Any]:
+    """A tiny checkpoint in `folder`, and the `[models.NAME]` table of a model that speaks with it."""
+    return {"backend": "cosyvoice", "path": str(make_checkpoint("v2", folder)), "device": "cpu"}
 
 
 # -- language models ---------------------------------------------------------------------------------------------------

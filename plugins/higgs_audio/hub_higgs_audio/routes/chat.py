@@ -26,8 +26,7 @@ from hub.api.http.departure import until_departure
 from hub.api.http.negotiate import JSON
 from hub.api.mount import YIELDS, shaped
 from hub.api.respond import PackedSpeech, PartsResponse, open_speech, pack, speech_headers
-from hub.api.routes.models import model_object
-from hub.builtin.openai.models import ModelList
+from hub.builtin.openai.models import ModelList, model_list
 from hub.builtin.openai.names import VOICE_ALIASES
 from hub.builtin.openai.shapes import error_response, openai_error
 from hub.contract.errors import Cancelled, HubError, InvalidRequest, UnsupportedCapability
@@ -120,8 +119,7 @@ def routes(hub: Host, options: CompatOptions) -> list[HTTPRouteHandler]:
     @get("/v1/models", opt=YIELDS, summary="The models that answer, as OpenAI's API")
     async def list_chat_models() -> ModelList:
         """The models of this family, for clients that look for one first."""
-        models = [model for model in hub.models if model.spec.name == BACKEND]
-        return ModelList(data=[model_object(model, started) for model in models])
+        return model_list([model for model in hub.models if model.spec.name == BACKEND], started)
 
     return shaped([create_chat_completion, list_chat_models], error_response)
 

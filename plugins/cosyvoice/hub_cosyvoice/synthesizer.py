@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from hub.contract.backend import Capabilities, ModelConfig, Stop
 from hub.contract.conversion import ResolvedConversion
-from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.options import load_options, request_options
 from hub.contract.speech import ResolvedRequest, Sampling
 from hub.contract.voice import Voice, VoiceDraft
 from hub.nn.recording import read_recording
+from hub.text.speakable import nothing_to_speak
 from hub_cosyvoice.capabilities import CAPABILITIES, LANGUAGES
 from hub_cosyvoice.conversion import source_tokens
 from hub_cosyvoice.decoding.interleave import GroupSizes
@@ -76,7 +77,7 @@ class CosyVoice:
         """Segment by segment; with `stream`, in chunks while a segment is made."""
         text = request.text or ""
         if not text.strip():
-            raise EmptyText("there is no text to speak")
+            raise nothing_to_speak(blank=True)
         options = request_options(request, CosyVoiceOptions)
         plan, spoken, has_markers = self._plan(request, options, text)
         segments = self._segments(spoken, enabled=options.text_frontend and not has_markers)
@@ -169,7 +170,7 @@ class CosyVoice:
         segments = self._machinery.normaliser.segments(text, enabled=enabled)
         parts = [part for segment in segments for part in bounded(segment)]
         if not parts:
-            raise UnspeakableText("the text has nothing to say, only punctuation or symbols: add words")
+            raise nothing_to_speak(blank=False)
         return parts
 
     def _speaker(self, request: ResolvedRequest | ResolvedConversion) -> Speaker:

@@ -23,11 +23,11 @@ from hub.contract import (
     Voice,
     VoiceDraft,
 )
-from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, WorkerStartFailed
+from hub.contract.errors import InvalidRequest, UnknownVoice, WorkerStartFailed
 from hub.contract.options import load_options, request_options
 from hub.nn.device import place
 from hub.nn.loans import Loans
-from hub.text.speakable import is_speakable
+from hub.text.speakable import is_speakable, nothing_to_speak
 from hub_fish_speech.capabilities import CAPABILITIES
 from hub_fish_speech.machinery import Machinery, load_machinery
 from hub_fish_speech.options import FishLoadOptions, FishOptions
@@ -122,7 +122,7 @@ class FishSpeech:
         options = request_options(request, FishOptions)
         segments = self._segments(request, options)
         if not any(is_speakable(segment.text) for segment in segments):
-            raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+            raise nothing_to_speak(blank=False)
         known = [(segment, number == len(segments)) for number, segment in enumerate(segments, 1)]
         yield from self._speak(request, options, iter(known), stop)
 
@@ -142,7 +142,7 @@ class FishSpeech:
             return dialogue_segments(request.turns, limit)
         text = request.text or ""
         if not text.strip():
-            raise EmptyText("there is no text to speak")
+            raise nothing_to_speak(blank=True)
         return segments_of(text, variant, limit)
 
     def _speak(

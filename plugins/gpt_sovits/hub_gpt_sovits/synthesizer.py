@@ -12,10 +12,11 @@ import torch
 from msgspec.structs import replace
 
 from hub.contract import AudioChunk, Mark, ModelConfig, Stop, Voice, VoiceDraft
-from hub.contract.errors import EmptyText, InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.options import load_options, request_options
 from hub.contract.speech import Reference, ResolvedRequest
 from hub.nn.device import place
+from hub.text.speakable import check_speakable
 from hub_gpt_sovits.capabilities import CAPABILITIES, SPEEDS
 from hub_gpt_sovits.machinery import Machinery
 from hub_gpt_sovits.options import GptSovitsLoadOptions, GptSovitsOptions
@@ -119,10 +120,7 @@ def checked_text(request: ResolvedRequest) -> str:
     if not request.references:
         raise InvalidRequest("GPT-SoVITS needs a recording to speak like: give `references` or a stored voice")
     text = request.text or ""
-    if not text.strip():
-        raise EmptyText("there is no text to speak")
-    if not any(char.isalnum() for char in text):
-        raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+    check_speakable(text)
     if not SPEEDS[0] <= request.speed <= SPEEDS[1]:
         raise InvalidRequest(f"GPT-SoVITS speaks at speeds of {SPEEDS[0]:g} to {SPEEDS[1]:g}, not {request.speed:g}")
     if request.sampling.max_new_tokens is not None:

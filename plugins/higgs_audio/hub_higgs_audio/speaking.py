@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from hub.contract import AudioChunk, CastVoice, Done, ResolvedRequest, Stop
-from hub.contract.errors import EmptyAudio, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import EmptyAudio, UnsupportedCapability
 from hub.contract.event import Span
-from hub.text.speakable import is_speakable
+from hub.text.speakable import is_speakable, nothing_to_speak
 from hub_higgs_audio.context import Context
 from hub_higgs_audio.conversation import check_alone, messages_of
 from hub_higgs_audio.generation import AudioColumn, Limits
@@ -256,7 +256,7 @@ def _passages(text: TaggedText, options: HiggsOptions) -> list[Passage]:
         for passage in passages_of(text.text, method, words=words, turns=options.chunk_max_num_turns)
     ]
     if not passages or not is_speakable(" ".join(passage.text for passage in passages)):
-        raise UnspeakableText("the text has no letter and no number, so there is nothing to say: add words")
+        raise nothing_to_speak(blank=False)
     return passages
 
 

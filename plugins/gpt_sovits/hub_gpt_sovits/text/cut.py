@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from hub.contract.errors import EmptyText
+from hub.text.speakable import nothing_to_speak
 from hub_gpt_sovits.tokenizer import PUNCTUATION_CLASS
 
 SPLITTERS = frozenset("，。？！,.?!~:：—…")
@@ -28,10 +28,10 @@ _AT_SPLITTER = re.compile("([" + "".join(map(re.escape, sorted(SPLITTERS))) + "]
 
 
 def lines_of(text: str, language: str, method: str) -> list[str]:
-    """The lines of `text`, each with punctuation at its end. Raises EmptyText if nothing in it can be spoken."""
+    """The lines of `text`, each with punctuation at its end. Raises EmptyText, UnspeakableText."""
     text = _REPEATED.sub(r"\1", text).strip("\n")
     if not text:
-        raise EmptyText("the text is empty")
+        raise nothing_to_speak(blank=True)
     stop = "." if language == "en" else "。"
     if text[0] not in SPLITTERS and len(_AT_SPLITTER.split(text, maxsplit=1)[0].strip()) < 4:
         text = stop + text  # a very short first clause is swallowed without a pause before it
@@ -43,7 +43,7 @@ def lines_of(text: str, language: str, method: str) -> list[str]:
         line = line if line[-1] in SPLITTERS else line + stop
         spoken += _shortened(line) if len(line) > LONGEST else [line]
     if not spoken:
-        raise EmptyText("the text has nothing to say, only punctuation")
+        raise nothing_to_speak(blank=False)
     return spoken
 
 

@@ -74,7 +74,7 @@ class TextFrontend:
         return self._g2pw is not None
 
     def cut(self, text: str, language: str, method: str) -> list[Piece]:
-        """The pieces of `text`. Raises EmptyText, and InvalidRequest for an unknown method."""
+        """The pieces of `text`. Raises EmptyText, UnspeakableText, and InvalidRequest for an unknown method."""
         if method not in METHODS:
             raise InvalidRequest(f"there is no text_split_method {method!r}; there are: {', '.join(METHODS)}")
         lines = lines_of(text, language, method)

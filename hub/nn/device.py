@@ -1,4 +1,4 @@
-"""Where a model computes and in which type: the one place that turns the settings' words into torch's.
+"""The device and the type that a model computes with: the settings' words, turned into torch's in one file.
 
 `auto` is the first GPU that CUDA has, else the CPU. Apple's MPS is taken where `device` names it, never by `auto`: no
 family has been measured there. Half precision is for CUDA; what `auto` makes of it there is the family's choice.
@@ -26,7 +26,7 @@ class Placement(NamedTuple):
         return f"{self.device} in {str(self.dtype).removeprefix('torch.')}"
 
 
-def place(model: ModelConfig, *, half: torch.dtype = torch.bfloat16, half_on_cpu: bool = True) -> Placement:
+def find_placement(model: ModelConfig, *, half: torch.dtype = torch.bfloat16, half_on_cpu: bool = True) -> Placement:
     """The device and the type that the settings of `model` name.
 
     `half` is what `dtype = "auto"` means on CUDA; float16 takes the place of a bfloat16 that the card does not have.
@@ -61,7 +61,7 @@ def find_device(name: str, *, setting: str = "device") -> torch.device:
 def find_dtype(
     model: ModelConfig, device: torch.device, *, half: torch.dtype = torch.bfloat16, half_on_cpu: bool = True
 ) -> torch.dtype:
-    """The type that `model.dtype` names on `device`; see `place`. Raises WorkerStartFailed."""
+    """The type that `model.dtype` names on `device`; see `find_placement`. Raises WorkerStartFailed."""
     setting = f"models.{model.name}.dtype"
     if model.dtype == "auto":
         if device.type != "cuda":

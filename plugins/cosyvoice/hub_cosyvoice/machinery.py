@@ -9,7 +9,7 @@ import torch
 
 from hub.contract.backend import ModelConfig
 from hub.contract.errors import WorkerStartFailed
-from hub.nn.device import place
+from hub.nn.device import find_placement
 from hub_cosyvoice.checkpoint.flow import load_flow
 from hub_cosyvoice.checkpoint.folder import find_folder
 from hub_cosyvoice.checkpoint.lm import load_lm
@@ -52,7 +52,7 @@ def load_machinery(model: ModelConfig, options: CosyVoiceLoadOptions | None = No
     Raises WorkerStartFailed for wrong settings, and for a folder that is not such a checkpoint.
     """
     options = options or CosyVoiceLoadOptions()
-    device, dtype = place(model)
+    device, dtype = find_placement(model)
     folder = find_folder(model.path)
     config = read_config(folder)
     if options.language_model == "rl" and not (folder / "llm.rl.pt").is_file():

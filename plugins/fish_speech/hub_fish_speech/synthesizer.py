@@ -25,7 +25,7 @@ from hub.contract import (
 )
 from hub.contract.errors import InvalidRequest, UnknownVoice, WorkerStartFailed
 from hub.contract.options import load_options, request_options
-from hub.nn.device import place
+from hub.nn.device import find_placement
 from hub.nn.loans import Loans
 from hub.text.speakable import is_speakable, nothing_to_speak
 from hub_fish_speech.capabilities import CAPABILITIES
@@ -64,7 +64,7 @@ class FishSpeech:
             raise WorkerStartFailed("a fish_speech model needs a path: the folder of its checkpoint")
         if options.threads:
             torch.set_num_threads(options.threads)
-        placement = place(model)
+        placement = find_placement(model)
         self.machinery = machinery = load_machinery(
             Path(model.path),
             placement,

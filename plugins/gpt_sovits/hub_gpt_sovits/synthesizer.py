@@ -15,7 +15,7 @@ from hub.contract import AudioChunk, Mark, ModelConfig, Stop, Voice, VoiceDraft
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.options import load_options, request_options
 from hub.contract.speech import Reference, ResolvedRequest
-from hub.nn.device import place
+from hub.nn.device import find_placement
 from hub.text.speakable import check_speakable
 from hub_gpt_sovits.capabilities import CAPABILITIES, SPEEDS
 from hub_gpt_sovits.machinery import Machinery
@@ -40,7 +40,7 @@ class GptSovits:
         options = load_options(model, GptSovitsLoadOptions)
         if options.threads:
             torch.set_num_threads(options.threads)
-        placement = place(model, half=torch.float16, half_on_cpu=False)
+        placement = find_placement(model, half=torch.float16, half_on_cpu=False)
         machinery = Machinery(Path(model.path), options, placement)
         acoustics = machinery.load_default().acoustics
         self.device = str(placement.device)

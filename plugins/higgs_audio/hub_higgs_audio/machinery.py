@@ -8,7 +8,7 @@ import torch
 
 from hub.contract import ModelConfig
 from hub.contract.errors import WorkerStartFailed
-from hub.nn.device import find_device, place
+from hub.nn.device import find_device, find_placement
 from hub.nn.loans import Loans
 from hub_higgs_audio.checkpoint import load_codec, load_language, load_tokenizer
 from hub_higgs_audio.layout import find_codec, find_language
@@ -33,7 +33,7 @@ class Machinery:
     @classmethod
     def load(cls, model: ModelConfig, options: HiggsLoadOptions) -> Machinery:
         """Both parts of the checkpoint, on their devices. Raises WorkerStartFailed."""
-        device, dtype = place(model)
+        device, dtype = find_placement(model)
         torch.backends.cudnn.allow_tf32 = False  # the codec needs all of float32: its last digits decide on codes
         part, codec_part = find_language(model.path), find_codec(model.path, options.codec)
         language = load_language(part, device, dtype)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from hub.contract.errors import HubError
+from hub.contract.speech import ResolvedRequest
 from hub.contract.voice import VoiceDraft
 from hub.testing.conformance.base import Base
 from hub.testing.conformance.verdict import fail, must
@@ -31,3 +33,18 @@ class Cloning(Base):
         must(cloning, "make_voice works, but cloning is not declared")
         must(isinstance(state, bytes) and bool(state), "make_voice must return bytes that are not empty")
         must(not state.startswith(b"\x80"), "make_voice returned a pickle; use safetensors or msgpack")
+
+    def test_it_speaks_with_the_voice_that_it_prepared(self, driver: Driver) -> None:
+        capabilities = driver.start().capabilities
+        if not capabilities.cloning:
+            pytest.skip("the backend does not declare cloning")
+        reference = self._recording()
+        try:
+            state = driver.call("make_voice", VoiceDraft(references=(reference,)))
+        except HubError as error:
+            must(not capabilities.prepared_suffices, f"make_voice ended with {error.code}, and `prepared_suffices`")
+            pytest.skip("the backend clones from the references alone")
+        if capabilities.prepared_suffices:
+            reference = replace(reference, audio=b"")  # as the hub sends it then
+        request = ResolvedRequest.of(self.request())
+        self._speak(driver, replace(request, references=(reference,), prepared=state))

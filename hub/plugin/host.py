@@ -225,6 +225,11 @@ class Host(Protocol):
         ...
 
     @property
+    def data_folder(self) -> Path:
+        """Where the hub keeps what it keeps; a plugin's own files go below `compat/PLUGIN`. It need not exist yet."""
+        ...
+
+    @property
     def models(self) -> HostModels:
         """The configured models."""
         ...

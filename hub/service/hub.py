@@ -54,6 +54,7 @@ class Hub:
     def __init__(self, settings: Settings, plugins: Plugins) -> None:
         self.settings = settings
         self.plugins = plugins
+        self.data_folder = data_folder(settings)
         self.compat_options = _check_compat(settings, plugins)
         """Plugin -> `[compat.PLUGIN.options]`, for each plugin that has any."""
         self.observers: list[Observer] = plugins.observers()
@@ -69,7 +70,7 @@ class Hub:
             self,
             _task_kinds(plugins, settings, self.desk),
             settings.tasks,
-            folder=data_folder(settings) / "tasks",
+            folder=self.data_folder / "tasks",
             database=check_url(settings.database),
         )
         self._starts: set[asyncio.Task[None]] = set()

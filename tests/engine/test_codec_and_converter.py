@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hub.audio.decode import Audio, to_wav_f32
-from hub.contract import AudioChunk, ModelConfig, ResolvedConversion, SpeechRequest, Tokens
+from hub.contract import AudioChunk, ModelConfig, ResolvedConversion, ResolvedRequest, Tokens
 from hub.contract.errors import InvalidRequest
 from hub.testing import tone
 from tests.support.inline import InlineEngine
@@ -36,7 +36,7 @@ async def samples_of(stream):
 
 
 async def test_tokens_go_there_and_back(engine):
-    said, _ = await samples_of(engine.speak(SpeechRequest(text="there and back")))
+    said, _ = await samples_of(engine.speak(ResolvedRequest(text="there and back")))
     tokens = msgspec.convert(await engine.call("encode", to_wav_f32(Audio(said, tone.SAMPLE_RATE))), Tokens)
     assert (tokens.codebooks, tokens.frames) == (2, len(said))
     chunk = msgspec.convert(await engine.call("decode", tokens), AudioChunk)
@@ -46,7 +46,7 @@ async def test_tokens_go_there_and_back(engine):
 
 
 async def test_a_recording_is_said_again_by_another_voice(engine):
-    said, _ = await samples_of(engine.speak(SpeechRequest(text="who says this?", voice="low")))
+    said, _ = await samples_of(engine.speak(ResolvedRequest(text="who says this?", voice="low")))
     wanted = ResolvedConversion(audio=to_wav_f32(Audio(said, tone.SAMPLE_RATE)), voice="high", seed=1)
     again, _ = await samples_of(engine.convert(wanted, "req"))
     assert tone.decode(again, tone.SAMPLE_RATE) == "who says this?"
@@ -54,7 +54,7 @@ async def test_a_recording_is_said_again_by_another_voice(engine):
 
 
 async def test_a_conversion_is_cancelled_and_fails_as_speech_does(engine):
-    said, _ = await samples_of(engine.speak(SpeechRequest(text="a longer text " * 10)))
+    said, _ = await samples_of(engine.speak(ResolvedRequest(text="a longer text " * 10)))
     audio = to_wav_f32(Audio(said, tone.SAMPLE_RATE))
     paced = engine.convert(ResolvedConversion(audio=audio, options={"paced": True}))
     await anext(paced)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hub.contract import AudioChunk, SpeechRequest
+from hub.contract import AudioChunk, ResolvedRequest
 from hub.contract.errors import WorkerStartFailed
 from hub.testing import tone
 
@@ -48,7 +48,7 @@ def other_venv(tmp_path_factory):
 async def test_the_worker_speaks_from_the_other_environment(engines, other_venv):
     engine = engines("only_there:Elsewhere", python=str(other_venv / "bin" / "python"))
     await engine.start()
-    stream = engine.speak(SpeechRequest(text="where are you?"))
+    stream = engine.speak(ResolvedRequest(text="where are you?"))
     pcm = b"".join([event.pcm async for event in stream if isinstance(event, AudioChunk)])
     assert tone.decode(np.frombuffer(pcm, "<f4"), tone.SAMPLE_RATE) == str(other_venv)
     assert str(other_venv) != sys.prefix

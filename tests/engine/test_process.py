@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from hub.contract import AudioChunk, Done, Fault, SpeechRequest
+from hub.contract import AudioChunk, Done, Fault, ResolvedRequest
 from hub.contract.errors import BackendUnavailable, UnknownVoice, WorkerStartFailed
 from hub.testing import tone
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 def request_for(text="hello", **options):
-    return SpeechRequest(text=text, options=options)
+    return ResolvedRequest(text=text, options=options)
 
 
 async def collect(stream):
@@ -58,7 +58,7 @@ async def test_many_at_once_do_not_mix(engines):
 async def test_a_typed_error_of_the_backend_arrives_as_its_fault(engines):
     engine = engines()
     await engine.start()
-    events = await collect(engine.speak(SpeechRequest(text="hi", voice="nobody")))
+    events = await collect(engine.speak(ResolvedRequest(text="hi", voice="nobody")))
     assert [event.code for event in events if isinstance(event, Fault)] == [UnknownVoice.code]
 
 

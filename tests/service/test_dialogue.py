@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from hub import hookimpl
-from hub.contract import AudioChunk, Done, Mark, Scene, SpeechRequest, Turn
+from hub.contract import AudioChunk, Done, Mark, ResolvedRequest, Scene, SpeechRequest, Turn
 from hub.contract.errors import BackendCrashed, BackendFailed, InvalidRequest, UnsupportedCapability
 from hub.service.library.dictionaries import Dictionary
 from hub.service.speech.script import GAP
@@ -95,7 +95,7 @@ def _tone(text):
         def is_set(self):
             return False
 
-    return list(tone.Tone().speak(SpeechRequest(text=text, seed=1), Never()))
+    return list(tone.Tone().speak(ResolvedRequest(text=text, seed=1), Never()))
 
 
 async def test_turns_without_a_gap_follow_each_other_to_the_sample(hubs):

@@ -5,7 +5,8 @@ import pytest
 
 from hub.contract import AudioChunk, Done, Mark
 from hub.contract.speech import SpeechRequest, Turn
-from hub.service.speech.marks import MarkedSpeech, spoken_text
+from hub.service.speech.marks import MarkedSpeech
+from hub.text.spoken import spoken_text
 
 RATE = 1000
 

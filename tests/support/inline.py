@@ -12,7 +12,7 @@ from hub.contract.backend import CONTRACT, Capabilities, Loaded, ModelConfig, Sy
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import BackendUnavailable
 from hub.contract.event import AudioChunk, Done, Fault, Mark
-from hub.contract.speech import SpeechRequest
+from hub.contract.speech import ResolvedRequest
 from hub.engine.abilities import abilities_of
 from hub.engine.base import EngineStatus
 from hub.engine.pump import Running, pump
@@ -65,7 +65,7 @@ class InlineEngine:
             self._pool = ThreadPoolExecutor(concurrency)
         return self._loaded
 
-    def speak(self, request: SpeechRequest, request_id: str = "", *, live: bool = False) -> EventStream:
+    def speak(self, request: ResolvedRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Start a stream in a thread of the pool."""
         return self._begin(request, request_id, live=live)
 
@@ -74,7 +74,7 @@ class InlineEngine:
         return self._begin(request, request_id)
 
     def _begin(
-        self, request: SpeechRequest | ResolvedConversion, request_id: str, *, live: bool = False
+        self, request: ResolvedRequest | ResolvedConversion, request_id: str, *, live: bool = False
     ) -> EventStream:
         if self._pool is None:
             raise BackendUnavailable(f"model {self._config.name!r} is not loaded")

@@ -19,7 +19,8 @@ from hub.api.routes.messages import Audio, Ended, Failed, Marked, ServerMessage,
 from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import Mark
 from hub.contract.speech import SpeechRequest
-from hub.service.speech.marks import MarkedSpeech, spoken_text
+from hub.service.speech.marks import MarkedSpeech
+from hub.text.spoken import spoken_text
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub

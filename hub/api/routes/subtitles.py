@@ -23,7 +23,8 @@ from hub.audio.subtitles import subtitles
 from hub.contract import errors as fault
 from hub.contract.event import Mark
 from hub.contract.speech import SpeechRequest
-from hub.service.speech.marks import MarkedSpeech, spoken_text
+from hub.service.speech.marks import MarkedSpeech
+from hub.text.spoken import spoken_text
 
 if TYPE_CHECKING:
     from hub.service.hub import Hub

@@ -29,7 +29,7 @@ from hub.builtin.elevenlabs.shapes import (
 )
 from hub.contract import errors as fault
 from hub.contract.speech import SpeechRequest
-from hub.service.speech.marks import spoken_text
+from hub.text.spoken import spoken_text
 
 if TYPE_CHECKING:
     from hub.plugin.host import Host, HostModel

@@ -22,7 +22,6 @@ from hub.api.http.problems import invalid_body
 from hub.audio.decode import DecodeLimits
 from hub.contract.errors import InvalidRequest, UnsupportedCapability
 from hub.contract.voice import Language, RecordingUpload, Title, VoiceUpload
-from hub.service.disk.folder import data_folder
 from hub.service.library.consents import Consent, Consents
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Deleted(Struct, kw_only=True):
 def routes(hub: Host) -> list[HTTPRouteHandler]:
     """Return the handlers. They are left out of the schema: OpenAI documents them."""
     limits = DecodeLimits(bytes=hub.settings.limits.body_bytes, seconds=hub.settings.limits.reference_seconds)
-    consents = Consents(data_folder(hub.settings) / "consents", limits)
+    consents = Consents(hub.data_folder / "consents", limits)
     handlers = [*_voice_routes(hub, consents), *_consent_routes(consents)]
     for handler in handlers:
         handler.include_in_schema = False

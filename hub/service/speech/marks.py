@@ -12,10 +12,8 @@ from msgspec import Struct
 from hub.audio.subtitles import spoken_length, word_marks
 from hub.contract.event import AudioChunk, Done, Mark, Span
 from hub.contract.speaking import Speaking
-from hub.contract.speech import SpeechRequest
 from hub.text.arriving import ArrivingSentences
 from hub.text.sentences import Sentence
-from hub.text.speakable import clean
 
 
 class _Stretch(Struct):
@@ -157,9 +155,3 @@ class MarkedSpeech:
     async def aclose(self) -> None:
         """The caller leaves."""
         await self._speech.aclose()
-
-
-def spoken_text(request: SpeechRequest) -> str:
-    """What spans and marks count in: the cleaned text, or the cleaned texts of the turns, a line each."""
-    texts = [turn.text for turn in request.turns] if request.turns else [request.text or ""]
-    return "\n".join(map(clean, texts))

@@ -22,12 +22,13 @@ from hub.plugin.tasks import Job, TaskWork
 from hub.service.disk.folder import storing, write_file
 from hub.service.models.model import Model
 from hub.service.speech.desk import Desk
-from hub.service.speech.marks import MarkedSpeech, spoken_text
+from hub.service.speech.marks import MarkedSpeech
 from hub.service.speech.speak import speak
 from hub.service.tasks.assemble import Spoken, SpokenSegment, assemble, marks_of
 from hub.service.tasks.speech_plan import JobItem, Segment, SpeechJob, SpeechTask, check_loaded, plan
 from hub.service.tasks.threads import in_thread
 from hub.settings import TaskSettings
+from hub.text.spoken import spoken_text
 
 T = TypeVar("T")
 

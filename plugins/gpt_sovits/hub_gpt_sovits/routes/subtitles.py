@@ -24,7 +24,6 @@ from hub.audio.subtitles import Cue, to_srt
 from hub.contract.errors import NotFound
 from hub.contract.event import Mark
 from hub.contract.speech import AudioFormat
-from hub.service.disk.folder import data_folder
 from hub_gpt_sovits.routes.answers import answer, error_response
 from hub_gpt_sovits.routes.requests import Spoken, speech_request
 from hub_gpt_sovits.routes.speech import fields_of
@@ -75,7 +74,7 @@ class Results:
 
 def routes(state: State) -> list[HTTPRouteHandler]:
     """The handlers."""
-    results = Results(data_folder(state.hub.settings) / "compat" / "gpt_sovits" / "srt")
+    results = Results(state.hub.data_folder / "compat" / "gpt_sovits" / "srt")
 
     @route("/srt", http_method=["GET", "POST"], status_code=200, summary="Speak, with subtitles")
     async def srt(request: Request[Any, Any, Any]) -> Response[Any]:

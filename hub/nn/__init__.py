@@ -2,7 +2,7 @@
 
 import os
 
-# Without it MKL multiplies a matrix by a vector one way or another by where in memory they lie, and the same seed gives
+# Without this, MKL chooses how to multiply a matrix by a vector by their addresses in memory, and the same seed gives
 # audio that differs in its last bits from one request to the next. It costs nothing measurable. MKL reads it at its
-# first use, so it is set before any model computes; who has set it otherwise keeps what they set.
+# first use, so it is set before any model computes; a value that the operator has set stays.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")

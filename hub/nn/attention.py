@@ -14,7 +14,7 @@ from torch.nn import functional as F
 class RMSNorm(nn.Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last axis.
 
-    The quotient is computed in float32 and cast back before it meets the weight, as Llama and Qwen do it.
+    The quotient is computed in float32 and cast back before it is multiplied by the weight, as in Llama and Qwen.
     """
 
     def __init__(self, dim: int, eps: float = 1e-6) -> None:
@@ -38,7 +38,7 @@ def rotary_table(positions: Tensor | int, frequencies: Tensor, *, rounded_to: to
     """(cos, sin) of every position and pair: (T, dim/2, 2) float32.
 
     `positions` is a count (0 .. T-1) or a tensor (T,). `rounded_to` rounds the table through another type, for
-    families whose own code keeps it in bfloat16; the values stay so for every type of x.
+    families whose own code keeps it in bfloat16; the values are rounded like that for every type of x.
     """
     if isinstance(positions, int):
         positions = torch.arange(positions, device=frequencies.device)
@@ -50,7 +50,7 @@ def rotary_table(positions: Tensor | int, frequencies: Tensor, *, rounded_to: to
 def rotate_interleaved(x: Tensor, table: Tensor) -> Tensor:
     """Rotary positions on neighbours (2i, 2i+1). x (..., T, D), table (T, D/2, 2) or (B, 1, T, D/2, 2) -> as x.
 
-    Computed in float32. Llama's own checkpoints, Fish Speech, DiT models of F5's line.
+    Computed in float32. Used by Llama's own checkpoints, Fish Speech, and DiT models after F5-TTS.
     """
     cos, sin = table[..., 0], table[..., 1]
     even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)  # (..., T, D/2) each
@@ -61,7 +61,7 @@ def rotate_interleaved(x: Tensor, table: Tensor) -> Tensor:
 def rotate_half_split(x: Tensor, table: Tensor) -> Tensor:
     """Rotary positions on halves (i, i + D/2). x (..., T, D), table (T, D/2, 2) or (B, 1, T, D/2, 2) -> as x.
 
-    The table is brought to x's type first, as transformers' models (Llama, Qwen2) do it.
+    The table is cast to x's type first, as in transformers' models (Llama, Qwen2).
     """
     cos, sin = table[..., 0].to(x.dtype), table[..., 1].to(x.dtype)
     first, second = x.chunk(2, -1)  # (..., T, D/2) each
@@ -80,8 +80,8 @@ def attend(
     """Scaled dot-product attention in which H/G query heads share a key/value head. -> (B, H, T, D).
 
     query (B, H, T, D); key and value (B, G, S, D), head h using h // (H/G); `mask` broadcasts to (B, H, T, S): True
-    where a key is seen, or a number that is added. `causal` lets query i of T see the keys up to S - T + i: queries
-    stand at the end of the keys, as in decoding with a cache. Keys and values are never copied for a single query.
+    where a key is visible, or a number to add. `causal` lets query i of T see the keys up to S - T + i: the queries are
+    the last positions of the keys, as in decoding with a cache. Keys and values are never copied for a single query.
     """
     heads, steps = query.shape[1], query.shape[2]
     groups = key.shape[1]
@@ -94,7 +94,7 @@ def attend(
             )
         mask = causal_mask(steps, key.shape[2], device=query.device)
     if steps == 1 and groups != heads and (mask is None or mask.dim() < 3 or mask.shape[-3] == 1):
-        # The heads of a group are queries beside each other: one product over the group's keys, nothing repeated.
+        # The heads of a group become rows of queries: one product over the group's keys, none of them repeated.
         together = query.reshape(query.shape[0], groups, heads // groups, query.shape[3])
         attended = F.scaled_dot_product_attention(together, key, value, attn_mask=mask, scale=scale)
         return attended.reshape(*query.shape[:3], value.shape[-1])
@@ -104,7 +104,7 @@ def attend(
 def causal_mask(
     queries: int, keys: int, *, window: int | None = None, device: str | torch.device | None = None
 ) -> Tensor:
-    """(queries, keys) bool: query i sees the keys up to keys - queries + i, or only the last `window` of them."""
+    """(queries, keys) bool: query i sees the keys up to keys - queries + i, or only the last `window` of those."""
     position = torch.arange(keys - queries, keys, device=device)[:, None]
     key = torch.arange(keys, device=device)[None]
     seen = key <= position

@@ -1,9 +1,9 @@
 """Autoregressive decoding: a KV cache of the request's size, and a step that a GPU replays as one graph.
 
-A cache is made for one request (or one batch) and holds as many positions as that request can reach, so nothing grows
-while it decodes, nothing is copied, and nothing of a request outlives it. Attention looks at the filled prefix only.
-On the CPU that is a slice of exactly the filled length. A CUDA graph has fixed shapes, so there the prefix is
-rounded up to one of few lengths (`prefix_length`), each with its own graph, and a mask hides what is not filled.
+A cache is made for one request (or one batch) and holds as many positions as that request can reach, so it never grows
+or moves while the request decodes, and its content ends with the request. Attention reads the filled prefix only.
+On the CPU that is a slice of exactly the filled length. A CUDA graph has fixed shapes, so on a GPU the prefix is
+rounded up to one of a few lengths (`prefix_length`), each with its own graph, and a mask hides the empty positions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 WARM_UP_RUNS = 2
-"""Runs before a capture: libraries choose their kernels and make their workspaces in the first ones."""
+"""Runs before a capture: in the first runs libraries choose their kernels and allocate their workspaces."""
 
 
 class KVCache:
     """Keys and values of all layers, `keys` and `values` (layers, B, G, length, D), zero at first.
 
-    Raises ValueError when asked to hold more positions than it has.
+    `write` raises ValueError beyond `length` positions.
     """
 
     def __init__(
@@ -44,23 +44,23 @@ class KVCache:
         self._layers = [(self.keys[layer], self.values[layer]) for layer in range(layers)]
 
     def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put (B, G, T, D) at positions start .. start + T - 1; the filled prefix (B, G, start + T, D) of both.
+        """Store (B, G, T, D) at positions start .. start + T - 1; return the filled prefix of both, for host loops.
 
-        For the host's own loop: `start` is a number. Views, nothing is copied.
+        The results are views (B, G, start + T, D).
         """
         end = start + key.shape[2]
         if end > self.length:
-            raise ValueError(f"position {end} of a cache of {self.length}")
+            raise ValueError(f"{end} positions do not fit into a cache of {self.length}")
         keys, values = self._layers[layer]
         keys.narrow(2, start, end - start).copy_(key)
         values.narrow(2, start, end - start).copy_(value)
         return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def write_at(self, layer: int, positions: Tensor, key: Tensor, value: Tensor, prefix: int) -> tuple[Tensor, Tensor]:
-        """Put (B, G, T, D) at `positions` (T,), a tensor on the device; the first `prefix` positions of both.
+        """Store (B, G, T, D) at `positions` (T,), a tensor on the device; return the first `prefix` positions of both.
 
-        For graphs: no value is read back. What lies between the filled part and `prefix` is for a mask to hide (see
-        `prefix_mask`). The caller sees to it that `positions` are below `prefix` and that below `length`.
+        For graphs: no value is read back, and so nothing is checked. `positions` must be below `prefix`, and `prefix`
+        at most `length`. Hide the empty positions below `prefix` with a mask (`prefix_mask`).
         """
         self.keys[layer].index_copy_(2, positions, key)
         self.values[layer].index_copy_(2, positions, value)
@@ -68,9 +68,9 @@ class KVCache:
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """On a CPU memory that the system zeroes page by page when it is first touched: what is never filled costs nothing.
+    """Zeros. On a CPU the system zeroes each page when it is first touched, so unused positions cost nothing.
 
-    torch writes the zeros itself, which takes a third of a second for the positions that a long answer could reach.
+    torch would write the zeros, which takes a third of a second for the positions that a long answer could reach.
     """
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
@@ -80,10 +80,11 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
 def prefix_length(filled: int, length: int, smallest: int = 128) -> int:
     """The least of smallest, 2 * smallest, 4 * smallest, ... and `length` that holds `filled` positions.
 
-    Few lengths, so few graphs: the wasted reading is less than the filled part's own, and never beyond `length`.
+    Few lengths need few graphs. From `smallest` on, a step reads less than twice the filled part. Raises ValueError if
+    `filled` is over `length`.
     """
     if filled > length:
-        raise ValueError(f"position {filled} of a cache of {length}")
+        raise ValueError(f"{filled} positions do not fit into a cache of {length}")
     rounded = smallest
     while rounded < filled:
         rounded *= 2
@@ -98,14 +99,14 @@ def prefix_mask(positions: Tensor, prefix: int) -> Tensor:
 class Stepper:
     """A step function, replayed as a CUDA graph on a GPU and called as it is elsewhere.
 
-    `step(key, *tensors)` returns a tensor or a tuple of tensors. It computes with the tensors given, with what it has
-    itself (weights, a cache, both written in place at positions that the inputs name), and never reads a value back to
-    the host. On a GPU it is run `WARM_UP_RUNS` times before each capture with the same inputs, so running it twice must
-    do the same as once. Random numbers are inputs: draw them outside.
+    `step(key, *tensors)` returns a tensor or a tuple of tensors. It computes with its inputs and with tensors of its
+    own (weights, and a cache that it writes in place at positions that the inputs give), and never reads a value back
+    to the host. On a GPU it runs `WARM_UP_RUNS` times before each capture with the same inputs, so running it twice
+    must have the effect of running it once. Random numbers are inputs: draw them outside.
 
     `key` chooses among graphs (the prefix's length, the batch); shapes and types of the inputs must be the same for
-    the same key, a ValueError otherwise. The outputs are overwritten by the next call: copy what must last. One
-    Stepper serves one request or batch at a time, since its graphs hold one set of inputs; all its graphs share a pool.
+    the same key, else a call raises ValueError. The next call overwrites the outputs: copy what must last. One Stepper
+    serves one request or batch at a time, since its graphs hold one set of inputs; all its graphs share a pool.
     """
 
     def __init__(self, step: Callable[..., Any], device: str | torch.device) -> None:
@@ -116,11 +117,11 @@ class Stepper:
 
     @property
     def captured(self) -> int:
-        """How many graphs there are."""
+        """The number of graphs."""
         return len(self._graphs)
 
     def __call__(self, key: Hashable, *inputs: Tensor) -> Any:
-        """The step's outputs for these inputs. Inputs may lie on the CPU: a graph copies them to its own."""
+        """Return the step's outputs for these inputs, which may be on the CPU: a graph copies them into its own."""
         if self._device.type != "cuda":
             return self._step(key, *inputs)
         graph = self._graphs.get(key)
@@ -131,7 +132,7 @@ class Stepper:
     def _capture(self, key: Hashable, inputs: Sequence[Tensor]) -> _Graph:
         held = [value.to(self._device, copy=True) for value in inputs]
         with torch.cuda.device(self._device):
-            # Away from the stream that other work waits for, as capturing asks; that stream waits for us.
+            # Capturing needs a stream other than the current one, which then waits for it.
             side = torch.cuda.Stream(self._device)
             side.wait_stream(torch.cuda.current_stream(self._device))
             with torch.cuda.stream(side):
@@ -156,13 +157,13 @@ class _Graph:
         self._outputs = outputs
 
     def replay(self, inputs: Sequence[Tensor]) -> Any:
-        """Copy the inputs in, run, and give the outputs."""
+        """Copy the inputs in, run, and return the outputs. Raises ValueError if they do not match the captured ones."""
         if len(inputs) != len(self._inputs):
-            raise ValueError(f"{len(inputs)} inputs for a graph of {len(self._inputs)}")
+            raise ValueError(f"got {len(inputs)} inputs; the graph takes {len(self._inputs)}")
         for held, value in zip(self._inputs, inputs, strict=True):
             if value.shape != held.shape or value.dtype != held.dtype:
                 raise ValueError(
-                    f"input {tuple(value.shape)} {value.dtype} for a graph of {tuple(held.shape)} {held.dtype}"
+                    f"got an input {tuple(value.shape)} {value.dtype}; the graph takes {tuple(held.shape)} {held.dtype}"
                 )
             held.copy_(value, non_blocking=True)
         self._graph.replay()

@@ -1,7 +1,7 @@
-"""The device and the type that a model computes with: the settings' words, turned into torch's in one file.
+"""The settings' `device` and `dtype` -> the device and the type that a model computes with.
 
-`auto` is the first GPU that CUDA has, else the CPU. Apple's MPS is taken where `device` names it, never by `auto`: no
-family has been measured there. Half precision is for CUDA; what `auto` makes of it there is the family's choice.
+`auto` is the first GPU that CUDA has, else the CPU. It never chooses Apple's MPS, where no family has been measured;
+`device` must name it. Half precision is for CUDA; the family chooses the type that `auto` means there.
 """
 
 from __future__ import annotations
@@ -78,5 +78,5 @@ def find_dtype(
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Cards from compute capability 8.0 on compute in it; older ones only imitate it, slowly."""
+    """True from compute capability 8.0 on; older cards only emulate bfloat16, slowly."""
     return torch.cuda.get_device_capability(device) >= (8, 0)

@@ -39,8 +39,8 @@ def magnitudes(
 ) -> Tensor:
     """Short-time magnitude spectra sqrt(re^2 + im^2 + floor), Hann window: (..., N) -> (..., n_fft/2 + 1, frames).
 
-    `pad` samples before and after, by default (n_fft - hop) / 2 on each side as HiFi-GAN's line of code does it;
-    with `center`, torch's own centring by n_fft/2 instead.
+    `pad` samples are added on each side, by default (n_fft - hop) / 2 as in HiFi-GAN's code and its descendants;
+    with `center`, torch centres by n_fft/2 instead.
     """
     if center:
         before = after = n_fft // 2
@@ -107,7 +107,7 @@ def kaldi_fbank(
 ) -> Tensor:
     """Kaldi's log mel energies without dither: (N,) -> (frames, bands). `high` <= 0 counts from the Nyquist rate down.
 
-    25 ms frames every 10 ms, only whole ones; mean removed, pre-emphasis 0.97, Povey window, power spectrum. A
+    25 ms frames every 10 ms, only whole ones; mean removed, pre-emphasis 0.97, Povey window, power spectrum. Raises
     ValueError for audio shorter than a frame.
     """
     length, shift = sample_rate * 25 // 1000, sample_rate * 10 // 1000
@@ -136,8 +136,8 @@ def mel_filters(
 ) -> Tensor:
     """Triangles, evenly spaced in mel: (bands, n_fft/2 + 1) float32. `high` is half the rate by default.
 
-    `norm` gives each the area 2 / width in Hz (Slaney's). Computed in float64 and rounded as librosa does it, first
-    the triangle, then with its norm.
+    `norm` scales each by 2 / its width in Hz (Slaney's). Computed in float64 and rounded to float32 as in librosa:
+    first the triangle, then its product with the norm.
     """
     edges = _hertz(
         torch.linspace(
@@ -166,7 +166,7 @@ def filters_on(
     scale: MelScale = "slaney",
     norm: bool = True,
 ) -> Tensor:
-    """`mel_filters`, kept on a device. Not to be written to."""
+    """`mel_filters`, cached on a device. Do not write to the result."""
     return mel_filters(sample_rate, n_fft, bands, low, high, scale, norm).to(device)
 
 
@@ -187,7 +187,7 @@ def _hertz(mels: Tensor, scale: MelScale) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _kaldi_filters(bands: int, size: int, sample_rate: int, low: float, high: float, device: torch.device) -> Tensor:
-    """Kaldi's triangles: straight in mel, not in Hz, no area norm, nothing at the Nyquist bin. (bands, size/2 + 1)."""
+    """Kaldi's triangles: linear in mel, not in Hz, no area norm, zero at the Nyquist bin. (bands, size/2 + 1)."""
     high = high if high > 0 else high + sample_rate / 2
 
     def mel(hertz: Tensor) -> Tensor:
@@ -224,8 +224,8 @@ def _padded(audio: Tensor, before: int, after: int, mode: str) -> Tensor:
 def resample(audio: Tensor, rate: int, new_rate: int, *, kernel_dtype: torch.dtype = torch.float64) -> Tensor:
     """Windowed-sinc resampling (Hann, 6 zero crossings, roll-off 0.99): (..., N) -> (..., ceil(N * new_rate / rate)).
 
-    torchaudio's default. Its `transforms.Resample` makes the kernel in float64, as here; its
-    `functional.resample` in the audio's own type: then `kernel_dtype` is float32.
+    The same numbers as torchaudio's default. Its `transforms.Resample` computes the kernel in float64, as this does;
+    its `functional.resample` in the audio's own type, for which `kernel_dtype` is float32.
     """
     if rate == new_rate:
         return audio

@@ -1,11 +1,11 @@
-"""How weights lie in memory.
+"""The layout of weights in memory.
 
-Decoding multiplies one row with every weight, and takes as long as reading them. On a CPU, weights with more outputs
-than inputs are read 1.3 to 1.5 times as fast when the outputs of an input lie together (MKL on AVX2: 1024 -> 6144 in
-1.08 ms instead of 1.51); the other way round it is slower.
+Decoding multiplies one row with every weight, and takes as long as reading them. On a CPU, a matrix with more outputs
+than inputs is read 1.3 to 1.5 times as fast if the outputs of an input are adjacent (MKL on AVX2: 1024 -> 6144 in
+1.08 ms instead of 1.51); a matrix with fewer outputs is then slower.
 
-Convolutions over time, on a CPU: oneDNN has its fast kernels for pictures whose channels lie together, and the signal
-(B, C, 1, T) is one. Against `conv1d` with 16 to 256 channels, AVX2, one thread: 70 to 95 GFLOP/s instead of 35 to 80.
+Convolutions over time, on a CPU: the fast kernels of oneDNN are for pictures whose channels are adjacent, and a signal
+(B, C, 1, T) is such a picture. With 16 to 256 channels, AVX2, one thread: 70 to 95 GFLOP/s; `conv1d` has 35 to 80.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 def laid_out(weight: Tensor) -> Tensor:
-    """`weight` (out, in), of the same shape and values, lying as its device reads it fastest; itself if it does."""
+    """`weight` (out, in) with the same shape and values, in the layout that its device reads fastest. May be itself."""
     outputs, inputs = weight.shape
     if weight.device.type != "cpu" or outputs <= inputs:
         return weight
@@ -24,7 +24,7 @@ def laid_out(weight: Tensor) -> Tensor:
 
 
 def lay_out(model: nn.Module, device: torch.device) -> None:
-    """`laid_out` for the weights of all linear layers of `model`, in place. On a GPU nothing is done."""
+    """Apply `laid_out` to the weights of all linear layers of `model`, in place. Does nothing on a GPU."""
     if device.type != "cpu":
         return
     for module in model.modules():
@@ -34,14 +34,17 @@ def lay_out(model: nn.Module, device: torch.device) -> None:
 
 
 def as_picture(x: Tensor) -> Tensor:
-    """A signal (B, C, T) as its device convolves it fastest: (B, C, 1, T) on a CPU, channels together; else itself."""
+    """A signal (B, C, T) in the form that its device convolves fastest.
+
+    On a CPU (B, C, 1, T) with adjacent channels; elsewhere the signal itself.
+    """
     if x.device.type != "cpu":
         return x
     return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
 
 
 def as_signal(x: Tensor) -> Tensor:
-    """What `as_picture` was given: (B, C, T)."""
+    """The inverse of `as_picture`: the signal (B, C, T)."""
     return x if x.dim() == 3 else x.squeeze(2)
 
 
@@ -58,7 +61,7 @@ def convolve(layer: nn.Conv1d | nn.ConvTranspose1d, x: Tensor) -> Tensor:
 
 
 def lay_out_convolutions(model: nn.Module, device: torch.device) -> None:
-    """The weights of all convolutions of `model`, as `convolve` reads them on a CPU, in place. On a GPU nothing."""
+    """Lay out the weights of all convolutions of `model` for `convolve` on a CPU, in place. Does nothing on a GPU."""
     if device.type != "cpu":
         return
     for module in model.modules():

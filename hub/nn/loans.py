@@ -1,7 +1,8 @@
 """Loans: things that one request uses at a time and that take long to make, such as a cache with its CUDA graphs.
 
-On a GPU capturing a graph costs more than many steps, so what comes back is kept and lent again. Elsewhere there is no
-graph to keep: each request gets a thing of its own, exactly as large as it needs, and it goes when the request ends.
+On a GPU, capturing a graph takes longer than many steps, so a thing that comes back is kept and lent again. Elsewhere
+there is no graph to keep: each request gets a thing of its own, of exactly its size, which is dropped after the
+request.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ T = TypeVar("T")
 
 
 class Loans(Generic[T]):
-    """Lends things by their size. `keep` of them stay when they come back; the smallest go first.
+    """Lends things by their size. Keeps up to `keep` idle ones, and drops the smallest first.
 
-    `make(size)` makes one, `size_of` tells how large one is, `rounded` rounds a size up where things are kept, so that
-    there are few sizes. `made_ready` is called before each loan: it clears what the loan before has left.
+    `make(size)` makes one, `size_of` returns its size, and `rounded` rounds a size up where things are kept, so that
+    there are few sizes. `made_ready` is called before each loan, to clear what the last loan has left.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Loans(Generic[T]):
 
     @contextmanager
     def lend(self, size: int) -> Iterator[T]:
-        """A thing of `size` or larger, for the duration of the block."""
+        """Lend a thing of `size` or larger for the duration of the block."""
         thing = self.take(size)
         try:
             yield thing
@@ -52,7 +53,7 @@ class Loans(Generic[T]):
             self.give_back(thing)
 
     def take(self, size: int) -> T:
-        """A thing of `size` or larger, until `give_back`: the smallest idle one that fits, else a new one."""
+        """Lend a thing of `size` or larger until `give_back`: the smallest idle one that fits, else a new one."""
         thing = self._fitting(size) if self.keeps else None
         if thing is None:
             self._make_room()
@@ -61,7 +62,7 @@ class Loans(Generic[T]):
         return thing
 
     def give_back(self, thing: T) -> None:
-        """The request is over."""
+        """End the loan of `thing`."""
         if self.keeps:
             with self._lock:
                 self._idle.append(thing)
@@ -69,12 +70,12 @@ class Loans(Generic[T]):
                     del self._idle[self._smallest(range(len(self._idle)))]
 
     def clear(self) -> None:
-        """Drop what is idle."""
+        """Drop all idle things."""
         with self._lock:
             self._idle.clear()
 
     def _make_room(self) -> None:
-        """Drop the smallest idle thing if there are as many as are kept: another one will be made."""
+        """Drop the smallest idle thing if there are `keep`, because a new one will be made."""
         with self._lock:
             if self.keeps and len(self._idle) >= self._keep:
                 del self._idle[self._smallest(range(len(self._idle)))]

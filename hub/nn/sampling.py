@@ -17,7 +17,7 @@ MINUS_INFINITY = -float("inf")
 
 def penalize(logits: Tensor, previous: Tensor, penalty: float | Tensor) -> Tensor:
     """Repetition penalty (Keskar et al. 2019): the score of each id in `previous` is divided by `penalty` if positive
-    and multiplied if negative; once, however often the id is there.
+    and multiplied by it if negative; only once, even for an id that occurs several times.
 
     logits (..., V), previous (..., N) of ids -> (..., V).
     """
@@ -34,7 +34,7 @@ def warm(logits: Tensor, temperature: float | Tensor, least: float = 1e-5) -> Te
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Everything below the k-th greatest score becomes -inf; scores equal to it all stay. k < 1 is a ValueError."""
+    """Set every score below the k-th greatest to -inf; all scores equal to it stay. Raises ValueError for k < 1."""
     if k < 1:
         raise ValueError("top_k must be at least 1")
     if k >= logits.shape[-1]:
@@ -44,11 +44,11 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_nucleus(logits: Tensor, top_p: float | Tensor, *, crossing: bool, top_k: int | Tensor | None = None) -> Tensor:
-    """The most probable ids whose mass reaches `top_p` stay, the others become -inf; the best always stays.
+    """Keep the most probable ids whose mass reaches `top_p`, and set the others to -inf. The best id always stays.
 
-    `crossing`: does the id stay whose probability carries the sum over `top_p`? With True the mass is at least top_p
-    (Holtzman et al. 2019, transformers); with False it is at most that, as in Fish Speech and GPT-SoVITS. `top_k`
-    keeps at most that many of the same order, ties by lower id.
+    `crossing` keeps the id whose probability takes the sum over `top_p`. With True the mass is at least top_p (Holtzman
+    et al. 2019, transformers); with False at most that, as in Fish Speech and GPT-SoVITS. `top_k` keeps at most that
+    many ids of the same order, ties by lower id.
     """
     ordered, ids = logits.sort(stable=True, dim=-1, descending=True)
     probable = ordered.softmax(-1)
@@ -82,7 +82,7 @@ def exponential_noise(
 def draw(probabilities: Tensor, noise: Tensor) -> Tensor:
     """An id from each distribution: argmax(p / e) with e ~ Exp(1), which is one draw from p. (..., V) -> (...) int64.
 
-    No synchronisation with the host, so it can stand inside a CUDA graph; the noise is made outside.
+    It does not synchronise with the host, so a CUDA graph can contain it; draw the noise outside.
     """
     return (probabilities / noise).argmax(-1)
 

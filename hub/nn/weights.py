@@ -1,8 +1,8 @@
 """Checkpoints on disk -> tensors: safetensors, sharded or not, and torch's own files, without running their code.
 
-A published checkpoint is data from a stranger. Torch files are read with `weights_only=True`; a pickle that wants to
-call or build anything else is refused, and the error names the file and what it wanted. Loading into a module is
-strict: every key of the file and of the module is accounted for.
+A published checkpoint is data from a stranger. Torch files are read with `weights_only=True`; a pickle that would
+call or build anything else is refused, and the error names the file and what it would call. Loading into a module is
+strict: the keys of the file must be those of the module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hub.contract.errors import WorkerStartFailed
 
 SHARD_INDEX = ".index.json"
 _WANTED = re.compile(r"GLOBAL (\S+)")
-"""What a refused pickle asked for, in torch's words."""
+"""The name that a refused pickle would call, in torch's error."""
 _allow_lock = threading.Lock()  # torch keeps one allow-list for the whole process
 
 
@@ -46,8 +46,8 @@ def load_state(
 
     `path` is a `.safetensors` file, a sharded one's `*.safetensors.index.json`, a torch file (any other suffix), or a
     folder that holds exactly one of `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin`. A torch
-    file may hold its tensors under one of the keys `unwrap`; entries that are no tensors are then not allowed.
-    Raises CheckpointError.
+    file may hold its tensors under one of the keys `unwrap`. Raises CheckpointError, also for entries that are not
+    tensors.
     """
     path = _inside(path) if path.is_dir() else path
     if path.name.endswith(SHARD_INDEX):
@@ -65,11 +65,11 @@ def load_torch(
     device: str | torch.device = "cpu",
     name: str = "",
 ) -> Any:
-    """What `torch.save` wrote: tensors in dicts and lists, numbers and strings. Nothing of the file is run.
+    """The content of a `torch.save` file: tensors in dicts and lists, numbers and strings. None of its code is run.
 
-    `allow` maps the full name of a class in the file ("utils.HParams") to the harmless class that stands in for it; it
-    is made without calling `__init__`, and gets its attributes. `name` is what errors call a `source` that is no path.
-    Raises CheckpointError.
+    `allow` maps the full name of a class in the file ("utils.HParams") to a harmless class that stands in for it; an
+    object of it is made without calling `__init__`, and gets the attributes. Errors call the file `name` if `source` is
+    not a path. Raises CheckpointError.
     """
     name = source.name if isinstance(source, Path) else name or "checkpoint"
     if isinstance(source, Path) and not source.is_file():
@@ -81,9 +81,9 @@ def load_torch(
             return torch.load(source, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(name, str(error)), file=name) from None
-    except Exception as error:  # damage shows itself in every way
+    except Exception as error:  # damage can raise almost anything
         raise CheckpointError(
-            f"{name} is damaged or no torch checkpoint ({type(error).__name__}); fetch it again", file=name
+            f"{name} is damaged, or not a torch checkpoint ({type(error).__name__}); fetch it again", file=name
         ) from error
 
 
@@ -101,11 +101,11 @@ def unwrapped(loaded: Any, keys: Iterable[str] = ("state_dict",)) -> Any:
 def tensors_of(loaded: Any, path: Path) -> dict[str, Tensor]:
     """`loaded` as a plain dict of tensors. Raises CheckpointError if it is anything else."""
     if not isinstance(loaded, Mapping):
-        raise CheckpointError(f"{path.name} holds no dictionary of tensors", file=path.name)
+        raise CheckpointError(f"{path.name} does not contain a dictionary of tensors", file=path.name)
     for key, value in loaded.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path.name} holds no plain dictionary of tensors: {str(key)[:80]!r} is a {type(value).__name__}",
+                f"{path.name} contains more than tensors: {str(key)[:80]!r} is a {type(value).__name__}",
                 file=path.name,
                 key=str(key)[:80],
             )
@@ -113,7 +113,7 @@ def tensors_of(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 
 def without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The entries under `prefix` (with its dot), by the rest of their names."""
+    """The entries whose names begin with `prefix` (with its dot), by the rest of their names."""
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
@@ -121,9 +121,9 @@ def fold_weight_norm(state: Mapping[str, Tensor], *, dims: Mapping[str, int] | N
     """A copy of `state` in which weight-normed weights are plain ones: w = g * v / ||v||.
 
     Reads torch's old names (`X.weight_g`, `X.weight_v`) and its new ones (`X.parametrizations.weight.original0`,
-    `...original1`). The norm goes over all axes but the one along which g varies (g has size 1 on the others); where
-    that leaves it open (g of one element), over all but axis 0, or the axis that `dims` gives for X. Computed in
-    float32 for half-precision weights, and given back in their own type.
+    `...original1`). The norm is over all axes but the one along which g varies (g has size 1 on the others); if g has
+    one element, over all but axis 0. `dims` gives the axis for X, where it is another one. Half-precision weights are
+    computed in float32, and returned in their own type.
     """
     folded: dict[str, Tensor] = {}
     for key, value in state.items():
@@ -133,7 +133,7 @@ def fold_weight_norm(state: Mapping[str, Tensor], *, dims: Mapping[str, int] | N
         ):
             module = key.removesuffix(direction)
             if key.endswith(magnitude) and key.removesuffix(magnitude) + direction in state:
-                break  # used up by its direction
+                break  # its direction takes it along
             if module != key and module + magnitude in state:
                 kept = (dims or {}).get(module)
                 folded[module + ".weight"] = _normed(state[module + magnitude], value, kept)
@@ -144,25 +144,27 @@ def fold_weight_norm(state: Mapping[str, Tensor], *, dims: Mapping[str, int] | N
 
 
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], file: str, *, ignore: Iterable[str] = ()) -> None:
-    """Load `state` into `module`; every key must be there, none too many, all of the module's shapes.
+    """Load `state`, which must have exactly the keys and the shapes of `module`.
 
-    `file` names the checkpoint in errors; `ignore` are suffixes of keys in the file that are known to be of no use
-    (old buffers). A module built under `torch.device("meta")` gets the tensors themselves, in their own types; any
-    other is filled in its own type and device. Raises CheckpointError naming file and key.
+    `file` names the checkpoint in errors; `ignore` are suffixes of keys in the file that are not needed (old buffers).
+    A module built under `torch.device("meta")` gets the tensors themselves, in their own types; any other is filled in
+    its own type and on its own device. Raises CheckpointError naming file and key.
     """
     unwanted = tuple(ignore)
     given = {key: value for key, value in state.items() if not (unwanted and key.endswith(unwanted))}
     wanted = module.state_dict()
     if missing := sorted(wanted.keys() - given.keys()):
-        raise CheckpointError(f"{file} lacks {_some(missing)}; it is of another model", file=file, key=missing[0])
+        raise CheckpointError(f"{file} lacks {_some(missing)}; it is for another model", file=file, key=missing[0])
     if surplus := sorted(given.keys() - wanted.keys()):
         raise CheckpointError(
-            f"{file} has {_some(surplus)}, unknown to this model; it is of another one", file=file, key=surplus[0]
+            f"{file} has {_some(surplus)}, which this model does not have; it is for another model",
+            file=file,
+            key=surplus[0],
         )
     for key, value in given.items():
         if value.shape != wanted[key].shape:
             raise CheckpointError(
-                f"{file}: {key} has shape {list(value.shape)}, this model's has {list(wanted[key].shape)}",
+                f"{file}: {key} has shape {list(value.shape)}; this model needs {list(wanted[key].shape)}",
                 file=file,
                 key=key,
             )
@@ -186,7 +188,7 @@ def _load_safetensors(path: Path, device: str | torch.device) -> dict[str, Tenso
             return {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 -- no mapping
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path.name} is damaged or no safetensors file; fetch it again", file=path.name
+            f"{path.name} is damaged, or not a safetensors file; fetch it again", file=path.name
         ) from error
 
 
@@ -196,7 +198,7 @@ def _load_shards(index: Path, device: str | torch.device) -> dict[str, Tensor]:
         files = sorted(set(shard_of.values()))
         outside = [name for name in files if Path(name).name != name]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index.name} is missing or no index of shards", file=index.name) from error
+        raise CheckpointError(f"{index.name} is missing, or not an index of shards", file=index.name) from error
     if outside:
         raise CheckpointError(f"{index.name} points outside its folder ({outside[0]!r})", file=index.name)
     state: dict[str, Tensor] = {}
@@ -212,7 +214,7 @@ def _load_shards(index: Path, device: str | torch.device) -> dict[str, Tensor]:
 
 
 def _refusal(name: str, words: str) -> str:
-    """A sentence about a pickle that asked for more than data; torch's own words advise to switch the check off."""
+    """The error for a pickle with more than data; torch's own message advises to switch the check off."""
     if (wanted := _WANTED.search(words)) is not None:
         return f"{name} is refused: it is a pickle that would run code ({wanted[1][:120]}), not only weights"
     return f"{name} is refused: it is damaged, or a pickle that would run code, not only weights"

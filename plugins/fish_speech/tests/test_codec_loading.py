@@ -87,7 +87,7 @@ def test_sizes_that_the_weights_do_not_have_are_named_by_shape(built, tmp_path):
     other = {**built.sizes, "quantizer": {**built.sizes["quantizer"], "input_dim": 128}}
     built.write(tmp_path)
     (tmp_path / built.sizes_file).write_text(yaml.safe_dump(other))
-    with pytest.raises(CheckpointError, match=r"quantizer\..* has shape .* this model's has"):
+    with pytest.raises(CheckpointError, match=r"quantizer\..* has shape .* this model needs"):
         codecs.load(tmp_path)
 
 

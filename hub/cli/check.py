@@ -1,4 +1,4 @@
-"""`ttshub check`: look for problems before users meet them, and say what to fix."""
+"""`ttshub check`: find problems before users do, and say what to fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]probl
 @session_options
 @click.pass_obj
 def check(session: Session, load: bool, as_json: bool) -> None:
-    """Look for problems before users meet them.
+    """Find problems before users do.
 
     Checks the configuration, the plugins, the devices, the interpreters, the model
     paths and the address. Exits with code 1 if there is a problem.

@@ -27,8 +27,8 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 @click.command()
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free one [default: 8900]")
-@click.option("--allow-public", is_flag=True, default=None, help="Serve a public address without API keys")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: any free port [default: 8900]")
+@click.option("--allow-public", is_flag=True, default=None, help="Listen on a public address without API keys")
 @click.option("-m", "--model", help="Model for requests that name none")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @session_options

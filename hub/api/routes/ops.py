@@ -93,7 +93,7 @@ def _probes(hub: Hub) -> list[ControllerRouterHandler]:
         status_code=200,
         opt=OPEN,
         tags=["operations"],
-        summary="Is the hub alive?",
+        summary="Check that the hub is alive",
         sync_to_thread=False,
     )
     def health() -> Health:
@@ -105,7 +105,7 @@ def _probes(hub: Hub) -> list[ControllerRouterHandler]:
         "/v1/ready",
         opt=OPEN,
         tags=["operations"],
-        summary="Are the models loaded?",
+        summary="Check that the preloaded models are loaded",
         operation_id="ready",
         responses=errors(Unavailable, body=Readiness),
         sync_to_thread=False,

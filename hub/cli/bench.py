@@ -23,7 +23,9 @@ TEXT = "The hub puts many voices behind one door, and each of them answers in it
 @click.option("-m", "--model", help="Model name [default: the hub's default model]")
 @click.option("-v", "--voice", help="Voice id [default: the model's default voice]")
 @click.option("-n", "--requests", type=click.IntRange(1), default=10, show_default=True, help="Number of requests")
-@click.option("-c", "--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Number of requests at once")
+@click.option(
+    "-c", "--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Number of requests at once"
+)
 @click.option("--text", default=TEXT, help="Text to speak [default: one sentence]")
 @url_options
 @json_option

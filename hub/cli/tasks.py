@@ -34,7 +34,9 @@ def tasks() -> None:
 @tasks.command("list")
 @click.option("--state", type=click.Choice(STATES), help="Only tasks in this state")
 @click.option("--kind", help="Only tasks of this kind, such as speech")
-@click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most this many tasks")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most this many tasks"
+)
 @url_options
 @json_option
 @session_options

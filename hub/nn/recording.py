@@ -1,4 +1,4 @@
-"""Reading a reference recording: the WAV that the hub hands to a synthesizer, as samples."""
+"""Reading a reference recording: the WAV that the hub passes to a synthesizer -> samples."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _allow_lock = threading.Lock()  # torch keeps one allow-list for the whole proce
 
 
 class CheckpointError(WorkerStartFailed):
-    """A checkpoint cannot be used: missing, damaged, unsafe, or of another model. Names the file, never its folder."""
+    """A checkpoint cannot be used: missing, damaged, unsafe, or for another model. Names the file, never its folder."""
 
     def __init__(self, message: str, *, file: str = "", **detail: Any) -> None:
         super().__init__(message, file=file, **detail)

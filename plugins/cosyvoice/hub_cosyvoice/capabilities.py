@@ -11,7 +11,7 @@ LANGUAGES: dict[int, tuple[str, ...]] = {
     2: ("zh", "en", "ja", "ko"),
     3: ("zh", "en", "ja", "ko", "de", "es", "fr", "it", "ru"),
 }
-"""The languages of each generation. `instruct` asks for the dialects of Chinese."""
+"""The languages of each generation. A request names a dialect of Chinese in `instruct`."""
 
 CAPABILITIES = Capabilities(
     sample_rate=24_000,
@@ -29,7 +29,7 @@ CAPABILITIES = Capabilities(
     sampling=True,
     conversion=True,
 )
-"""Of the family. A loaded model declares its own rate, languages and presets, and whether it follows instructions.
+"""The family's. A loaded model declares its own rate, languages and presets, and whether it follows instructions.
 
 The prepared state suffices: it holds the speech tokens, the mel, the speaker embedding and the transcript of the
 recordings that fit, and no mode reads anything else of a stored voice (see `voices.packed`).

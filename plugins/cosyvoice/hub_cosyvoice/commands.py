@@ -30,7 +30,7 @@ def cosyvoice() -> None:
 
 
 @cosyvoice.command()
-@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen at.")
+@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")
 @click.option("--port", default=50000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen at.")
 @click.option("--model_dir", "--model-dir", default=SERVER, show_default=True, help="A folder, or a repository's id.")
 @click.option("--gpu", type=click.IntRange(min=0), help="Number of the GPU; default: the first, or the CPU.")
@@ -57,12 +57,12 @@ def serve(session: Session, host: str, port: int, model_dir: str, gpu: int | Non
 @cosyvoice.command()
 @click.option("--host", default="0.0.0.0", show_default=True, help="The server's address.")
 @click.option("--port", default=50000, show_default=True, type=click.IntRange(1, 65535), help="The server's port.")
-@click.option("--mode", default="sft", show_default=True, type=click.Choice(MODES), help="Which endpoint to call.")
-@click.option("--tts_text", "--tts-text", default=GREETING, show_default=True, help="What to say.")
+@click.option("--mode", default="sft", show_default=True, type=click.Choice(MODES), help="Endpoint to call.")
+@click.option("--tts_text", "--tts-text", default=GREETING, show_default=True, help="Text to speak.")
 @click.option(
     "--spk_id", "--spk-id", default="中文女", show_default=True, help="A speaker of the model: sft, instruct."
 )
-@click.option("--prompt_text", "--prompt-text", default="", help="What the recording says: zero_shot.")
+@click.option("--prompt_text", "--prompt-text", default="", help="Transcript of the recording: zero_shot.")
 @click.option("--prompt_wav", "--prompt-wav", type=click.Path(exists=True, dir_okay=False), help="The recording.")
 @click.option("--instruct_text", "--instruct-text", default="", help="How to say it: instruct, instruct2.")
 @click.option("--tts_wav", "--tts-wav", default="demo.wav", show_default=True, help="Where to write the audio.")
@@ -101,7 +101,7 @@ def _needed(value: str, flag: str, mode: str) -> str:
 
 
 def _gpus() -> int:
-    """The number of GPUs that torch finds, in a process of its own: this one does without torch."""
+    """The number of GPUs that torch finds, counted in another process, so that this one need not import torch."""
     code = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     words = found.stdout.split()

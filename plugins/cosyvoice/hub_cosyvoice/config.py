@@ -72,7 +72,7 @@ KNOWN = frozenset(name for names in PARTS.values() for name in names) | {
 """Every name in CosyVoice's own yaml files, except the steps of its training data."""
 
 TRAINING = "cosyvoice.dataset.processor."
-"""Names that begin like this are steps of the training data: known, and unused here."""
+"""Prefixes of the names of training steps, which are known and not used here."""
 
 _REFERENCE = re.compile(r"<([A-Za-z0-9_]+)>")
 _PRODUCT = re.compile(r"\s*<([A-Za-z0-9_]+)>\s*\*\s*<([A-Za-z0-9_]+)>\s*")
@@ -238,5 +238,5 @@ class _Resolver:
 
     def _named(self, name: str, where: str, passed: tuple[str, ...]) -> Any:
         if name in passed or name not in self._tree:
-            raise WorkerStartFailed(f"{self._file}: {where} refers to {name!r}, which leads nowhere")
+            raise WorkerStartFailed(f"{self._file}: {where} refers to {name!r}, which does not exist")
         return self._value(self._tree[name], name, (*passed, name))

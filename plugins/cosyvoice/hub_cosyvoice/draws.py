@@ -33,7 +33,7 @@ class Draws:
 
 
 NONE = Draws()
-"""All are drawn."""
+"""No given draws: all are drawn from the generator."""
 
 
 def children(generator: torch.Generator) -> tuple[torch.Generator, torch.Generator]:

@@ -67,7 +67,7 @@ def choose_mode(
 
 
 def split_text(generation: Generation, text: str) -> tuple[str | None, str, str]:
-    """Cut off the caller's own markers: (the third generation's preamble or None, a language tag or "", the text)."""
+    """Split off the caller's own markers: (the third generation's preamble or None, a language tag or "", the text)."""
     if generation == 3 and END_OF_PROMPT in text:
         preamble, rest = text.split(END_OF_PROMPT, 1)
         return preamble, "", rest

@@ -60,8 +60,14 @@ class CosyVoiceLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
 class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`[compat.cosyvoice.options]`: how CosyVoice's own routes behave."""
 
-    model: Annotated[str, Meta(description="which model answers; default: the hub's default one, or the first")] = ""
+    model: Annotated[
+        str,
+        Meta(
+            description="the model that answers; default: the hub's default model if it is a CosyVoice, else the first"
+        ),
+    ] = ""
     stream: Annotated[
-        bool, Meta(description="make the audio while the text is read; false: sentence by sentence, as CosyVoice's own")
+        bool,
+        Meta(description="make audio while tokens are still written; false: sentence by sentence, as CosyVoice's own"),
     ] = True
     cors: Annotated[bool, Meta(description="let web pages of any origin call, as CosyVoice's own server does")] = True

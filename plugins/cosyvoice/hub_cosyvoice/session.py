@@ -13,10 +13,10 @@ from hub_cosyvoice.model.lm.base import SpeechLM
 from hub_cosyvoice.model.lm.cache_view import Filled, Padded
 
 LONGEST = 8192
-"""Positions that a sequence may have: more than five minutes of speech."""
+"""The most positions of a sequence: more than five minutes of speech."""
 
 USUAL = 1024
-"""Positions of most segments with their prompt; on a GPU the least that a cache has."""
+"""Positions that suffice for most segments with their prompt; the least size of a cache on a GPU."""
 
 KEPT = 16
 """Idle sessions that a GPU keeps."""

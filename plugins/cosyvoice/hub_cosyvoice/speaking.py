@@ -27,7 +27,7 @@ from hub_cosyvoice.streaming import start_stream
 from hub_cosyvoice.text.arriving import ArrivingIds
 
 FRAMES = 15_000
-"""Frames of start noise for the flow of the second and third generation, including the prompt's: 300 s."""
+"""Frames of the flow's fixed start noise in the second and third generation, including the prompt's: 300 s."""
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Speaking:
         return self._counted(tokens)
 
     def _counted(self, tokens: Iterable[int], *, filtered: bool = True) -> Iterator[int]:
-        """Count tokens on their way to the flow, until the caller leaves; `filtered` shortens long silence."""
+        """Pass tokens on to the flow and count them, until the caller leaves; `filtered` shortens long silence."""
 
         def heard() -> Iterator[int]:
             for token in tokens:

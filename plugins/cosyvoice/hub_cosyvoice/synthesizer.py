@@ -35,7 +35,7 @@ MOST_BEFORE = 2048
 
 
 class CosyVoice:
-    """All three generations; the checkpoint decides which. Nothing of a request is kept in `self`."""
+    """Speaks with a checkpoint of any of the three generations. `self` holds no state of a request."""
 
     def __init__(self) -> None:
         self.capabilities: Capabilities = CAPABILITIES
@@ -140,7 +140,7 @@ class CosyVoice:
     def _plan(self, request: ResolvedRequest, options: CosyVoiceOptions, text: str) -> tuple[Plan, str, bool]:
         """The plan, the text without its caller's own markers, and True if it had any.
 
-        Raises all that is wrong with the request, before anything is made.
+        Checks the whole request before any audio is made. Raises HubError.
         """
         generation = self._machinery.config.generation
         speaker = self._speaker(request)

@@ -137,8 +137,8 @@ class Recordings:
             return replace(speaker, language=language)
         if not all(reference.audio for reference in references):
             raise BackendFailed(
-                "the prepared state of this voice is of another version of the plugin; "
-                "delete cache/prepared in the hub's data folder, and it is made again"
+                "another version of the plugin prepared the state of this voice; delete cache/prepared in the hub's "
+                "data folder, and the hub makes it again"
             )
         recordings = _fitting(references)
         texts = [reference.text for reference in references[: len(recordings)]]
@@ -207,7 +207,7 @@ def packed(speaker: Speaker) -> bytes:
 
 
 def unpacked(state: bytes) -> Speaker | None:
-    """The Speaker in `state`; None if it is of another format."""
+    """The Speaker in `state`; None if it has another format."""
     try:
         found = msgspec.msgpack.decode(state, type=_State)
         tensors = safetensors.torch.load(found.prompt)

@@ -184,7 +184,7 @@ def test_long_arriving_text_becomes_utterances_at_sentence_ends(tokenizers):
         ("x: !!python/object/apply:os.system ['ls']\n", "python"),
         ("x: !include:other.yaml\n", "include"),
         ("x: !ref <nowhere>\n", "nowhere"),
-        ("x: !ref <x>\n", "leads nowhere"),
+        ("x: !ref <x>\n", "which does not exist"),
         ("x: !ref <sample_rate>.__class__\n", "cannot be read"),
         ("x: [\n", "cannot be read"),
     ],

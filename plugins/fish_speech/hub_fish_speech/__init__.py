@@ -1,4 +1,4 @@
-"""Fish Speech for tts-hub: 1.4, 1.5, OpenAudio S1 mini and S2 Pro. The hooks; nothing heavy is imported for them."""
+"""Fish Speech for tts-hub: 1.4, 1.5, OpenAudio S1 mini and S2 Pro. Registers hooks and imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 EXISTING = click.Path(exists=True, path_type=Path)
 
 DEFAULT_CHECKPOINT = Path("checkpoints/openaudio-s1-mini")
-"""Where the vendor's server looks by default."""
+"""The default folder of the vendor's server."""
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -150,12 +150,12 @@ def decode(session: Session, codes: Path, output: Path, checkpoint_path: Path | 
     "--llama-checkpoint-path", type=EXISTING, help=f"Folder of the checkpoint [default: {DEFAULT_CHECKPOINT}]"
 )
 @click.option("--decoder-checkpoint-path", type=EXISTING, help="File of the codec [default: beside the language model]")
-@click.option("--decoder-config-name", help="Accepted and not needed: the file of the codec shows its kind")
+@click.option("--decoder-config-name", help="Accepted, but not needed: the file of the codec shows its kind")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--half", is_flag=True, help="Use float16, for GPUs without bfloat16")
 @click.option("--compile", is_flag=True, help="Compile the model: a slower start, faster speech")
 @click.option(
-    "--max-text-length", type=click.IntRange(0), default=0, help="Characters of one text; 0: as many as you like"
+    "--max-text-length", type=click.IntRange(0), default=0, help="Most characters of a text; 0: the hub's own limit"
 )
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Requests spoken at once, at least"
@@ -260,7 +260,7 @@ def _sample_path(output: Path | None, folder: Path | None, number: int, samples:
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Raises Failed if the file cannot be written."""
+    """Write the file. Raises Failed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path)

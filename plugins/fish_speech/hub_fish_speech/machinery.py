@@ -18,7 +18,7 @@ from hub_fish_speech.variants import Variant
 
 
 class Machinery(NamedTuple):
-    """The language model, what writes its prompts, and the codec, which is always float32."""
+    """The language model, the writer of its prompts, and the codec, which is always float32."""
 
     language: LanguageModel
     prompter: Prompter
@@ -52,7 +52,7 @@ def load_machinery(
     if codec.codebooks > language.config.codebooks:
         raise CheckpointError(
             f"the codec has {codec.codebooks} codebooks, the language model {language.config.codebooks}: "
-            "they are of two models",
+            "they belong to different models",
             file=CONFIG,
             key="num_codebooks",
         )

@@ -49,13 +49,13 @@ def read_codes(path: Path) -> Codes:
 def _check_rows(codes: Codes, codebooks: int) -> None:
     if codes.shape[0] < codebooks:
         raise InvalidRequest(
-            f"the codes have {codes.shape[0]} codebooks and this model has {codebooks}: they are of another model",
+            f"the codes have {codes.shape[0]} codebooks and this model has {codebooks}: another model made them",
             codebooks=codebooks,
         )
 
 
 class Sound:
-    """The codec of a checkpoint folder, alone: the first and the last step. Raises WorkerStartFailed."""
+    """The codec of a checkpoint folder, alone, for the first and the last step. Raises WorkerStartFailed."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self._codec = load_codec(folder, find_device(device, setting=DEVICE_OPTION))
@@ -76,7 +76,7 @@ class Sound:
 
 
 class Semantics:
-    """The language model of a checkpoint folder: the step from text to codes. Raises WorkerStartFailed."""
+    """The language model of a checkpoint folder, for the step from text to codes. Raises WorkerStartFailed."""
 
     def __init__(self, folder: Path, device: str = "auto", *, dtype: Dtype = "auto", compiled: bool = False) -> None:
         found = find_device(device, setting=DEVICE_OPTION)

@@ -28,8 +28,8 @@ class FishOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
         Meta(
             ge=0.0,
             le=10.0,
-            description="how much longer than the text usually takes speech may get before it is cut, as a factor on "
-            "the hub's own limit; 0 sets no limit",
+            description="factor on the length at which speech is cut, which is several times the usual length for its "
+            "text; 0: no limit",
         ),
     ] = 1.0
     seeded_voice: Annotated[
@@ -58,7 +58,7 @@ class FishLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
 class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`[compat.fish_speech.options]`."""
 
-    max_text_length: Annotated[int, Meta(ge=0, description="characters of one text; 0: as many as the hub takes")] = 0
+    max_text_length: Annotated[int, Meta(ge=0, description="most characters of a text; 0: the hub's own limit")] = 0
 
 
 class RouteOptions(Struct, kw_only=True, frozen=True):

@@ -20,13 +20,13 @@ WINDOW = 16
 """Frames that the repetition penalty of 1.x and S1 looks back on."""
 
 RAS_WINDOW, RAS_TEMPERATURE, RAS_TOP_P = 10, 1.0, 0.9
-"""S2's repetition-aware sampling: the main tokens that it looks back on, and how it draws after a repeated one."""
+"""S2's repetition-aware sampling: the number of main tokens that it looks back on, and the second draw's parameters."""
 
 _SORTED_WHOLE = 16_384
-"""Logits that are sorted whole on the CPU."""
+"""The most logits that are sorted whole on the CPU."""
 
 _CANDIDATES = (512, 16_384)
-"""Of more logits, so many of the best ones are looked at first."""
+"""If there are more, the numbers of best logits that are searched for the nucleus, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Draws:
 
     @classmethod
     def of(cls, asked: Sampling, variant: Variant) -> Draws:
-        """As a request asks; where it does not, as the variant's own server draws."""
+        """The parameters of a request; a parameter that it leaves out is that of the variant's own server."""
         penalty = asked.repetition_penalty
         return cls(
             temperature=variant.temperature if asked.temperature is None else asked.temperature,

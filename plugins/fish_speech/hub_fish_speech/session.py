@@ -1,7 +1,7 @@
-"""Session: the language model at work for one request, and the pool that lends sessions.
+"""Session: the state of the language model for one request, and the pool that lends sessions.
 
-A session holds what one request needs and no other may touch: a cache of its size, the windows that sampling looks back
-on, and the columns that the cache holds already, so that the next segment's prompt is read only from where it differs.
+A session belongs to one request at a time. It holds a cache of the request's size, the windows that sampling looks back
+on, and the columns that are in the cache already, so that the next segment's prompt is read only from where it differs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCK = 8
 """Frames that a GPU makes before the host waits for them; frames after the end of a speech are thrown away."""
 
 LEAST_GRAPHED = 1024
-"""Positions that a cache with graphs has at least."""
+"""The least size of a cache with graphs, in positions."""
 
 
 class Noise(Protocol):

@@ -169,12 +169,12 @@ class Speaking:
                     heard = ready
             if heard > first or frames.shape[1] >= limit:
                 break
-            self._retries += 1  # nothing was said: the noise goes on, so that the next attempt may say something
+            self._retries += 1  # the segment is empty; the noise continues, so the next attempt differs
         if frames.shape[1] and frames[0, -1] != language.tokenizer.im_end:
             self._cut.append(self._segments)
         self._segments += 1
         self._frames += frames.shape[1]
-        if frames.shape[1] > LEAST_HEARD:  # a segment that said nothing is not an example of the voice
+        if frames.shape[1] > LEAST_HEARD:  # an empty segment is not an example of the voice
             self._history.append(Past(text, frames))
         yield prompter.codes(frames[:, heard : max(heard, frames.shape[1] - held)]), True
 

@@ -96,7 +96,7 @@ class Tokenizer:
         ids: list[int] = []
         begin = 0
         for found in self._guarded.finditer(text):
-            # Cut inside of the token's name: neither half is special.
+            # Cut inside the token's name: neither half is special.
             cut = len(before) + found.start() + 1
             ids += self.encode(whole[begin:cut])
             begin = cut
@@ -119,7 +119,7 @@ def _semantic_range(specials: dict[str, int]) -> tuple[int, int]:
     named = re.compile(r"<\|semantic:(\d+)\|>")
     numbered = {int(found[1]): number for name, number in specials.items() if (found := named.fullmatch(name))}
     if 0 not in numbered:
-        raise CheckpointError("the tokenizer has no <|semantic:0|>: it is of another model", key="<|semantic:0|>")
+        raise CheckpointError("the tokenizer has no <|semantic:0|>: it is for another model", key="<|semantic:0|>")
     begin = numbered[0]
     if any(identity != begin + code for code, identity in numbered.items()):
         raise CheckpointError("the tokenizer's <|semantic:i|> do not follow each other", key="<|semantic:0|>")

@@ -21,7 +21,7 @@ from hub_fish_speech.prompt import Example
 from hub_fish_speech.text.dialogue import SPEAKER, speaker_numbers, speaker_tag
 
 REMEMBERED = 64
-"""Recordings whose codes are kept, so that a caller who sends the same one with each request waits only once."""
+"""Recordings whose codes are cached, so that a caller who sends the same one with each request waits only once."""
 
 _LAYOUT = 1
 """Version of the prepared state."""
@@ -119,4 +119,4 @@ def unpack(state: bytes) -> list[Example]:
             for one in prepared.recordings
         ]
     except (msgspec.MsgspecError, ValueError) as error:
-        raise InvalidAudio("the voice's prepared state cannot be read; save the voice again") from error
+        raise InvalidAudio("the voice's prepared state cannot be read; store the voice again") from error

@@ -94,7 +94,7 @@ def test_sizes_that_the_weights_do_not_have_are_named_by_shape(built, tmp_path):
 def test_without_a_file_of_sizes_those_of_the_release_count(built, tmp_path):
     built.write(tmp_path)
     (tmp_path / built.sizes_file).unlink()
-    with pytest.raises(CheckpointError, match=built.weights):  # the tiny codec is no release
+    with pytest.raises(CheckpointError, match=built.weights):  # the release's sizes do not fit the tiny codec
         codecs.load(tmp_path)
 
 

@@ -34,7 +34,7 @@ async def speaking(fish_hub):
 
 
 def heard(frames):
-    """Seconds of what was played; it is no silence."""
+    """Return the seconds that were played, which must not be silent."""
     assert {(frame.sample_rate, frame.num_channels) for frame in frames} == {(24_000, 1)}
     samples = np.concatenate([np.frombuffer(frame.data, "<i2") for frame in frames])
     assert np.abs(samples).max() > 100

@@ -44,7 +44,7 @@ def voice(new, recording):
 
 
 def heard(pcm):
-    """Seconds of 16-bit samples at the model's rate; they are no silence."""
+    """Seconds of 16-bit samples at the model's rate; they must not be silent."""
     samples = np.frombuffer(pcm, "<i2")
     assert np.abs(samples).max() > 100
     return len(samples) / 44_100

@@ -1,4 +1,4 @@
-"""Who speaks: recordings, prepared states, voices made up from a seed, and the speakers of dialogues."""
+"""Voices: recordings, prepared states, voices made up from a seed, and the speakers of dialogues."""
 
 import io
 
@@ -23,7 +23,7 @@ SILENT = replace(REFERENCE, audio=b"")
 
 @pytest.fixture
 def prompted(monkeypatch):
-    """What the prompts are made of: (text, transcripts, codes) of each."""
+    """The parts of the prompts: (text, transcripts, codes) of each."""
     found = []
     prompt = Prompter.prompt
 
@@ -53,7 +53,7 @@ def test_a_prepared_state_is_transcripts_and_codes():
 
 @pytest.mark.parametrize("state", [b"\x80\x04.", b"", msgspec.msgpack.encode([99, []])])
 def test_a_state_of_another_kind_is_refused(s1, state):
-    with pytest.raises(InvalidAudio, match="save the voice again"):
+    with pytest.raises(InvalidAudio, match="store the voice again"):
         speak(s1, references=(SILENT,), prepared=state)
 
 

@@ -67,7 +67,7 @@ class S1File:
 class S2File:
     """An acoustic model: float32 weights by name, its configuration and version.
 
-    `symbols` is the phone table it was trained with; `rank` is the LoRA rank, 0 for a whole model.
+    `symbols` names the phone table that it was trained with; `rank` is the LoRA rank, 0 for a whole model.
     """
 
     weights: dict[str, Tensor]
@@ -113,7 +113,7 @@ def load_s2(path: Path) -> S2File:
 
 
 def detect(weights: Mapping[str, Tensor], config: Mapping[str, Any], start: bytes = b"") -> Version:
-    """The version of an S2 file: its weights' names and shapes give the line; digest, head and config the rest.
+    """The version of an S2 file: its weights' names and shapes give the generation; digest, head and config the rest.
 
     `start` is the first 8192 bytes of the file.
     """
@@ -206,5 +206,5 @@ def _weights(loaded: dict[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _floats(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As float32: files keep half precision to be small, but folding and merging need more."""
+    """The tensor as float32: files are in half precision, but folding and merging need more."""
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}

@@ -45,7 +45,7 @@ def gpt_sovits() -> None:
     multiple=True,
     help="Folder with recordings that requests may name [default: --root]",
 )
-@click.option("--api-key", help="Ask callers for this key")
+@click.option("--api-key", help="Key that callers must send")
 @session_options
 @click.pass_obj
 def serve(

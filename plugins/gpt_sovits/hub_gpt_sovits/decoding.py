@@ -14,13 +14,13 @@ from hub_gpt_sovits.model.semantic import SemanticModel
 from hub_gpt_sovits.session import Session, Sessions
 
 LIMIT = 1500
-"""Steps at most."""
+"""The most steps."""
 
 SURE = 11
 """The number of first steps in which the end token cannot be chosen."""
 
 STOP_RATE = 50
-"""Tokens a second that the early stop counts with. The models write 25, so it comes late, as in the family's code."""
+"""Tokens a second, for the early stop. The models write 25, so it comes late, as in the family's code."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _smaller(sessions: Sessions, session: Session, going: Sequence[int], length:
 
 
 def _note(states: list[RowState], alive: list[int], drawn: list[int], best: list[int], end: int, last: bool) -> None:
-    """Enter the tokens of a step: end the rows that chose the end token, and add to the others."""
+    """Record the tokens of a step: end the rows that chose the end token, and add a token to the others."""
     for segment, token, likely in zip(alive, drawn, best, strict=True):
         state = states[segment]
         if state.done:

@@ -29,7 +29,7 @@ MEL_BANDS = 100
 
 
 def check_length(recording: Recording) -> None:
-    """Raises InvalidAudio unless a main reference lasts 3 to 10 s, counted at 16 kHz as the models count."""
+    """Raise InvalidAudio unless a main reference lasts 3 to 10 s, counted at 16 kHz as the models count."""
     length = math.ceil(len(recording.samples) * HUBERT_RATE / recording.sample_rate)
     if not SHORTEST * HUBERT_RATE <= length <= LONGEST * HUBERT_RATE:
         raise InvalidAudio(
@@ -55,7 +55,7 @@ def hubert_wave(recording: Recording) -> Tensor:
 
 
 def style_wave(recording: Recording, target: int) -> Tensor:
-    """(1, M) at `target` Hz, made quieter where its peak is over 1."""
+    """(1, M) at `target` Hz, made quieter if its peak is over 1."""
     audio = recording.at(target)[None]
     peak = float(audio.abs().max())
     return audio / min(2.0, peak) if peak > 1 else audio

@@ -102,7 +102,7 @@ class Machinery:
 
 
 def _for_request(load: Callable[[], T], name: str) -> T:
-    """The result of `load`; a file that a request names and that cannot be used is the request's fault."""
+    """Return the result of `load`. Raises InvalidRequest if a file that the request names cannot be used."""
     if not name:
         return load()
     try:

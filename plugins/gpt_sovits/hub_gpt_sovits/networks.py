@@ -96,7 +96,7 @@ class Acoustics:
 
 
 class Kept(Generic[_Made]):
-    """Keeps the most recently used values by key. A value that a request still holds lives on until it lets go."""
+    """Keeps the most recently used values by key. A dropped value stays in memory while a request uses it."""
 
     def __init__(self, most: int) -> None:
         self._most, self._made = most, OrderedDict[object, _Made]()
@@ -104,7 +104,7 @@ class Kept(Generic[_Made]):
         self._makers: dict[object, threading.Lock] = {}
 
     def get(self, key: object, make: Callable[[], _Made]) -> _Made:
-        """The value of `key`; `make` makes it where there is none, once even if several threads ask together."""
+        """The value of `key`; `make` makes a missing one, only once even if several threads need it."""
         with self._lock:
             if key in self._made:
                 self._made.move_to_end(key)
@@ -127,7 +127,7 @@ class Kept(Generic[_Made]):
 
 
 class Networks:
-    """All networks of one worker. Those that some versions do without are loaded on first use.
+    """All networks of one worker. Networks that only some versions need are loaded on first use.
 
     `most` S1 and `most` S2 files stay loaded, and `sessions` idle sessions of each S1 and number of rows.
     """

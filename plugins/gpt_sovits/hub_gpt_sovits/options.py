@@ -32,7 +32,7 @@ class GptSovitsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     ] = "cut5"
     batch_size: Annotated[int, Meta(ge=1, le=200, description="segments that are spoken together")] = 1
     batch_threshold: Annotated[
-        float, Meta(ge=0.0, le=1.0, description="how alike in length the segments of a batch must be")
+        float, Meta(ge=0.0, le=1.0, description="how similar in length the segments of a batch must be")
     ] = 0.75
     split_bucket: Annotated[
         bool, Meta(description="sort segments by length into batches; not while streaming or at another speed")
@@ -65,7 +65,7 @@ class GptSovitsLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
     """`[models.NAME.options]`. Paths are relative to the model's `path`."""
 
     version: Annotated[
-        VersionName, Meta(description="release to load from the folder; default: the best that is there")
+        VersionName, Meta(description="version to load from the folder; default: the best complete one")
     ] = ""
     gpt: Annotated[str, Meta(description="default S1 weights; default: those of the version")] = ""
     sovits: Annotated[str, Meta(description="default S2 weights; default: those of the version")] = ""
@@ -91,10 +91,8 @@ class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     roots: Annotated[
         tuple[str, ...], Meta(description="folders with recordings that requests may name, besides `references.roots`")
     ] = ()
-    control: Annotated[bool, Meta(description="let /control restart the models and end the hub")] = False
-    page: Annotated[str, Meta(description="page that a visitor of / is sent to; default: the hub's documentation")] = (
-        "/docs"
-    )
+    control: Annotated[bool, Meta(description="let /control restart the model and stop the hub")] = False
+    page: Annotated[str, Meta(description="page to which / redirects; default: the hub's documentation")] = "/docs"
     refer_wav_path: Annotated[str, Meta(description="recording of requests that name none")] = ""
     prompt_text: Annotated[str, Meta(description="transcript of that recording")] = ""
     prompt_language: Annotated[str, Meta(description="its language, as either dialect writes it")] = ""

@@ -67,7 +67,7 @@ def _render_vits(model: Vits, style: Tensor, batch: Sequence[Utterance], speed: 
     phones = torch.cat([one.phones for one in batch])
     wave = model.decode(tokens[None], phones[None], style, noise)[0, 0]
     lengths = [len(one.tokens) * TOKEN_FRAMES * model.samples_per_frame for one in batch]
-    return list(wave[: sum(lengths)].split(lengths))  # where kernels and rates differ oddly there is a little more
+    return list(wave[: sum(lengths)].split(lengths))  # some kernels and rates give a little more
 
 
 @dataclass(frozen=True)

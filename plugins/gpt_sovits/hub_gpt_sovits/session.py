@@ -50,7 +50,7 @@ class Session:
 
     @torch.inference_mode()  # the session may have been made inside of it, and then it can only be changed inside
     def clear(self) -> None:
-        """Hide nothing any more. Old keys and values stay beyond the filled part, which no step reads."""
+        """Make all positions visible. Old keys and values stay beyond the filled part, where no step reads them."""
         self.seen.fill_(True)
         self.padded = False
 
@@ -129,7 +129,7 @@ class Sessions:
         return self._loans_for(1 << (rows - 1).bit_length() if self._device.type == "cuda" else rows).take(length)
 
     def give_back(self, session: Session) -> None:
-        """The batch is done with it."""
+        """End the loan of a session."""
         self._loans_for(session.rows).give_back(session)
 
     def _loans_for(self, rows: int) -> Loans[Session]:

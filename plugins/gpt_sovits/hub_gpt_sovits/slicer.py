@@ -48,7 +48,7 @@ def _loudness(wave: Wave, window: int, hop: int) -> npt.NDArray[np.float32]:
 
 
 def _silences(loudness: npt.NDArray[np.float32], rate: int, hop: int, rules: SliceRules) -> list[tuple[int, int]]:
-    """The stretches of frames that are left out, [start, end); one without length is a mere cut."""
+    """The stretches of frames that are left out, [start, end); an empty one is a cut that leaves out nothing."""
     threshold = 10 ** (rules.threshold / 20)
     shortest = round(rate * rules.min_length / 1000 / hop)
     interval = round(rate * rules.min_interval / 1000 / hop)
@@ -74,7 +74,7 @@ def _silences(loudness: npt.NDArray[np.float32], rate: int, hop: int, rules: Sli
 
 
 def _left_out(loudness: npt.NDArray[np.float32], begin: int, end: int, kept: int) -> tuple[int, int]:
-    """The part of the silence begin..end to leave out: nothing of a short one; `kept` frames stay on each side."""
+    """The part of the silence begin..end to leave out: none of a short one; `kept` frames stay on each side."""
     if end - begin <= kept:
         cut = _quietest(loudness, begin, end)
         return (0 if begin == 0 else cut, cut)

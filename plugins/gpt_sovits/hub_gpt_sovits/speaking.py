@@ -82,7 +82,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class PieceAudio:
-    """Audio (N,) of one piece of the text or of a part of it; `last`: it ends the piece."""
+    """Audio (N,) of a piece of the text, or of a part of one; `last`: it ends the piece."""
 
     wave: Wave
     piece: Piece
@@ -157,7 +157,7 @@ class Speaking:
             begin = samples
 
     def pieces(self, text: str) -> Iterator[PieceAudio]:
-        """The audio of `text`: by tokens where the request asks for it and the weights can do it, else by batches."""
+        """The audio of `text`: by tokens if the request asks for it and the weights support it, else by batches."""
         by_tokens = self._parameters.streaming >= 2 and isinstance(self._pair.acoustics.model, Vits)
         return self.by_tokens(text) if by_tokens else self.by_batches(text)
 
@@ -212,7 +212,7 @@ class Speaking:
                 yield PieceAudio(held, piece)
 
     def _batch(self, batch: Sequence[Phrase]) -> list[Wave]:
-        """The audio of a batch of phrases, (N,) each; without meaning once the request is stopped."""
+        """The audio of a batch of phrases, (N,) each; to be ignored if the request was stopped."""
         manner, prompted = self._parameters.manner, self._voice.phrase is not None
         states: list[RowState] = []
         for rows in [list(batch)] if manner.together and prompted else [[one] for one in batch]:
@@ -246,7 +246,7 @@ class Speaking:
 
 
 def limit_tokens(state: RowState, *, together: bool, prompted: bool) -> list[int]:
-    """The tokens to render. After a stop by the limit the family's code drops one; so does this, to give the same."""
+    """The tokens to render. After a stop at the limit one is dropped, as in the family's code."""
     if state.ended or not prompted:
         return state.new
     return state.new[:-1] if together else state.new[1:]
@@ -290,7 +290,7 @@ def upsampled(one: PieceAudio, upsampler: Upsampler, rate: int) -> PieceAudio:
 
 
 def loud(wave: Tensor) -> Wave:
-    """On the host, made quieter where it would clip."""
+    """The samples on the host, made quieter if they would clip."""
     peak = float(wave.abs().max()) if len(wave) else 0.0
     return (wave / peak if peak > 1 else wave).cpu().numpy()
 
@@ -302,7 +302,7 @@ def read_as(language: str | None) -> str:
 
 
 def known_language(language: str, pair: Pair) -> str:
-    """The same language. Raises InvalidRequest if the version of the weights does not read it."""
+    """Return `language`. Raises InvalidRequest if the version of the weights does not read it."""
     known = LANGUAGES[pair.acoustics.symbols]
     if language not in known:
         raise InvalidRequest(f"{pair.acoustics.version} does not read {language!r}; it reads {', '.join(known)}")

@@ -20,7 +20,7 @@ from hub_gpt_sovits.model.vits import NOISE_SCALE, Noise, Vits
 from hub_gpt_sovits.rendering import TOKEN_FRAMES
 
 LEAST = 10
-"""Tokens that every chunk but the first is decoded with at least: a shorter one gets more overlap."""
+"""The fewest tokens with which a chunk after the first is decoded: a shorter chunk gets more overlap."""
 
 AFTER_CUT = 2
 """Tokens that must follow before a cut at a pause."""
@@ -30,10 +30,10 @@ AFTER_CUT = 2
 class StreamRules:
     """The rules for cutting tokens and joining chunks.
 
-    `at_pauses` cuts where the tokens are pauses (mode 2), else every `chunk` tokens (mode 3). `growth` makes each
-    chunk longer than the last, up to `largest`. `as_upstream` repeats what the family's code does even where it can be
-    heard: tokens behind a pause are spoken before the cut and again after it, the last chunk is not blended,
-    overlapping frames get new noise and are blended at more than their own strength.
+    `at_pauses` cuts where the tokens are pauses (mode 2), else every `chunk` tokens (mode 3). `growth` makes each chunk
+    longer than the last, up to `largest`. `as_upstream` does as the family's code even where that is audible: tokens
+    behind a pause are spoken before the cut and again after it, the last chunk is not blended, overlapping frames get
+    new noise, and the weights of the blend add up to more than 1.
     """
 
     chunk: int = 16

@@ -1,4 +1,4 @@
-"""The worker side: a release, loaded, and requests spoken with it. The synthesizer keeps nothing of a request."""
+"""The worker side: loads a release, and speaks requests with it. The synthesizer holds no state of a request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WARM_UP_RATE = 16_000
 
 
 class GptSovits:
-    """Speaks with the pairs of weights that requests name, by default with the model's own."""
+    """Speaks with the pair of weights that a request names, by default with the model's own."""
 
     def __init__(self) -> None:
         self.concurrency = 2
@@ -56,7 +56,7 @@ class GptSovits:
             self._warm_up()
 
     def voices(self) -> list[Voice]:
-        """None: every voice is cloned."""
+        """An empty list: every voice is cloned."""
         return []
 
     def make_voice(self, draft: VoiceDraft) -> bytes:
@@ -112,7 +112,7 @@ class _Never:
 
 
 def checked_text(request: ResolvedRequest) -> str:
-    """The text of a request. Raises HubError for everything that can be refused before any work."""
+    """The text of a request. Raises HubError for all errors that can be found before any work."""
     if request.turns:
         raise UnsupportedCapability("GPT-SoVITS speaks one voice at a time", capability="dialogue")
     if request.voice is not None:

@@ -1,4 +1,4 @@
-"""The backend's name, what it can do, and the ids of its presets. Light: the hub's own process imports it."""
+"""The backend's name, its capabilities, and the ids of its presets. Imports nothing heavy, for the hub's process."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ SMART = "smart"
 """The preset without a voice of its own: the model chooses one that suits the text and the scene."""
 
 PROFILE = "profile:"
-"""The ids of described voices begin with it, as in boson's scripts."""
+"""The prefix of the ids of described voices, as in boson's scripts."""

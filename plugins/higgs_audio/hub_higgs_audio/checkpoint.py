@@ -88,7 +88,7 @@ def language_config(part: Part) -> HiggsAudioV2Config:
         codebook_size=given.get("audio_codebook_size", 1024) + 2,  # transformers counts the rows of BOS and EOS
         audio_stream_bos_id=given.get("audio_stream_bos_id", 1024),
         audio_stream_eos_id=given.get("audio_stream_eos_id", 1025),
-        audio_token_id=0,  # these three are for transformers' own loop; here the tokenizer has them
+        audio_token_id=0,  # only transformers' own loop uses these three; here the tokenizer has them
         audio_bos_token_id=0,
         audio_delay_token_id=0,
         eos_token_id=None,  # the tokenizer has it
@@ -100,7 +100,7 @@ def language_config(part: Part) -> HiggsAudioV2Config:
 def _config(**values: Any) -> HiggsAudioV2Config:
     """A configuration of these values.
 
-    transformers checks that the heads divide the hidden width. Heads with a width of their own need not, so their
+    transformers checks that the heads divide the hidden width. Heads with a width of their own need not do so; their
     number is set after the check.
     """
     heads = values.get("num_attention_heads")

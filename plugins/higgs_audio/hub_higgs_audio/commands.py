@@ -25,7 +25,7 @@ def higgs() -> None:
 
 
 @higgs.command()
-@click.option("--host", default=EVERYWHERE, show_default=True, help="Address to listen at")
+@click.option("--host", default=EVERYWHERE, show_default=True, help="Address to listen on")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one")
 @click.option(
     "--model-path", type=click.Path(exists=True, path_type=Path), help="Folder of the model [default: that of hub.toml]"
@@ -48,7 +48,7 @@ def higgs() -> None:
     help="Folder of NAME.txt",
 )
 @click.option("--reload", is_flag=True, help="Restart when the code of the plugin or the hub changes")
-@click.option("--api-key", help="Ask callers for this key")
+@click.option("--api-key", help="Key that callers must send")
 @session_options
 @click.pass_obj
 def serve(
@@ -66,7 +66,7 @@ def serve(
 ) -> None:
     """Serve the API of Higgs Audio servers alone, with their flags.
 
-    Without --model-path the models of hub.toml are served. Both folders are read anew for each request.
+    Without --model-path it serves the models of hub.toml. Both folders are read again for each request.
     """
     from hub.cli.serve_alone import serve_alone
     from hub.settings import CompatSettings

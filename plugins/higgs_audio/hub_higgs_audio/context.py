@@ -55,18 +55,18 @@ class Context:
             yield from generation.run(prompt, self._prefix)
 
     def remember(self, text: str, codes: Tensor) -> None:
-        """A passage is finished: codes (K, T) say `text`."""
+        """Add a finished passage: its `text` and its codes (K, T)."""
         self._said.append((text, codes))
         if self.keep is not None:
             self._said = self._said[len(self._said) - self.keep :] if self.keep else []
 
     def compute_opening(self) -> None:
-        """Compute the opening once, for all passages to come. It pays from the second passage on."""
+        """Compute the opening once, for all later passages. It saves time from the second passage on."""
         machinery = self.machinery
         opening = machinery.prompts.encode(self.opening)
         length = machinery.prompts.length(opening)
         if length > machinery.positions:
-            return  # the first passage will be refused
+            return  # the first passage will raise the error
         # The session is made outside inference mode: it may be lent again, and then written to outside that mode.
         with machinery.sessions.lend(length) as session, torch.inference_mode():
             prefill(machinery.language, machinery.tokenizer, opening, session)

@@ -18,7 +18,7 @@ _SCENE = re.compile(r"(<\|scene_desc_(?:start|end)\|>)")
 
 
 def check_alone(request: ResolvedRequest) -> None:
-    """Raises InvalidRequest for a request with a conversation that names a voice, a scene, or turns as well."""
+    """Raise InvalidRequest if a request with a conversation has a voice, a scene, or turns as well."""
     if request.turns or request.scene_text or request.cast or request.voice not in (None, SMART):
         raise InvalidRequest(
             "the option `conversation` replaces voice, scene and turns; send only its text and references with it",

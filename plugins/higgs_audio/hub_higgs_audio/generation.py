@@ -1,8 +1,8 @@
 """The generating loop: a prompt in, text tokens and audio columns out, one at a time.
 
 On a GPU a step is one graph: the pass through the model, the draw, the redraw of repeats, the rules of the delay
-pattern. Its outputs are the next step's inputs, so the device runs ahead; the host reads each column one step late, to
-pass it on and to find out that the audio has ended. Steps computed beyond the end are dropped.
+pattern. Its outputs are the next step's inputs, so the device runs ahead. The host reads each column one step late,
+passes it on, and sees whether the audio has ended. Steps computed beyond the end are dropped.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from hub_higgs_audio.tokenizer import HiggsTokenizer
 
 @dataclass
 class Machinery:
-    """Shared by all requests, of which it keeps nothing. A prompt and its answer fill at most `positions`."""
+    """Shared by all requests; holds no state of any. A prompt and its answer fill at most `positions`."""
 
     language: LanguageModel
     tokenizer: HiggsTokenizer
@@ -61,7 +61,7 @@ def _codec_device(model: ModelConfig, options: HiggsLoadOptions, device: torch.d
 
 
 def _check_match(language: LanguageModel, codec: Codec) -> None:
-    """Raises WorkerStartFailed if the two parts have different codebooks."""
+    """Raise WorkerStartFailed if the two parts have different codebooks."""
     ours = language.sizes.codebooks, language.sizes.codebook_size
     theirs = codec.codebooks, codec.codebook_size
     if ours != theirs:

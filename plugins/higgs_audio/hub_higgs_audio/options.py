@@ -34,16 +34,14 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     ) = None
     chunk_max_num_turns: Annotated[int, Meta(ge=1, le=10_000, description="turns of a chunk, by speaker")] = 1
     generation_chunk_buffer_size: (
-        Annotated[
-            int, Meta(ge=1, le=10_000, description="earlier chunks that the model is reminded of; null: all of them")
-        ]
+        Annotated[int, Meta(ge=1, le=10_000, description="earlier chunks that stay in the prompt; null: all of them")]
         | None
     ) = 2
     ras_win_len: Annotated[
         int, Meta(ge=0, le=8192, description="columns in which a repeated token is redrawn; 0: never redraw")
     ] = 7
     ras_win_max_num_repeat: Annotated[
-        int, Meta(ge=1, le=8192, description="how often a token may occur there before it is redrawn")
+        int, Meta(ge=1, le=8192, description="number of occurrences there from which a token is redrawn")
     ] = 2
     ref_audio_in_system_message: Annotated[
         bool, Meta(description="put reference recordings into the system message, where transcripts are not read")
@@ -63,13 +61,15 @@ class HiggsOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True
     ] = True
     retry: Annotated[
         bool,
-        Meta(description="say a chunk again, once and with another seed, if it is empty or its length cannot be right"),
+        Meta(
+            description="speak a chunk again, once and with another seed, if it is empty or its length is implausible"
+        ),
     ] = True
     conversation: Annotated[
         tuple[Line, ...],
         Meta(
             max_length=100,
-            description="what the model has heard and said before the text, instead of a scene and of voices; content "
+            description="the messages before the text, instead of a scene and of voices; content "
             "is texts, and numbers that stand for recordings among the request's `references`",
         ),
     ] = ()
@@ -99,7 +99,8 @@ class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
 
     model: Annotated[str, Meta(description="the model that answers; default: the first of this backend")] = ""
     voice_prompts: Annotated[
-        str, Meta(description="folder with NAME.wav and NAME.txt, read anew for each request; beside the hub's voices")
+        str,
+        Meta(description="folder with NAME.wav and NAME.txt, read again for each request; added to the hub's voices"),
     ] = ""
     failures_as_200: Annotated[
         bool, Meta(description='answer failures of /generate with 200 and "success": false, as the original server')

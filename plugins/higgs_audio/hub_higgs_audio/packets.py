@@ -1,8 +1,8 @@
 """Frames of codes to audio, packet by packet, with the samples that decoding all frames at once would give.
 
-The audio of a frame depends on `Codec.context` frames to either side and on no others. So a packet is decoded within a
-window that is wider by as much, and cut out of it; at the true ends there is no context, as in the whole. Windows also
-limit the memory that a long audio takes.
+The audio of a frame depends only on `Codec.context` frames on either side. A packet is therefore decoded within a
+window that is wider by as much, and cut out of it; at the beginning and the end of the audio there is no context, as in
+a single decoding. Windows also limit the memory that a long audio takes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class PacketDecoder:
         self._held: Tensor | None = None  # the inexact end of an early packet
 
     def feed(self, codes: Tensor) -> Iterator[Packet]:
-        """More frames (K, t); yields the packets that are complete."""
+        """Add frames (K, t); yield the packets that are complete."""
         self._codes = torch.cat([self._codes, codes], 1)
         while True:
             size = self._sizes.later if self._sent else self._sizes.first
@@ -61,7 +61,7 @@ class PacketDecoder:
             yield self._packet(self._sent + size, early=early)
 
     def finish(self) -> Iterator[Packet]:
-        """No more frames come; yields the rest."""
+        """End the stream; yield the rest."""
         while self._sent < self._end:
             yield self._packet(min(self._end, self._sent + self._sizes.later), early=False)
         if self._held is not None:  # nothing followed the early packet, so its end is the true one
@@ -69,17 +69,17 @@ class PacketDecoder:
             yield Packet(held, self._sent - 1)
 
     def drop(self) -> None:
-        """Forget the frames that are not decoded yet."""
+        """Drop the frames that are not decoded yet."""
         self._codes = self._codes[:, : self._sent - self._base]
 
     @property
     def sent(self) -> int:
-        """Frames whose audio was given out."""
+        """The number of frames whose audio was yielded."""
         return self._sent
 
     @property
     def received(self) -> int:
-        """Frames that have come."""
+        """The number of frames fed so far."""
         return self._end
 
     @property

@@ -13,7 +13,7 @@ from hub_higgs_audio.model.language import Cache, LanguageModel
 from hub_higgs_audio.model.sampling import Delays, SamplingParams, SamplingTensors, next_column
 
 SHORTEST = 1024
-"""Positions of the shortest session that is kept."""
+"""The positions of the shortest session that is kept."""
 
 
 class Session:
@@ -34,13 +34,13 @@ class Session:
         self.step = Stepper(torch.compile(step, dynamic=False) if compiled else step, device)
 
     def begin(self, params: SamplingParams) -> None:
-        """Forget the reply before, and draw by `params`."""
+        """Forget the last reply, and draw with `params`."""
         self.remembered = 0
         for held, value in zip(self.params, SamplingTensors.of(params, self.history.device), strict=True):
             held.copy_(value)  # in place: graphs read the tensors that they were captured with
 
     def remember(self, audios: Sequence[Tensor]) -> None:
-        """Fill in columns (K, F) each that are in the context already. If there is too little room, the last ones."""
+        """Add columns, (K, F) each, that are in the context already. If there is not enough room, keep the last."""
         for columns in audios:
             room = self.history.shape[1] - self.remembered
             kept = columns[:, -room:]

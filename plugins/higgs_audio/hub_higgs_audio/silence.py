@@ -1,4 +1,4 @@
-"""Noticing that an answer has fallen silent."""
+"""Detecting that an answer has fallen silent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BELOW_LOUDEST = 1e-2
 """Blocks this far below the loudest one (-40 dB) are silent as well."""
 
 KEPT_SECONDS = 0.5
-"""The part of a final silence that stays."""
+"""Seconds of a final silence that are kept."""
 
 
 class Silence:
@@ -26,7 +26,7 @@ class Silence:
         self.seconds = 0.0
 
     def feed(self, wave: Tensor) -> None:
-        """The next audio (N,)."""
+        """Add the next audio (N,)."""
         blocks = len(wave) // self._block
         if not blocks:
             self.seconds += len(wave) / self._rate

@@ -1,8 +1,8 @@
 """Speaking: one request, passage by passage and packet by packet, with guards against this model's known faults.
 
-The model may fall silent for a minute, go on after the text has ended, or end at once. So each passage has a budget by
-the length of its text, ends after a long silence, and is said again once, with another seed, if its length cannot be
-right and nothing of it has been sent. The report lists what happened.
+The model may fall silent for a minute, go on after the text has ended, or end at once. Therefore each passage has a
+budget by the length of its text, ends after a long silence, and is spoken again once, with another seed, if its length
+is implausible and nothing of it has been sent. The report lists these events.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from hub_higgs_audio.text.tagging import TaggedText, tagged_text
 from hub_higgs_audio.voices import Voices
 
 WORDS = {"sentence": 60, "word": 200}
-"""Words of a passage where a request sets no number."""
+"""Words of a passage if the request sets no number."""
 
 DEFAULTS = SamplingParams(temperature=0.3, top_k=50, top_p=0.95)
-"""Sampling where a request says nothing: at a low temperature, which keeps this model to its text."""
+"""Sampling if the request sets none: a low temperature keeps this model to its text."""
 
 FINE, SHORT, LONG, EMPTY = "fine", "short", "long", "empty"
 _WORSE = (FINE, SHORT, LONG, EMPTY)
@@ -53,7 +53,7 @@ RETRY_STEP = 1_000_003
 class Guards:
     """Limits of an answer, and what happens at them. `max_silence` is in seconds.
 
-    `hold`: send nothing of a passage until it has proved right.
+    `hold`: send nothing of a passage until it is known to be plausible.
     """
 
     max_new_tokens: int
@@ -146,7 +146,7 @@ class Speaking:
             yield self._chunk(packet)
 
     def _passage(self, number: int, passage: Passage) -> Generator[AudioChunk, None, Attempt]:
-        """Say one passage, and again if need be. Returns the attempt that counts."""
+        """Speak one passage, and again if necessary. Returns the attempt that counts."""
         before = copy.copy(self._decoder)
         attempt = yield from self._attempt(passage, self._seed)
         if self._stop.is_set():

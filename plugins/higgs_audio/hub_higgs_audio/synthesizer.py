@@ -35,10 +35,10 @@ WARM_UP_TOKENS = 32
 
 
 class HiggsSynthesizer:
-    """Speaks Higgs Audio v2. Keeps nothing of a request, so calls may run side by side."""
+    """Speaks Higgs Audio v2. It holds no state of a request, so calls may run side by side."""
 
     def load(self, model: ModelConfig) -> None:
-        """Load both parts of the checkpoint and say a word. Raises WorkerStartFailed."""
+        """Load both parts of the checkpoint and speak a word. Raises WorkerStartFailed."""
         self._options = load_options(model, HiggsLoadOptions)
         self._machinery = Machinery.load(model, self._options)
         codec = self._machinery.codec
@@ -49,7 +49,7 @@ class HiggsSynthesizer:
         self._warm_up()
 
     def voices(self) -> list[Voice]:
-        """`smart`, and the described voices."""
+        """The preset `smart`, and the described voices."""
         return self._voices.presets()
 
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
@@ -91,5 +91,5 @@ class HiggsSynthesizer:
         try:
             for _ in self.speak(request, threading.Event()):
                 pass
-        except EmptyAudio:  # so short an answer may well be empty
+        except EmptyAudio:  # such a short answer may be empty
             pass

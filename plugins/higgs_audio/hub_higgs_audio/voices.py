@@ -114,7 +114,7 @@ class Voices:
             state = None
         if state is not None and state.codec == self._signature:
             return tuple((self._unpacked(one), _transcript(one.text)) for one in state.recordings)
-        if references and all(one.audio for one in references):  # another codec made the state; here is its source
+        if references and all(one.audio for one in references):  # another codec made the state: encode again
             return self._encoded_recordings(references)
         raise InvalidRequest(
             "the prepared state of this voice was made with another codec: delete `cache/prepared` in the hub's data "

@@ -18,7 +18,7 @@ from hub_cosyvoice.model.flow.regulator import LengthRegulator
 from hub_cosyvoice.model.flow.unet import UNet
 
 WHOLE = 1 << 30
-"""Frames of a chunk without an end."""
+"""Frames of a chunk that holds any utterance."""
 
 
 def load_flow(folder: Path, config: Config, device: torch.device, dtype: torch.dtype) -> AnyFlow:
@@ -104,7 +104,7 @@ def _unet(node: Node, causal: bool) -> UNet:
 
 
 def _chunk(node: Node) -> int:
-    """Frames that see each other in a chunk-causal pass; 0 in the yaml means all."""
+    """The number of frames that see each other in a chunk-causal pass; 0 in the yaml means all."""
     return int(node.get("static_chunk_size", 50)) or WHOLE
 
 

@@ -24,7 +24,7 @@ def find_folder(path: str) -> Path:
 
     try:
         return Path(snapshot_download(release.huggingface, allow_patterns=list(release.files)))
-    except Exception as error:  # no network, no such revision, a gated repository: the library has one for each
+    except Exception as error:  # no network, no such revision, a gated repository: all are different types
         raise WorkerStartFailed(
             f"{release.huggingface} could not be fetched ({type(error).__name__}); `ttshub pull cosyvoice` has mirrors"
         ) from error

@@ -39,7 +39,7 @@ def _qwen(folder: Path, config: Config, state: Mapping[str, Tensor], file: str) 
     wanted = ("llm.model.model.embed_tokens.weight", "llm_decoder.weight")
     for key in wanted:
         if key not in state or not state[key].dim():
-            raise CheckpointError(f"{file} lacks {key}; it is of another model", file=file, key=key)
+            raise CheckpointError(f"{file} lacks {key}; it is for another model", file=file, key=key)
     texts, vocabulary = (len(state[key]) for key in wanted)
     speech_tokens = int(config.llm["speech_token_size"])
     specials = 3 if config.generation == 2 else 4

@@ -14,7 +14,7 @@ from hub_cosyvoice.model.lm.base import SpeechLM
 from hub_cosyvoice.session import LONGEST, Sessions
 
 LEAST_RATIO, MOST_RATIO = 2, 20
-"""Speech tokens for each text id, at least and at most."""
+"""The least and the most speech tokens for each text id."""
 
 
 @dataclass(frozen=True)

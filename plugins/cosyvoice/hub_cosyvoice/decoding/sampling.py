@@ -17,7 +17,7 @@ class Sampler(Protocol):
     """Chooses a token from log-probabilities."""
 
     def __call__(self, logp: Tensor, drawn: Sequence[int]) -> int:
-        """`logp` (V,) float32, `drawn` the ids so far without those of the prompt -> an id."""
+        """Choose an id by `logp` (V,) float32; `drawn` are the ids so far, without those of the prompt."""
         ...
 
 
@@ -26,7 +26,7 @@ class RasParameters:
     """The parameters of repetition-aware sampling.
 
     `top_p` and `top_k` cut the first draw. If the last `window` ids have the drawn id at least `window * share` times,
-    another one is drawn from all others. `temperature` and `penalty` change the distribution first; 1 leaves it alone.
+    another one is drawn from all others. Before that, `temperature` and `penalty` change the distribution, unless 1.
     """
 
     top_p: float = 0.8

@@ -15,7 +15,7 @@ from hub.api.http.request_id import HEADER, request_id
 from hub.api.respond import EXPOSED_HEADERS
 
 PREFLIGHT_SECONDS = "600"
-"""The time for which a browser need not ask again."""
+"""Seconds for which a browser need not ask for permission again."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Answers:
         )
 
     def preflight(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The answer to a browser that asks for a page of another origin. Any header is allowed."""
+        """The answer to a browser that asks whether a page of another origin may call. Any header is allowed."""
         allowed = {
             "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
             "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),

@@ -26,7 +26,7 @@ from hub_cosyvoice.routes.answers import Answers
 METHODS: tuple[Method, ...] = ("GET", "POST")
 
 ASKING: tuple[Method, ...] = ("OPTIONS",)
-"""Besides them, where browsers may ask for permission to call."""
+"""The endpoints take it as well if web pages of other origins may call: browsers ask for permission with it."""
 
 
 class Extra(Struct, kw_only=True):
@@ -138,7 +138,7 @@ def speech_request(hub: Host, options: CompatOptions, mode: Mode, form: Extra) -
 
 
 def _wrong_mode(hub: Host, wanted: SpeechRequest, mode: Mode) -> UnsupportedCapability | None:
-    """The error that names the cause, if the model does not have this mode; else None."""
+    """Return an error that names the cause if the model does not have this mode, else None."""
     model = model_of(hub, BACKEND, wanted.model or "")
     first = not model.capabilities.live_text  # of the three generations; by now the model is loaded
     if mode == "instruct" and not first:

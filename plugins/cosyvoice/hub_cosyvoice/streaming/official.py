@@ -20,7 +20,7 @@ from hub_cosyvoice.streaming.base import WaveStream
 from hub_cosyvoice.wave import TokenToWave
 
 LARGEST_HOP = 4
-"""Times the first hop: hops double up to it in generations 2 and 3."""
+"""The largest hop in generations 2 and 3, as a multiple of the first; hops double up to it."""
 
 FADED_FRAMES = {1: 20, 2: 8}
 """Mel frames of overlap between two chunks of samples."""

@@ -14,7 +14,7 @@ _SENTENCE = re.compile(r".*?[。？！.?!]+[\"”’')\]]*(?=\s|[^\s\x00-\x7f]|$
 """The first sentence."""
 
 UTTERANCE = 300
-"""Ids after which the end of a sentence ends the utterance: the models lose the thread of very long ones."""
+"""Ids after which the end of a sentence ends the utterance: the models speak very long ones badly."""
 
 LONGEST_PART = 300
 """The most characters that are taken at once without an end of a sentence."""

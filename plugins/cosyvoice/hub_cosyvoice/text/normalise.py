@@ -27,7 +27,7 @@ class External(Protocol):
 
 
 class Normaliser:
-    """CosyVoice's text front end. Keeps nothing of a text, so one serves all requests."""
+    """CosyVoice's text front end. It holds no state of a text, so one serves all requests."""
 
     def __init__(self, length: Length, external: External | None = None, *, as_official: bool = False) -> None:
         """`length` counts the token ids of a text. `as_official` reads digits such as ² as 0 outside of Chinese."""

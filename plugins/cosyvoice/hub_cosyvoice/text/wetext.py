@@ -25,7 +25,7 @@ class Wetext:
         try:
             return str((self._chinese if chinese else self._other).normalize(text))
         except Exception:
-            log.warning("wetext failed on a text, which is spoken without it", exc_info=True)
+            log.warning("wetext failed on a text; the text is spoken without it", exc_info=True)
             return text
 
 

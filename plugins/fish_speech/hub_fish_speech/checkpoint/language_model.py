@@ -22,7 +22,7 @@ WEIGHTS = ("model.safetensors.index.json", "model.safetensors", "model.pth")
 
 
 class LanguageModel(NamedTuple):
-    """All that turns text into frames, on its device. `positions` bounds prompt and speech together."""
+    """Everything that turns text into frames, on its device. `positions` limits prompt and speech together."""
 
     variant: Variant
     config: DualARConfig
@@ -41,7 +41,7 @@ def detect(folder: Path) -> Variant:
         return S2
     if kind != "dual_ar":
         raise CheckpointError(
-            f"{CONFIG} is of a model of type {str(kind)[:50]!r}, not dual_ar (1.4, 1.5, S1) or {NESTED} (S2)",
+            f"{CONFIG} describes a model of type {str(kind)[:50]!r}, not dual_ar (1.4, 1.5, S1) or {NESTED} (S2)",
             file=CONFIG,
             key="model_type",
         )
@@ -65,7 +65,7 @@ def load_language_model(
     tokenizer = load_tokenizer(folder, variant.name)
     if max(_last_semantic(tokenizer, config), tokenizer.im_end) >= config.vocab_size:
         raise CheckpointError(
-            f"the tokenizer has more tokens than {CONFIG} says ({config.vocab_size}): the files are of two models",
+            f"the tokenizer has more tokens than {CONFIG} says ({config.vocab_size}): they belong to different models",
             file=CONFIG,
             key="vocab_size",
         )

@@ -14,7 +14,7 @@ from hub_fish_speech.routes.answers import error_response
 
 
 def make_routes(hub: Host, backend: str = BACKEND) -> list[ControllerRouterHandler]:
-    """The handlers. Models of `backend` speak: this family's, unless a test wants another's."""
+    """The handlers. Models of `backend` speak: this family's, except in some tests."""
     compat = options_of(hub, "fish_speech", CompatOptions)
     options = RouteOptions(backend=backend, max_text_length=compat.max_text_length)
     handlers = [

@@ -21,7 +21,7 @@ from hub_fish_speech.routes.shapes import Audios, DecodeBody, EncodeBody, TokenL
 def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @post("/v1/vqgan/encode", status_code=200, summary="Audio files to tokens")
+    @post("/v1/vqgan/encode", status_code=200, summary="Encode audio files as tokens")
     async def encode(request: Request) -> Response:
         """Tokens by file, codebook and frame."""
         body = await read_body(request, EncodeBody)
@@ -36,7 +36,7 @@ def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
                     raise
         return answer(request, TokenLists(tokens=found))
 
-    @post("/v1/vqgan/decode", status_code=200, summary="Tokens to audio")
+    @post("/v1/vqgan/decode", status_code=200, summary="Decode tokens to audio")
     async def decode(request: Request) -> Response:
         """Samples as little-endian float16, mono, at the model's rate; in JSON they are base64."""
         body = await read_body(request, DecodeBody)

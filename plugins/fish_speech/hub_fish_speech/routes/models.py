@@ -57,9 +57,9 @@ def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
 
 def _reading(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
 
-    @get("/model", summary="The voices, as the vendor's SDK lists models")
+    @get("/model", summary="List the voices, as the vendor's SDK lists models")
     async def list_models(request: Request) -> Response:
-        """The stored voices that a model of the family can use, the one changed last first."""
+        """Returns the stored voices that a model of the family can use, the last changed first."""
         wanted = as_struct(query_fields(request), ListQuery, where="query")
         found = [one for one in await asyncio.to_thread(usable_voices, hub, options.backend) if _fits(one, wanted)]
         found.sort(key=lambda voice: -voice.updated)
@@ -76,7 +76,7 @@ def _reading(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
 
 
 def _writing(hub: Host) -> list[HTTPRouteHandler]:
-    @post("/model", status_code=201, summary="Keep a voice, as the vendor's SDK creates a model")
+    @post("/model", status_code=201, summary="Store a voice, as the vendor's SDK creates a model")
     async def create_model(request: Request) -> Response:
         """A form with `title`, `voices` (files) and `texts`. The id is made from the title."""
         wanted = as_struct(await read_fields(request), NewModel)

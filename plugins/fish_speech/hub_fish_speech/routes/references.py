@@ -36,7 +36,7 @@ def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
 def _keeping(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """Add a voice, and list all of them."""
 
-    @post("/v1/references/add", status_code=200, summary="Keep a reference voice")
+    @post("/v1/references/add", status_code=200, summary="Store a reference voice")
     async def add(request: Request) -> Response:
         """A form with `id`, `audio` (a file) and `text`; JSON (base64) and msgpack too."""
         body = await read_body(request, AddBody)
@@ -47,7 +47,7 @@ def _keeping(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
         message = f"Reference voice '{body.id}' added successfully"
         return answer(request, OneReference(success=True, message=message, reference_id=body.id))
 
-    @get("/v1/references/list", summary="The ids of all reference voices")
+    @get("/v1/references/list", summary="List the ids of all reference voices")
     async def list_all(request: Request) -> Response:
         """The voices that a model of the family can use."""
         ids = [voice.id for voice in await asyncio.to_thread(usable_voices, hub, options.backend)]
@@ -144,7 +144,7 @@ def _check_id(name: str, id: str) -> None:
 
 
 def _named(error: HubError, id: str) -> HubError:
-    """Give the error the API's own words for an id that is taken or unknown; not for a voice that is read-only."""
+    """Return the error with the API's own message for an id that is taken or unknown, unless the voice is read-only."""
     if isinstance(error, UnknownVoice):
         error.message = f"Reference ID '{id}' not found"
     elif isinstance(error, Conflict) and "voice_folders" not in error.message:

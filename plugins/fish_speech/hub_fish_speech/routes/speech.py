@@ -17,18 +17,18 @@ from hub_fish_speech.options import RouteOptions
 from hub_fish_speech.routes.shapes import Generate, TTSBody, read_body
 
 MEDIA_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg", "flac": "audio/flac", "aac": "audio/aac"}
-"""Others are application/octet-stream."""
+"""The media types of this API; any other container is application/octet-stream."""
 
 LONGEST_CHUNK = 300
-"""`chunk_length` before S2, which takes up to 1000."""
+"""The greatest `chunk_length` of the generations before S2; S2 takes up to 1000."""
 
 
 def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @post("/v1/tts", status_code=200, summary="Speak a text, as Fish Speech's server")
+    @post("/v1/tts", status_code=200, summary="Speak a text, as in Fish Speech's server")
     async def tts(request: Request) -> Response:
-        """Answers the whole audio, or while it is generated with `streaming`."""
+        """Returns the complete audio, or with `streaming` sends it while it is generated."""
         body = await read_body(request, TTSBody)
         wanted = tts_request(hub, options, body, request.headers.get("model"))
         raw = _flag(request, "raw")

@@ -37,9 +37,9 @@ def routes(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
 
 
 def _working(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
-    """Begin a task, look at it, fetch its result."""
+    """The routes that begin a task, and return its state and its result."""
 
-    @post("/generate_audio_enhanced_async", status_code=200, summary="Begin to generate in the background")
+    @post("/generate_audio_enhanced_async", status_code=200, summary="Begin a task in the background")
     async def generate(request: Request) -> Response:
         """An accepted task survives a restart of the server. The same `step_id` and body is the same task."""
         body = await read_body(request, TaskBody)
@@ -51,7 +51,7 @@ def _working(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
         message = _MESSAGES[task.state]
         return answer(request, Accepted(success=True, message=message, step_id=task.id, status=task.state))
 
-    @get("/get_task_status/{step_id:str}", summary="The state of a task")
+    @get("/get_task_status/{step_id:str}", summary="Get the state of a task")
     async def status(step_id: FromPath[str], request: Request) -> Response:
         """404 with the status `not_found` for an unknown one."""
         try:
@@ -61,7 +61,7 @@ def _working(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
             return answer(request, {**error_body(error), **_fields(shape), "error": error.message}, status_of(error))
         return answer(request, _status(task))
 
-    @get("/download_result/{step_id:str}", summary="The audio of a task")
+    @get("/download_result/{step_id:str}", summary="Get the audio of a task")
     async def download(step_id: FromPath[str]) -> File:
         """400 until it is completed."""
         task = await _task(hub, step_id)

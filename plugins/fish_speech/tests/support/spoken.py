@@ -29,7 +29,7 @@ class Stop:
 
 
 class Spoken(NamedTuple):
-    """All that came of one request; `report` is None if it was stopped before its end."""
+    """The events of one request; `report` is None if it was stopped before its end."""
 
     samples: npt.NDArray[np.float32]
     report: dict[str, Any] | None

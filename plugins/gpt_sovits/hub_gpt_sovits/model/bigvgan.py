@@ -44,7 +44,7 @@ class SnakeBeta(nn.Module):
 
 
 class Activation(nn.Module):
-    """Twice the rate, the activation, half the rate; both ways through a low-pass filter."""
+    """Doubles the rate, applies the activation, and halves the rate, each time with a low-pass filter."""
 
     def __init__(self, channels: int, logscale: bool, with_beta: bool) -> None:
         super().__init__()

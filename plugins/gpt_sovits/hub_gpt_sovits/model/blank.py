@@ -1,4 +1,4 @@
-"""Networks without numbers, which files then fill: no time goes into random weights that would be thrown away."""
+"""Networks without weights, which files then fill: no time is spent on random weights that would be thrown away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Table(nn.Embedding):
     """An embedding without initialisation, which on the meta device would import torch's compiler, for seconds."""
 
     def reset_parameters(self) -> None:
-        """Do nothing; a file fills it."""
+        """Do nothing: a file provides the weights."""
 
 
 def filled(make: Callable[[], _Net], state: Mapping[str, Tensor], file: str, ignore: tuple[str, ...] = ()) -> _Net:

@@ -18,13 +18,13 @@ from hub_gpt_sovits.model.wavenet import FeatureEncoder
 FEATURE_LAYERS = 8
 
 UNUSED = ("enc_q.", "dec.", "flow.")
-"""Parts of the VITS that v3 grew out of. A file may still hold them."""
+"""Parts of VITS, from which v3 was developed. A file may still contain them."""
 
 STRETCH = {"v3": 1.875, "v4": 2.0}
 """Feature frames for each 50 Hz encoder frame: 93.75 and 100 a second."""
 
 MASK_RATE = {"v3": 3.875, "v4": 4.0}
-"""Valid frames for each token. For v3 that is more than there are; at another speed it can be one less."""
+"""Valid frames for each token. For v3 that is more than there are; at another speed there can be one less."""
 
 
 class Cfm(Semantic):

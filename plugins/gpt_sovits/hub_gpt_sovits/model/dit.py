@@ -1,7 +1,7 @@
 """The flow-matching transformer of v3 and v4 (a DiT after F5-TTS), and its sampler.
 
-A "shortcut" model: the size of the step is one of its inputs, so that few steps are enough. Rotary positions touch only
-the first 64 channels before the heads are split, that is head 0 alone: the files were trained so.
+A "shortcut" model: the size of the step is one of its inputs, so that few steps are enough. Rotary positions apply only
+to the first 64 channels before the heads are split, that is to head 0 alone: the files were trained like that.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Block(nn.Module):
 
 
 class RotaryFrequencies(nn.Module):
-    """A buffer of the files, rounded to half precision there; recomputed ones would move the result."""
+    """A buffer of the files, where it is rounded to half precision; a recomputed one would change the result."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The prior of S2: semantic tokens, phones and style -> frames, by codebook, text encoder and their meeting (MRTE)."""
+"""The prior of S2: semantic tokens, phones and style -> frames, by codebook, text encoder and attention (MRTE)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Quantizer(nn.Module):
 
 
 class Meeting(nn.Module):
-    """MRTE: audio frames look at the text; the style is added."""
+    """MRTE: audio frames attend to the text; the style is added."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()

@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask` is (B, 1, T), 1 where there is something; None: everywhere."""
+        """`mask` is (B, 1, T), 1 at valid positions; None: all are valid."""
         both = None if mask is None else mask.unsqueeze(2) * mask.unsqueeze(-1)
         x = masked(x, mask)
         layers = zip(self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True)

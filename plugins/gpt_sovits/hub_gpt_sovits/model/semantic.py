@@ -149,7 +149,7 @@ class SemanticModel(nn.Module):
         return self.ar_text_position.alpha.dtype
 
     def lay_out(self) -> SemanticModel:
-        """Lay its weights out as its device reads them fastest when it decodes one token at a time; returns itself.
+        """Lay out the weights as the device reads them fastest when it decodes one token at a time; return the model.
 
         On a CPU they stay in half precision, as in the files, and are no longer parameters.
         """

@@ -14,7 +14,7 @@ CEILING = 20.0
 """The activation inside blocks is clamped to 0..20."""
 
 UNUSED = ("seg_1.weight", "seg_1.bias")
-"""The classifier's layers, beyond what GPT-SoVITS takes."""
+"""The classifier's layers, which GPT-SoVITS does not use."""
 
 
 class Fusion(nn.Module):
@@ -36,7 +36,7 @@ class Fusion(nn.Module):
 
 
 class Block(nn.Module):
-    """Res2Net block: splits of the channels pass on what they made, by sum or by fusion."""
+    """Res2Net block: each split of the channels passes its output to the next one, by sum or by fusion."""
 
     def __init__(self, weights: Mapping[str, Tensor], prefix: str, stride: int) -> None:
         super().__init__()

@@ -74,7 +74,7 @@ class StyleEncoder(nn.Module):
         self.fc = _Named(hidden, out)
 
     def forward(self, spec: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`mask` is (B, 1, T), 1 where there is something; None: everywhere."""
+        """`mask` is (B, 1, T), 1 at valid positions; None: all are valid."""
         x = self.spectral(masked(spec[:, : self.bins], mask).transpose(1, 2))
         x = masked(self.temporal(x.transpose(1, 2)), mask).transpose(1, 2)
         x = self.fc(self.slf_attn(x, None if mask is None else mask.bool().unsqueeze(1)))

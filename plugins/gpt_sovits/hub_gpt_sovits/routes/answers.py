@@ -15,7 +15,7 @@ from hub.contract.errors import InvalidRequest
 
 
 class Refused(InvalidRequest):
-    """A request that the API refuses with this very message."""
+    """A request that the API refuses with its own message."""
 
 
 def answer(
@@ -33,8 +33,9 @@ def answer(
 def error_response(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
     """The exception handler of the newer dialect.
 
-    What its own checks refuse is reported in its own words; what fails later is "tts failed", with the cause beside
-    it. The hub's `code` is always there. Statuses are the hub's own, so that 429 and 503 differ from a bad request.
+    An error of the API's own checks has its own message; a later failure is "tts failed", with the cause in
+    `Exception`. The hub's `code` is always added. Statuses are the hub's own, so that 429 and 503 differ from a bad
+    request.
     """
     error = to_hub_error(raised, request)
     body = fastapi_body(error)

@@ -11,7 +11,7 @@ SIGNS = {
     "gpt": (b"ar_predict_layer.weight",),
     "sovits": (b"enc_p.text_embedding.weight", b"cfm.base_model.model."),
 }
-"""Names of tensors; every file of a kind has one of them. The last one is a LoRA's."""
+"""Names of tensors by kind; every file of a kind has one of them. The last one is a LoRA's."""
 
 TITLES = {"gpt": "semantic weights (GPT)", "sovits": "acoustic weights (SoVITS)"}
 
@@ -23,7 +23,7 @@ OLD_FORM = 4_000_000
 
 
 def check_kind(file: Path, what: str) -> None:
-    """Raises Refused unless `file` is a whole file of weights of the kind `what`, "gpt" or "sovits"."""
+    """Raise Refused unless `file` is a complete file of weights of the kind `what`, "gpt" or "sovits"."""
     try:
         names = _names(file)
     except (OSError, ValueError, zipfile.BadZipFile):

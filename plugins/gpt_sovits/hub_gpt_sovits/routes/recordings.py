@@ -1,8 +1,8 @@
 """Recordings that requests name: stored voices, and files below the folders that the settings allow.
 
 A name is the id of a stored voice, a path below one of the folders, or the bare name of a file in them, with or without
-its suffix. Where no name matches exactly, capitals do not count: one client lower-cases all that it sends. Nothing
-else on the machine is opened, and no answer reveals that it exists.
+its suffix. If no name matches exactly, upper and lower case do not matter: one client lower-cases everything that it
+sends. No other file on the machine is opened, and no answer reveals that one exists.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 class Recordings:
-    """Looks names up. Reads files in threads."""
+    """Finds recordings by name. Reads files in threads."""
 
     def __init__(self, hub: Host, options: CompatOptions) -> None:
         self._hub = hub
@@ -93,7 +93,7 @@ class Recordings:
         return None
 
     def _ignoring_case(self, name: str) -> Path | None:
-        """The same, however its capitals are written."""
+        """The same, in any case of letters."""
         wanted = Path(name).as_posix().casefold()
         if "/" not in wanted:
             return None

@@ -81,7 +81,7 @@ def is_first_dialect(fields: dict[str, Any]) -> bool:
 
 
 async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
-    """`asked` for the hub. Refuses in the order, and in the words, of the family's own server."""
+    """`asked` as a request of the hub. Raises Refused with the messages of the family's own server, in its order."""
     prompt = state.prompt
     path = asked.ref_audio_path or asked.target_voice or prompt.path
     if not path and asked.ref_audio is None:
@@ -95,9 +95,7 @@ async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
     prompt_lang = _language(
         state, asked.prompt_lang, "prompt_lang", prompt.language if own else asked.target_voice and "auto"
     )
-    media_type = "wav" if asked.media_type == "auto" else asked.media_type.lower()
-    if media_type not in CONTAINERS:
-        raise Refused(f"media_type: {asked.media_type[:100]} is not supported")
+    container = _container(asked.media_type)
     if asked.text_split_method not in CUT_METHODS:
         raise Refused(f"text_split_method:{asked.text_split_method[:100]} is not supported")
     streaming = streaming_of(asked.streaming_mode)
@@ -112,7 +110,7 @@ async def speech_request(state: State, asked: Spoken) -> SpeechRequest:
         speed=asked.speed_factor,
         seed=None if asked.seed is None or asked.seed < 0 else asked.seed,
         sampling=_sampling(asked.top_k, asked.top_p, asked.temperature, asked.repetition_penalty),
-        format=CONTAINERS[media_type],
+        format=container,
         stream=streaming > 0,
         options={
             **{name: getattr(asked, name) for name in SAME},
@@ -177,6 +175,13 @@ def _language(state: State, value: str | None, field: str, default: str | None) 
 
 def _sampling(top_k: int, top_p: float, temperature: float, penalty: float | None) -> Sampling:
     return Sampling(top_k=top_k, top_p=top_p, temperature=temperature, repetition_penalty=penalty)
+
+
+def _container(media_type: str) -> AudioFormat:
+    name = "wav" if media_type == "auto" else media_type.lower()
+    if name not in CONTAINERS:
+        raise Refused(f"media_type: {media_type[:100]} is not supported")
+    return CONTAINERS[name]
 
 
 async def _reference(state: State, path: str, upload: Upload | None, text: str | None) -> Reference:

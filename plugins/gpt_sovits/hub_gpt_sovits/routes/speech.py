@@ -45,7 +45,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
     @route("/", http_method=["GET", "POST"], status_code=200, summary="Speak, in either dialect of the API")
     async def root(request: Request[Any, Any, Any]) -> Response[Any]:
         """The parameters of /tts, or those of the first API (`text_language`, `refer_wav_path`, ...). Without any it
-        leads to the page of `[compat.gpt_sovits.options] page`.
+        redirects to `[compat.gpt_sovits.options] page`.
         """
         fields = await fields_of(request)
         if not is_first_dialect(fields):
@@ -58,7 +58,7 @@ def routes(state: State) -> list[HTTPRouteHandler]:
         except Exception as error:
             return v1_error_response(request, error)
 
-    @post(["/tts_to_audio", "/tts_to_audio/"], status_code=200, summary="Speak, with everything else by default")
+    @post(["/tts_to_audio", "/tts_to_audio/"], status_code=200, summary="Speak a text; everything else has its default")
     async def tts_to_audio(request: Request[Any, Any, Any]) -> Response[Any]:
         """`text`, and optionally `speaker_wav` (a recording's name) and `language`; the rest is as configured."""
         asked = as_struct(await fields_of(request), Simple)

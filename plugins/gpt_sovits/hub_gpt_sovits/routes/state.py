@@ -26,7 +26,7 @@ class Prompt(Struct, frozen=True):
 
 
 class State:
-    """Shared by all requests. A request takes the state that it finds when it comes; later changes do not touch it."""
+    """Shared by all requests. A request reads the state when it arrives; later changes do not affect it."""
 
     def __init__(self, hub: Host, options: CompatOptions) -> None:
         self.hub = hub

@@ -33,7 +33,7 @@ BATCH = 10
 """Segments that are spoken together unless the request says otherwise, as in the fork that has this route."""
 
 KEPT = 64
-"""Results whose links work; the oldest go first."""
+"""The number of results that are kept; the oldest are dropped first."""
 
 TYPES = {"tts-out.srt": "application/x-subrip; charset=utf-8", "audio.wav": "audio/wav"}
 
@@ -68,7 +68,7 @@ class Results:
         """A file of a result. Raises NotFound."""
         file = self.folder / key / name
         if not key.isalnum() or name not in TYPES or not file.is_file():
-            raise NotFound(f"there is no such result, or no longer: the hub keeps the last {KEPT}")
+            raise NotFound(f"this result does not exist, or no longer exists: the hub keeps the last {KEPT}")
         return file.read_bytes()
 
 
@@ -78,8 +78,8 @@ def routes(state: State) -> list[HTTPRouteHandler]:
 
     @route("/srt", http_method=["GET", "POST"], status_code=200, summary="Speak, with subtitles")
     async def srt(request: Request[Any, Any, Any]) -> Response[Any]:
-        """The parameters of /tts. Answers `{"code", "srt", "audio"}` with links to both files, at the address that the
-        request used; `?download=srt`, `wav` or `zip` answers the files themselves.
+        """The parameters of /tts. Returns `{"code", "srt", "audio"}` with links to both files, at the address that the
+        request used; `?download=srt`, `wav` or `zip` returns the files themselves.
         """
         try:
             fields = await fields_of(request)
@@ -97,9 +97,9 @@ def routes(state: State) -> list[HTTPRouteHandler]:
         links = {"srt": f"{base}/{key}/tts-out.srt", "audio": f"{base}/{key}/audio.wav"}
         return answer(request, {"code": "200", **links}, headers=headers)
 
-    @get("/srt/{key:str}/{name:str}", summary="A file of a speech with subtitles")
+    @get("/srt/{key:str}/{name:str}", summary="Get a file of a speech with subtitles")
     async def srt_file(key: FromPath[str], name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The file that a link of /srt leads to."""
+        """Returns the file of a link that /srt returned."""
         content = await asyncio.to_thread(results.read, key, name)
         return Response(content, media_type=TYPES[name], headers={HEADER: request_id(request.scope)})
 

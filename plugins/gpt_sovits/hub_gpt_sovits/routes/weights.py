@@ -25,25 +25,23 @@ V1_DONE = {"code": 0, "message": "Success"}
 
 
 def routes(state: State) -> list[HTTPRouteHandler]:
-    """The handlers. Their changes hold for later requests; those under way keep what they began with."""
+    """The handlers. Their changes apply to later requests; running ones keep the state that they began with."""
     return [*_weights(state), *_recording(state), _control(state)]
 
 
 def _weights(state: State) -> list[HTTPRouteHandler]:
 
-    @get("/set_gpt_weights", status_code=200, summary="Semantic weights of the requests after this")
+    @get("/set_gpt_weights", status_code=200, summary="Set the semantic weights of later requests")
     async def set_gpt_weights(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`weights_path`: a .ckpt file in the model's folder."""
         return await _set_weights(state, request, "gpt")
 
-    @get("/set_sovits_weights", status_code=200, summary="Acoustic weights of the requests after this")
+    @get("/set_sovits_weights", status_code=200, summary="Set the acoustic weights of later requests")
     async def set_sovits_weights(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`weights_path`: a .pth file in the model's folder."""
         return await _set_weights(state, request, "sovits")
 
-    @route(
-        "/set_model", http_method=["GET", "POST"], status_code=200, summary="Both weights of the requests after this"
-    )
+    @route("/set_model", http_method=["GET", "POST"], status_code=200, summary="Set both weights of later requests")
     async def set_model(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`gpt_model_path` and `sovits_model_path`; one alone leaves the other as it is."""
         try:
@@ -62,7 +60,7 @@ def _weights(state: State) -> list[HTTPRouteHandler]:
 
 
 def _recording(state: State) -> list[HTTPRouteHandler]:
-    @get("/set_refer_audio", status_code=200, summary="The recording of requests that name none")
+    @get("/set_refer_audio", status_code=200, summary="Set the recording of requests that name none")
     async def set_refer_audio(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`refer_audio_path`: a stored voice's id, or a file in the folders of recordings."""
         path = _text(await fields_of(request), "refer_audio_path")
@@ -77,7 +75,9 @@ def _recording(state: State) -> list[HTTPRouteHandler]:
         state.prompt = Prompt(path, found.text, state.prompt.language)
         return answer(request, DONE)
 
-    @route("/change_refer", http_method=["GET", "POST"], status_code=200, summary="The recording, in the first dialect")
+    @route(
+        "/change_refer", http_method=["GET", "POST"], status_code=200, summary="Set the recording, in the first dialect"
+    )
     async def change_refer(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`refer_wav_path`, `prompt_text`, `prompt_language`; a parameter that is left out stays as it is."""
         try:
@@ -98,7 +98,7 @@ def _recording(state: State) -> list[HTTPRouteHandler]:
 
 
 def _control(state: State) -> HTTPRouteHandler:
-    @route("/control", http_method=["GET", "POST"], status_code=200, summary="Restart the models, or end the hub")
+    @route("/control", http_method=["GET", "POST"], status_code=200, summary="Restart the model, or stop the hub")
     async def control(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`command`: `restart` or `exit`. Off unless `[compat.gpt_sovits.options] control` is true; on a public address
         it needs API keys as well.
@@ -111,7 +111,7 @@ def _control(state: State) -> HTTPRouteHandler:
             await state.model().unload(force=True, why="/control restart")
             await state.model().start(why="/control restart")
         elif command == "exit":
-            log.warning("the hub ends, as /control asked")
+            log.warning("/control stops the hub")
             response = answer(request, DONE)
             response.background = BackgroundTask(os.kill, os.getpid(), signal.SIGTERM)
             return response

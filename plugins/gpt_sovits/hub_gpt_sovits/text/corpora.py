@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def nothing_fetched() -> Iterator[None]:
-    """Within it `nltk.download` does nothing, and prints are not shown. Raises ImportError without nltk."""
+    """A block in which `nltk.download` does nothing, and prints are not shown. Raises ImportError without nltk."""
     import nltk
 
     download = nltk.download

@@ -17,7 +17,7 @@ from hub_gpt_sovits.text.tables import Tables
 from hub_gpt_sovits.tokenizer import ids_of
 
 SHORTEST = 6
-"""Phones; a shorter line is read again with a pause in front of it."""
+"""The fewest phones of a line; a shorter line is read again with a pause in front of it."""
 
 _PAUSES = {"￥": "SP2", "^": "SP3"}
 """Signs for a pause in a Chinese text -> the phone that its commas then become."""

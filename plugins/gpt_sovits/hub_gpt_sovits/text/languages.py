@@ -64,7 +64,8 @@ class LanguageSplitter:
             cantonese = language.endswith("yue")
             found = self._found(text, default)
             return [LanguageRun("yue" if cantonese and tag == "zh" else tag, part) for tag, part in found]
-        # Characters alone cannot tell Chinese, Japanese and Cantonese apart: all but English is the caller's language.
+        # Characters alone cannot tell Chinese, Japanese and Cantonese apart: all but English is in the caller's
+        # language.
         runs = (LanguageRun("en" if tag == "en" else language, part) for tag, part in self._found(text, ""))
         return _merged(runs)
 

@@ -1,6 +1,6 @@
 """Release folders with random weights, in the official layout and of any size.
 
-write_release(folder, "v2", TINY)      # a second's work, a few megabytes
+write_release(folder, "v2", TINY)      # takes a second, writes a few megabytes
 write_release(folder, "v2Pro", FULL)   # the sizes of the released weights
 """
 

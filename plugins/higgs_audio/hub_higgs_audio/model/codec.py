@@ -167,7 +167,7 @@ class CodecNet(nn.Module):
 
 
 class Codec:
-    """Waveform <-> codes. Keeps no state of a call, so several threads may use it at once."""
+    """Waveform <-> codes. It holds no state of a call, so several threads may use it at once."""
 
     def __init__(self, net: CodecNet, shape: CodecShape, device: torch.device) -> None:
         self.net = net.eval().requires_grad_(False)

@@ -32,10 +32,10 @@ def revert_delay(columns: Tensor, size: int) -> Tensor:
 
 
 class DelayReverter:
-    """`revert_delay` for the columns of one reply as they come.
+    """`revert_delay` for the columns of one reply as they arrive.
 
-    Once the pattern has filled, each column completes a frame, which later columns never take back: the frame that the
-    last column would complete is the one that `revert_delay` drops at the end.
+    Once the pattern is filled, each column completes a frame, which is final: the frame that the last column would
+    complete is the one that `revert_delay` drops at the end.
     """
 
     def __init__(self, bos: int, size: int) -> None:

@@ -89,7 +89,7 @@ class _Pass(NamedTuple):
 
 
 class LanguageModel:
-    """Weights alone: several threads may use it at once, each with a cache of its own."""
+    """It holds only weights, so several threads may use it at once, each with a cache of its own."""
 
     def __init__(self, net: Any, device: torch.device, dtype: torch.dtype, adapter: Adapter | None = None) -> None:
         self.net = net.eval().requires_grad_(False)
@@ -115,7 +115,7 @@ class LanguageModel:
 
     @property
     def writes_text(self) -> bool:
-        """The checkpoint has a head for text. One saved for audio alone has none."""
+        """True if the checkpoint has a head for text. One saved for audio alone has none."""
         return self.net.text_lm_head is not None
 
     def cache(self, length: int) -> Cache:

@@ -69,7 +69,7 @@ class Delays(NamedTuple):
 
     @classmethod
     def start(cls, device: torch.device) -> Delays:
-        """Right after the column of BOS."""
+        """The state right after the column of BOS."""
         return cls(torch.tensor(0, device=device), torch.tensor(-1, device=device))
 
 

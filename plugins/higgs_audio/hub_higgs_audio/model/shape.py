@@ -200,7 +200,7 @@ def _hubert(config: Mapping[str, Any], size: Sizes) -> HubertConfig:
             "num_feat_extract_layers": count,
             "num_conv_pos_embeddings": positions[2],
             "num_conv_pos_embedding_groups": width // positions[1],
-            "mask_time_prob": 0.0,  # masks are for training; without them there is no embedding of masked frames
+            "mask_time_prob": 0.0,  # only training masks frames; without masks there is no embedding for them
             "mask_feature_prob": 0.0,
             "apply_spec_augment": False,
         }
@@ -208,7 +208,7 @@ def _hubert(config: Mapping[str, Any], size: Sizes) -> HubertConfig:
 
 
 def _check(config: Mapping[str, Any], shape: CodecShape) -> None:
-    teacher = config.get("semantic_techer", "hubert_base_general")  # so spelled in the files
+    teacher = config.get("semantic_techer", "hubert_base_general")  # the files spell it like this
     mode = config.get("downsample_mode", "step_down")
     semantic = shape.semantic
     wrong = [f"semantic_techer {teacher!r}"] if not str(teacher).startswith("hubert_base") else []

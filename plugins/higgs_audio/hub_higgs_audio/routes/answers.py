@@ -1,4 +1,4 @@
-"""Answers and errors of this API: `success` is false and other fields are null, or FastAPI's list of wrong fields."""
+"""The errors of this API: `success` is false and other fields are null, or FastAPI's list of invalid fields."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answer(
 
 
 def failure(request: Request[Any, Any, Any], error: HubError, *, as_200: bool) -> Response[bytes]:
-    """The answer of a /generate that failed."""
+    """The answer to a /generate that failed."""
     if (body := fastapi_body(error)) is not None:
         return answer(request, body, 422)
     failed = {"success": False, "message": error.message, "code": error.code, **NOTHING}

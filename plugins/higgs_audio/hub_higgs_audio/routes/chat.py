@@ -95,7 +95,7 @@ def routes(hub: Host, options: CompatOptions) -> list[HTTPRouteHandler]:
     """The handlers; they report errors in OpenAI's shape."""
     started = int(time.time())
 
-    @post(PATH, status_code=200, summary="Answer a conversation with speech, as OpenAI's API")
+    @post(PATH, status_code=200, summary="Answer a conversation with speech, as in OpenAI's API")
     async def create_chat_completion(
         data: JSONBody[CreateChatCompletion],
         request: Request,
@@ -116,9 +116,9 @@ def routes(hub: Host, options: CompatOptions) -> list[HTTPRouteHandler]:
             await packed.aclose()
         return Response(msgspec.json.encode(answer.whole(audio)), media_type=JSON, headers=headers)
 
-    @get("/v1/models", opt=YIELDS, summary="The models that answer, as OpenAI's API")
+    @get("/v1/models", opt=YIELDS, summary="List the models that answer, as in OpenAI's API")
     async def list_chat_models() -> ModelList:
-        """The models of this family, for clients that look for one first."""
+        """Returns the models of this family, for clients that look for one first."""
         return model_list([model for model in hub.models if model.spec.name == BACKEND], started)
 
     return shaped([create_chat_completion, list_chat_models], error_response)

@@ -89,9 +89,9 @@ class Generated(Struct, kw_only=True):
 def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @post("/generate", status_code=200, summary="Speak, the audio as base64")
+    @post("/generate", status_code=200, summary="Speak, with the audio as base64")
     async def generate(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """A failure has `"success": false` and a fitting status, or 200 if the settings say so."""
+        """A failure has `"success": false` and the status of its error, or 200 if the settings say so."""
         try:
             asked = as_struct(await read_fields(request), Asked)
             wanted = await speech_request(hub, options, voices, asked)
@@ -117,7 +117,7 @@ def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPR
 
     @post("/generate-upload", status_code=200, summary="Speak like an uploaded recording")
     async def generate_upload(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """A multipart form. Without `ref_text` the model hears the recording and does not know its words."""
+        """A multipart form. Without `ref_text` the model gets the recording without its transcript."""
         form = as_struct(await read_fields(request), Uploaded)
         response = await speech_response(hub, request, await upload_request(hub, options, form), stream=False)
         response.headers["Content-Disposition"] = "attachment; filename=generated_audio.wav"
@@ -137,7 +137,7 @@ async def whole(hub: Host, request: Request[Any, Any, Any], wanted: SpeechReques
 
 
 def generated(audio: bytes, packed: PackedSpeech, text: str) -> Generated:
-    """The answer of a /generate that succeeded."""
+    """The answer to a /generate that succeeded."""
     return Generated(
         success=True,
         message="音频生成成功",

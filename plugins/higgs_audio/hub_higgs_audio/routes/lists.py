@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hub_higgs_audio.routes.voices import NamedVoices
 
 FEATURES = ["单说话人音频生成", "多说话人音频生成", "语音克隆", "智能语音", "场景描述", "流式生成"]
-"""In the words of the API."""
+"""The features in `/info`, as the original server names them."""
 
 MOST_TOKENS = 2048
 
@@ -27,7 +27,7 @@ MOST_TOKENS = 2048
 def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @get("/info", status_code=200, summary="The model that answers")
+    @get("/info", status_code=200, summary="Get the model that answers")
     async def info(request: Request[Any, Any, Any]) -> Response[bytes]:
         """`is_loaded` is false while a request would have to wait for the model."""
         model = model_of(hub, BACKEND, options.model)
@@ -41,15 +41,15 @@ def routes(hub: Host, options: CompatOptions, voices: NamedVoices) -> list[HTTPR
         }
         return answer(request, body)
 
-    @get("/voices", status_code=200, summary="The voices that ref_audio may name")
+    @get("/voices", status_code=200, summary="List the voices that ref_audio may name")
     async def list_voices(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The recordings of the voice folder, and the hub's stored voices."""
+        """Returns the recordings of the voice folder, and the hub's stored voices."""
         found = await asyncio.to_thread(voices.entries)
         return answer(request, {"voices": found, "count": len(found)})
 
-    @get("/scenes", status_code=200, summary="The scenes that scene_prompt may name")
+    @get("/scenes", status_code=200, summary="List the scenes that scene_prompt may name")
     async def list_scenes(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """The hub's scenes, with the `NAME.txt` files in the folders that `scene_folders` names."""
+        """Returns the hub's scenes, with the `NAME.txt` files in the folders that `scene_folders` names."""
         found = await asyncio.to_thread(hub.scenes.list)
         scenes = [{"name": scene.id, "content": scene.text, "file": f"{scene.id}.txt"} for scene in found]
         return answer(request, {"scenes": scenes, "count": len(scenes)})

@@ -12,7 +12,7 @@ from hub.contract.errors import InvalidRequest
 from hub.contract.speech import Reference
 
 MOST_RECORDINGS = 16
-"""The most that a request of the hub may have."""
+"""The most recordings that a request of the hub may have."""
 
 _DATA = "data:"
 
@@ -52,7 +52,7 @@ Part = TextPart | AudioPart | UrlPart
 
 
 class ChatMessage(Struct, kw_only=True, forbid_unknown_fields=True):
-    """One message. An assistant's recording is how the voice that answers sounds, saying the message before it."""
+    """One message. An assistant's recording is the voice that answers, speaking the message before it."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[Part]
@@ -87,8 +87,8 @@ def chat_of(messages: list[ChatMessage]) -> Chat:
     words = lines.pop()["content"]
     if not all(isinstance(word, str) for word in words):
         raise InvalidRequest(
-            "the last of `messages` is what is spoken, and may hold text alone; put a voice to speak like before it, "
-            "as a user's message with the words of the recording and an assistant's message with the recording",
+            "the last of `messages` is what is spoken, and may contain only text; put the voice to speak like before "
+            "it, as a user's message with the transcript and an assistant's message with the recording",
             field="messages",
         )
     if len(recordings) > MOST_RECORDINGS:

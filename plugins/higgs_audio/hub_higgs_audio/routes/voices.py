@@ -1,4 +1,4 @@
-"""The voices that `ref_audio` may name, and the words and recordings that a request then has."""
+"""The voices that `ref_audio` may name, and the recordings and transcripts that they add to a request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Speakers(NamedTuple):
 
 
 class NamedVoices:
-    """The voice folder of the settings, and the hub's own voices and presets. Read anew for each request."""
+    """The voice folder of the settings, and the hub's own voices and presets. Read again for each request."""
 
     def __init__(self, hub: Host, folder: str) -> None:
         self._hub = hub
@@ -60,8 +60,8 @@ class NamedVoices:
     async def speakers(self, names: str | None, text: str) -> Speakers:
         """The speakers with these `names`, separated by commas, of `text` and its `[SPEAKERn]` tags.
 
-        Of several voices only those count whose turn may come. Raises UnknownVoice, and InvalidRequest for a turn
-        without a voice, or if a described voice and one of the folder speak together.
+        Of several voices only those that the text may need are used. Raises UnknownVoice, and InvalidRequest for a turn
+        without a voice, or for a described voice beside one of the folder.
         """
         wanted = [name for part in (names or "").split(",") if (name := part.strip())]
         if not wanted:

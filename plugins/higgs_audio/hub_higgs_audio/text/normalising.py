@@ -36,9 +36,9 @@ _ENDS = (".", "!", "?", ",", ";", '"', "'", "</SE_e>", "</SE>")
 
 
 def normalise(text: str) -> str:
-    """`text` as the model expects it: ASCII punctuation, sound tags, single spaces, no blank lines, an end.
+    """`text` as the model expects it: ASCII punctuation, sound tags, single spaces, no blank lines, a final mark.
 
-    Control tokens are removed. A text of which nothing is left becomes "".
+    Control tokens are removed. The result is "" if nothing is left.
     """
     text = without_control(clean(text)).translate(_PUNCTUATION)
     for written, wanted in _REPLACED.items():

@@ -1,4 +1,4 @@
-"""The time that a text takes to say: how long an answer may last, and how short it cannot be."""
+"""The time that a text takes to say, and the bounds on the length of an answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEEWAY = 4.0
 
 
 def expected_seconds(text: str) -> float:
-    """About how long a text takes to say at an ordinary pace. Tags for sounds count as sounds."""
+    """Estimate the seconds that a text takes to say at an ordinary pace. Tags for sounds count as sounds."""
     seconds = _SOUND_SECONDS * len(_SOUND.findall(text))
     for char in _MARKUP.sub("", text):
         if char.isdigit():

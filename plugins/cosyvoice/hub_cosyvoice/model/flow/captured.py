@@ -1,10 +1,10 @@
 """An estimator on a GPU, captured in a CUDA graph for each length, so that a step costs one launch.
 
-A causal estimator's frame depends on nothing to its right but what the attention mask lets it see. Passes are therefore
-padded to the next length of a short list, the padding masked out, and each of those lengths is captured once.
+A frame of a causal estimator depends on frames to its right only through the attention mask. Passes are therefore
+padded to the next length of a short list, the padding is masked out, and each of those lengths is captured once.
 
-`hub.nn.decode.Stepper` keeps every graph for good, which suits the few lengths of a cache; here the least recently used
-ones go, and one pass runs at a time.
+`hub.nn.decode.Stepper` keeps all graphs, which suits the few lengths of a cache. Here there are more lengths: the least
+recently used graphs are dropped, and one pass runs at a time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch import Tensor
 from hub_cosyvoice.model.flow.past import Past
 
 BUCKET = 64
-"""Frames between two lengths that are captured."""
+"""Captured lengths are multiples of this, in frames."""
 
 KEPT = 12
-"""Graphs kept at once; the one unused for longest goes first."""
+"""Graphs that are kept; the least recently used one is dropped first."""
 
 LONGEST = 2048
-"""Frames up to which passes are captured: beyond, a launch costs nothing compared with the work."""
+"""The longest pass that is captured, in frames: in longer ones the launches cost nothing compared with the work."""
 
 
 class Captured:

@@ -24,7 +24,7 @@ class Past:
         self._edge = self._key = 0
 
     def rewind(self) -> None:
-        """Before each pass of the estimator."""
+        """Begin a pass of the estimator."""
         self._edge = self._key = 0
 
     def with_left(self, x: Tensor, width: int) -> Tensor:
@@ -46,7 +46,7 @@ class Past:
 
 
 class _Growing:
-    """Keys and values in one buffer, which grows by `ROOM` frames more than it must."""
+    """Keys and values in one buffer, which grows in steps that leave `ROOM` frames free."""
 
     def __init__(self) -> None:
         self._buffer: Tensor | None = None  # (2, B, H, capacity, D)

@@ -69,8 +69,8 @@ class Solver:
 def fixed_noise(frames: int, bands: int = 80, block: int = 15_000) -> Tensor:
     """The start noise that generations 2 and 3 always use: (1, bands, `frames` or more), a draw for each position.
 
-    The first 15000 frames (300 s) are torch's normal draws of seed 0, which the models' own code makes once. It
-    ends there; here each further block has the next seed. The result has whole blocks.
+    The first 15000 frames (300 s) are torch's normal draws of seed 0, which the models' own code makes once. That code
+    ends there; here each further block has the next seed. The result consists of whole blocks.
     """
     blocks = [
         torch.randn(1, bands, block, generator=torch.Generator().manual_seed(seed))

@@ -42,7 +42,7 @@ class SpeechLM(nn.Module):
         """Run (1, T, H), keep it in `cache`, and return the logits of the last position, (V,) float32."""
 
     def reserve(self, positions: int) -> None:
-        """Make the tables that depend on the number of positions, outside of any step."""
+        """Make the tables that depend on the number of positions. Call it outside of steps."""
 
     def cache(self, length: int) -> KVCache:
         """A cache of `length` positions."""

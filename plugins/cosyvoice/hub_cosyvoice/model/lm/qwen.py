@@ -81,7 +81,7 @@ class QwenLM(SpeechLM):
         self._lock = threading.Lock()
 
     def reserve(self, positions: int) -> None:
-        """Make the rotary table long enough. It never gets shorter, also when two requests ask at the same time."""
+        """Make the rotary table long enough. It never gets shorter, even if two requests call this at the same time."""
         with self._lock:
             if len(self._rotary) < positions or self._rotary.device != self.device:
                 length = max(2048, 1 << (positions - 1).bit_length())

@@ -10,17 +10,17 @@ from hub_fish_speech.model.codec.layers import State
 from hub_fish_speech.model.codec.network import Network
 
 LATENT_WINDOW = 128
-"""Columns of codes that are brought to latents at a time."""
+"""Columns of codes that are converted to latents at a time."""
 
 CPU_WINDOW, GPU_WINDOW = 8, 64
-"""Columns of codes that become samples, or are made of samples, at a time: so memory does not grow with the sound.
+"""Columns of codes that are decoded or encoded at a time, so that memory does not grow with the sound.
 
-Few enough for the caches of a CPU (measured, see docs/performance.md), many enough to keep a GPU busy.
+Few enough for the caches of a CPU (measured: docs/performance.md), many enough to keep a GPU busy.
 """
 
 
 class Codec:
-    """One codec, in float32. It keeps nothing of a call: several threads may use it at once.
+    """One codec, in float32. It holds no state of a call, so several threads may use it at once.
 
     Codes are (C, T) int64 on the CPU, sound is (N,) float32 at `sample_rate`; `frame` samples are one column of codes.
     """
@@ -65,7 +65,7 @@ class Codec:
     def usable(self, codes: Tensor) -> Tensor:
         """A copy of codes (C', T) on the device: the rows of this codec, ids within its codebooks, (1, C, T)."""
         if codes.dim() != 2 or codes.shape[0] < self.codebooks:
-            raise ValueError(f"codes of shape {tuple(codes.shape)}; {self.codebooks} rows are needed")
+            raise ValueError(f"got codes of shape {tuple(codes.shape)}; the codec needs {self.codebooks} rows")
         rows = codes[: self.codebooks].to(self.device, torch.int64)
         return rows.clamp(min=0).minimum(self._last)[None]
 

@@ -71,7 +71,7 @@ class Encoder(nn.Module):
         self.block = Chain(*layers, Snake(width), CausalConv(width, sizes.latent, 3))
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """As the class says."""
+        """Apply the network; shapes are those of the class."""
         return self.block(x, state)
 
 
@@ -88,7 +88,7 @@ class Decoder(nn.Module):
         self.model = Chain(*layers, Snake(width), CausalConv(width, 1, 7))
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """As the class says."""
+        """Apply the network; shapes are those of the class."""
         return self.model(x, state).tanh_()
 
 

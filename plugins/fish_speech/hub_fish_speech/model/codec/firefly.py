@@ -46,7 +46,7 @@ class Backbone(nn.Module):
         self.norm = Norm(dims[-1], eps=1e-6)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """As the class says."""
+        """Apply the network; shapes are those of the class."""
         for into, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(into(x, state), state)
         return self.norm(x, state)
@@ -97,7 +97,7 @@ class Head(nn.Module):
         self.conv_post = CausalConv(widths[-1], 1, sizes.post_conv_kernel_size)
 
     def forward(self, x: Tensor, state: State) -> Tensor:
-        """As the class says."""
+        """Apply the network; shapes are those of the class."""
         x = self.conv_pre(x, state)
         for up, blocks in zip(self.ups, self.resblocks, strict=True):
             x = blocks(up(F.silu(x), state), state)

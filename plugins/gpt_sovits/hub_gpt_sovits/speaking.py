@@ -134,7 +134,7 @@ class Speaking:
         return cls(machinery, pair, voice, parameters, noise=noise, draws=draws, stop=stop)
 
     def events(self, text: str, *, interval: float, super_sampling: bool) -> Iterator[AudioChunk | Mark]:
-        """Chunks of audio for each piece of `text`, `interval` seconds of silence and a mark behind each piece."""
+        """Chunks of audio for each piece of `text`, `interval` seconds of silence and a mark after each piece."""
         own_rate = rate = self._pair.acoustics.sample_rate
         pieces = self.pieces(text)
         if super_sampling:
@@ -234,7 +234,7 @@ class Speaking:
         return self._machinery.voices.phrase(piece.text, self._parameters.language, self._pair.acoustics)
 
     def _decoded(self, phrases: Sequence[Phrase]) -> Iterator[list[RowState]]:
-        """S1 over the phrases, each behind the phrase of the reference."""
+        """S1 over the phrases, each after the phrase of the reference."""
         rows = [Row(phrase.phones, phrase.bert) for phrase in phrases]
         prompt = self._voice.sound.codes[:0]
         if (before := self._voice.phrase) is not None:

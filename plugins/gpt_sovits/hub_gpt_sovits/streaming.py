@@ -32,7 +32,7 @@ class StreamRules:
 
     `at_pauses` cuts where the tokens are pauses (mode 2), else every `chunk` tokens (mode 3). `growth` makes each chunk
     longer than the last, up to `largest`. `as_upstream` does as the family's code even where that is audible: tokens
-    behind a pause are spoken before the cut and again after it, the last chunk is not blended, overlapping frames get
+    after a pause are spoken before the cut and again after it, the last chunk is not blended, overlapping frames get
     new noise, and the weights of the blend add up to more than 1.
     """
 
@@ -96,7 +96,7 @@ class ChunkDecoder:
 
     @torch.inference_mode()
     def decode(self, new: list[int]) -> Tensor:
-        """Audio (N,) of the `new` tokens, behind the overlap with the chunk before, if there was one."""
+        """Audio (N,) of the `new` tokens, after the overlap with the chunk before, if there was one."""
         first = self._frames is None
         self._tokens += new
         overlap = self._rules.overlap + (0 if first else max(0, LEAST - len(new)))

@@ -170,7 +170,7 @@ def test_the_first_chunk_is_short(v2):
 def test_v4_streams_by_segments(v4):
     chunks, marks = spoken(v4, request(stream=True, options={"streaming_mode": 3}))
     assert [mark.text for mark in marks] == ["今天天气真不错，", "我们一起去公园散步吧。"]
-    assert len(chunks) == 4  # a silence behind each
+    assert len(chunks) == 4  # a silence after each
 
 
 # -- times ------------------------------------------------------------------------------------------------------

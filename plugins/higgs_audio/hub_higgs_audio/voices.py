@@ -118,7 +118,7 @@ class Voices:
             return self._encoded_recordings(references)
         raise InvalidRequest(
             "the prepared state of this voice was made with another codec: delete `cache/prepared` in the hub's data "
-            "folder, and the hub makes it anew"
+            "folder, and the hub makes it again"
         )
 
     def _unpacked(self, one: _Encoded) -> Tensor:

@@ -45,7 +45,7 @@ def _qwen(folder: Path, config: Config, state: Mapping[str, Tensor], file: str) 
     specials = 3 if config.generation == 2 else 4
     if vocabulary < speech_tokens + specials:
         raise CheckpointError(
-            f"{file}: {wanted[1]} has {vocabulary} rows, {config.file} asks for more than {speech_tokens}",
+            f"{file}: {wanted[1]} has {vocabulary} rows; {config.file} needs more than {speech_tokens}",
             file=file,
             key=wanted[1],
         )

@@ -2,7 +2,7 @@
 
 Two of its traits are audible: at each seam two Hamming halves are added whose sum is 1.08, and in generation 2 the last
 chunk comes from a pass that sees everything, so that it does not continue the chunks before. One trait is left out: the
-official hop is shared between requests and only grows; here each request starts anew.
+official hop is shared between requests and only grows; here each request starts with the first hop.
 """
 
 from __future__ import annotations

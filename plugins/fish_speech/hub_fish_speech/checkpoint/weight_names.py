@@ -10,7 +10,7 @@ from torch import Tensor
 from hub.nn.weights import CheckpointError
 
 _BUFFERS = ("freqs_cis", "causal_mask", "k_cache", "v_cache")
-"""Suffixes of tables in training checkpoints; they are computed anew."""
+"""Suffixes of tables in training checkpoints; the plugin computes them itself."""
 
 _S2_NAMES = (
     ("text_model.model.", ""),

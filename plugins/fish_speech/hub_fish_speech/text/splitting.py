@@ -43,7 +43,7 @@ def _has_words(text: str) -> bool:
 def _cut_into_sentences(text: str, limit: int) -> list[str]:
     """`text`, if it is over `limit` bytes, cut after each end of a sentence, but not within a decimal number.
 
-    The vendor's code hides decimal points behind four more characters each, which count. Of `2.0.1` it hides only the
+    The vendor's code replaces each decimal point by five characters, which all count. Of `2.0.1` it replaces only the
     first point.
     """
     numbers = [found.end(1) for found in re.finditer(r"(\d+)\.(\d+)", text)]

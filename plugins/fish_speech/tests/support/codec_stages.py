@@ -44,7 +44,7 @@ def codec_encode(model: Any, scalars: dict[str, Any], inputs: Arrays) -> Arrays:
 
 
 def _codes(codec: Any, wave: Tensor, length: int) -> Tensor:
-    """The codes of a wave, alone or in a batch; firefly is silent behind its `length`."""
+    """The codes of a wave, alone or in a batch; firefly is silent after its `length`."""
     if length == len(wave) or isinstance(codec.network, Dac):
         return codec.encode(wave)
     network, state = codec.network, {}

@@ -1,7 +1,7 @@
 """The two encoders that GPT-SoVITS builds on: Chinese HuBERT (audio) and Chinese RoBERTa (text).
 
 Architectures and names are those of Hugging Face's `HubertModel` (base: group norm in the first convolution, layer
-norms behind the residuals) and `BertModel`. They are written here because importing transformers takes longer than
+norms after the residuals) and `BertModel`. They are written here because importing transformers takes longer than
 everything else at a worker's start.
 """
 
@@ -124,7 +124,7 @@ class HubertNet(nn.Module):
 
 
 class Hubert(nn.Module):
-    """Waveform (1, N) at 16 kHz, not normalised, with `zeros` behind it -> (1, D, T), 50 frames a second."""
+    """Waveform (1, N) at 16 kHz, not normalised, followed by `zeros` zeros -> (1, D, T), 50 frames a second."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class BertLayer(nn.Module):
 
 
 class BertNet(nn.Module):
-    """Token ids (1, T) -> hidden states (1, T, D) behind `layers` layers."""
+    """Token ids (1, T) -> hidden states (1, T, D) after `layers` layers."""
 
     def __init__(self, config: Mapping[str, Any], layers: int) -> None:
         super().__init__()

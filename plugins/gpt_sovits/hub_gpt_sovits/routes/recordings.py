@@ -137,7 +137,7 @@ class Recordings:
         return list(dict.fromkeys([*own, *named]))
 
     def ids(self) -> list[str]:
-        """The same with whole names of files: one client takes the transcript from behind their brackets."""
+        """The same with whole names of files: one client takes the transcript from the part after the brackets."""
         own = [voice.id for voice in self._hub.voices.list()]
         return list(dict.fromkeys([*own, *(path.stem for path in self.files())]))
 

@@ -1,4 +1,4 @@
-"""`/srt`: a speech and its subtitles, one cue for each segment, as files behind links."""
+"""`/srt`: a speech and its subtitles, one cue for each segment, as files to download by links."""
 
 from __future__ import annotations
 

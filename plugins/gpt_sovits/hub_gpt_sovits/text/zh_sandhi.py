@@ -69,7 +69,7 @@ def joined_words(words: Words) -> Words:
 
 
 def _join_bu(words: Words) -> Words:
-    """不 with the word behind it."""
+    """不 with the word after it."""
     joined: Words = []
     before = ""
     for text, tag in words:
@@ -83,7 +83,7 @@ def _join_bu(words: Words) -> Words:
 
 
 def _join_yi(words: Words) -> Words:
-    """A verb, 一 and the same verb; then 一 with the word behind it."""
+    """A verb, 一 and the same verb; then 一 with the word after it."""
     joined: Words = []
     index = 0
     while index < len(words):

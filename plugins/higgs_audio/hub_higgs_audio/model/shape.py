@@ -24,7 +24,7 @@ _HEAD = 64  # width of HuBERT's attention heads, unless the configuration says o
 
 @dataclass(frozen=True)
 class SemanticShape:
-    """Sizes of the encoder behind HuBERT."""
+    """Sizes of the encoder after HuBERT."""
 
     widths: tuple[int, ...] = (768, 768, 768, 768)
     """Widths of HuBERT, after the first convolution, and after each block."""

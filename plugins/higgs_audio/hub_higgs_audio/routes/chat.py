@@ -183,10 +183,10 @@ def speech_request(data: CreateChatCompletion, model: str) -> SpeechRequest:
 
 
 def _format(data: CreateChatCompletion) -> AudioFormat:
-    """The format that is asked for; by default WAV, and 16-bit samples of a stream."""
+    """The requested format; by default WAV, and for a stream 16-bit samples."""
     asked = (data.audio.format if data.audio is not None else None) or ("pcm16" if data.stream else "wav")
     if data.stream and asked == "wav":
-        raise UnsupportedCapability("a stream has no WAV: ask for pcm16", field="audio.format")
+        raise UnsupportedCapability("a stream cannot be WAV: use pcm16", field="audio.format")
     return AudioFormat(container="pcm" if asked == "pcm16" else asked)
 
 

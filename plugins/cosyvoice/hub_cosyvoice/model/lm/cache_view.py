@@ -47,7 +47,7 @@ class Filled:
         self.positions = torch.arange(start, self.visible, device=cache.keys.device)
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep both behind the filled positions."""
+        """Store both after the filled positions."""
         return self._cache.write(layer, self._start, key, value)
 
 

@@ -1,9 +1,9 @@
 """Causal layers, channels last (the fastest for oneDNN), that continue where they stopped.
 
 Audio and features are (B, T, C). Every layer is called as `layer(x, state)`: `state` belongs to one signal and holds
-what the layer still needs of its past. A signal that comes in pieces gives the same output as in one piece; the first
-piece meets an empty state, which stands for zeros. So decoding a whole utterance, decoding it in windows of bounded
-memory, and streaming are the same code, and a layer itself never holds anything of a signal.
+the part of its past that the layer still needs. A signal in pieces gives the same output as in one piece; the state of
+the first piece is empty, which stands for zeros. Decoding a whole utterance, decoding it in windows of bounded memory,
+and streaming are therefore the same code, and a layer itself holds no state of a signal.
 """
 
 from __future__ import annotations

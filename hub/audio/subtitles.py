@@ -24,7 +24,7 @@ LONGEST = 7.0
 
 SHORTEST = 1.0
 READING = 20.0
-"""If there is time, a cue is shown for SHORTEST seconds, and long enough to read READING columns per second."""
+"""A cue is shown for at least SHORTEST seconds, and long enough to read READING columns per second, if there is time."""
 
 PAUSE = 0.7
 """Seconds of silence between words that end a cue, if there are marks for words only."""
@@ -54,7 +54,7 @@ class Cue(NamedTuple):
 def subtitles(marks: Iterable[Mark], format: str) -> str:
     """Return a whole `srt` or `vtt` file for the marks of one speech. Raises ValueError for another format."""
     if format not in ("srt", "vtt"):
-        raise ValueError(f"there is no subtitle format {format!r}; choose srt or vtt")
+        raise ValueError(f"unknown subtitle format {format!r}; choose srt or vtt")
     cues = make_cues(marks)
     return to_srt(cues) if format == "srt" else to_vtt(cues)
 

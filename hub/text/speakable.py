@@ -1,4 +1,4 @@
-"""Whether a text has anything to say, and text without invisible characters."""
+"""Texts that have something to say, and text without invisible characters."""
 
 from __future__ import annotations
 

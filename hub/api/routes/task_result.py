@@ -88,7 +88,7 @@ def _items(task: Task) -> list[dict[str, Any]]:
 def _item(items: list[dict[str, Any]], number: int) -> dict[str, Any]:
     """Return an item by its number, from 1. Raises NotFound if there is none, or if it has failed."""
     if number > len(items):
-        raise NotFound(f"there is no item {number}; there are {len(items)}", items=len(items))
+        raise NotFound(f"there is no item {number}: the task has {len(items)}", items=len(items))
     if "file" not in items[number - 1]:
         raise NotFound(f"item {number} has failed; the task's result says why", error=items[number - 1]["error"])
     return items[number - 1]

@@ -159,7 +159,7 @@ def _ending(hub: Hub) -> list[ControllerRouterHandler]:
 
 def _accepting(hub: Hub, kind: TaskKind) -> ControllerRouterHandler:
     async def accept(data: Any) -> Response[Task]:
-        """With an `id` of your own a request can be repeated: the same body is the same task, another body a 409."""
+        """An `id` of your own makes the request repeatable: the same body is the same task, another body a 409."""
         task, new = await hub.tasks.submit(kind.name, data)
         headers = {"Location": f"/v1/tasks/{quote(task.id, safe='')}"}
         return HubResponse(task, status_code=201 if new else 200, headers=headers)

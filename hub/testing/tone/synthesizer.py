@@ -42,7 +42,7 @@ class Tone:
         options = read_options(model.options, ToneLoadOptions)
         time.sleep(options.load_seconds)
         if options.fail_load:
-            raise RuntimeError("tone was told to fail while loading")
+            raise RuntimeError("the tone backend fails to load, as its options ask")
         if options.crash_load:
             _kill_this_process()
         self.concurrency = options.concurrency
@@ -178,7 +178,7 @@ def _wait(options: ToneOptions, started: float, position: int) -> None:
 
 def _misbehave(options: ToneOptions, index: int) -> None:
     if index == options.fail_at:
-        raise RuntimeError(f"tone was told to fail at chunk {index}")
+        raise RuntimeError(f"the tone backend fails at chunk {index}, as its options ask")
     if index == options.crash_at:
         _kill_this_process()
     if index == options.hang_at:

@@ -1,4 +1,4 @@
-"""Parity adapter: what computes the stages of cosyvoice cases. `load` reads a checkpoint as a release is read."""
+"""Parity adapter: computes the stages of cosyvoice cases. `load` reads a checkpoint as a release is read."""
 
 from __future__ import annotations
 

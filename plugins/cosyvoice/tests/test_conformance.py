@@ -1,6 +1,6 @@
-"""The cosyvoice backend does what the hub asks of every backend, on a tiny checkpoint of each generation.
+"""The cosyvoice backend passes the conformance tests, on a tiny checkpoint of each generation.
 
-The generations share their reading of texts, so each gets a third of the odd ones.
+The generations share the code that reads texts, so each gets a third of the odd texts.
 """
 
 import pytest

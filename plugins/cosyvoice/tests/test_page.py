@@ -46,7 +46,7 @@ def test_the_settings_are_those_that_there_are():
 
 
 def test_the_examples_run(tmp_path, checkpoint):
-    """On the tiny first generation, with the names of the released presets."""
+    """The model is the tiny first generation, with the names of the released presets."""
     folder = tmp_path / "pretrained_models" / "CosyVoice-300M-SFT"
     shutil.copytree(checkpoint("v1"), folder)
     presets = torch.load(folder / "spk2info.pt", weights_only=True)

@@ -47,7 +47,7 @@ def ask(client, mode, *, model="v2", method="POST", base="", query=None, **field
 
 
 def wav_samples(body: bytes) -> np.ndarray:
-    """Of a streamed WAV, whose header cannot tell the length."""
+    """The samples of a streamed WAV, whose header does not have the length."""
     assert body[:4] == b"RIFF"
     assert body[8:16] == b"WAVEfmt "
     return np.frombuffer(body[44:], "<i2")

@@ -170,7 +170,7 @@ def test_the_first_chunk_comes_at_the_first_mask_chunk_that_gives_anything(
 
 
 def test_the_hop_is_the_requests_own(wave, prompt, consistent_stream, official_stream):
-    """In CosyVoice's own code it grows from request to request."""
+    """CosyVoice's own code lets the hop grow from request to request."""
     for scheme, (_, waited) in (("consistent", consistent_stream), ("official", official_stream)):
         assert start_stream(wave, prompt, generator=seeded(), scheme=scheme).wanted == waited[0]
 

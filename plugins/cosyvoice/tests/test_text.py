@@ -1,4 +1,4 @@
-"""From text to ids: what cannot be smuggled in, how texts are cut, and a yaml that may only be data."""
+"""Text to ids: texts cannot smuggle in control tokens, texts are cut, and a yaml is only data."""
 
 import random
 import shutil

@@ -43,7 +43,7 @@ class RequestNoise:
         self._generator = generator
 
     def fill(self, main: Tensor, again: Tensor, fast: Tensor) -> None:
-        """As `Noise` says."""
+        """Fill the noise, as `Noise` defines it."""
         for part in (main, again, fast):
             if part.numel():
                 part.exponential_(1.0, generator=self._generator)

@@ -132,7 +132,7 @@ def test_nulls_and_unknown_fields(say):
 
 
 def test_a_short_text_in_json_is_no_base64(client):
-    """As in the vendor's server, the text is taken for the bytes themselves, which are not audio here."""
+    """The text is taken for the bytes themselves, as in the vendor's server; these are not audio."""
     short = base64.b64encode(b"not a recording").decode()
     answer = client.post("/v1/tts", json={**TTS, "references": [{"audio": short, "text": "x"}]})
     assert answer.status_code == 400

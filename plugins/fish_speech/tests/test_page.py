@@ -63,7 +63,7 @@ def test_the_readmes_are_in_step():
 
 
 def test_the_three_steps_run(tmp_path, monkeypatch, fish_checkpoint, recording):
-    """As the page has them, in this process: torch is here already."""
+    """The page's commands run in this process, which has imported torch already."""
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "openaudio-s1-mini").symlink_to(fish_checkpoint)
     (tmp_path / "hello.wav").write_bytes(recording)

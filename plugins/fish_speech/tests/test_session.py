@@ -72,7 +72,7 @@ def test_nothing_comes_after_the_end(s1, monkeypatch):
 
 
 def test_a_session_that_comes_back_is_lent_again(s1, monkeypatch):
-    """As on a GPU, where sessions are kept with their graphs."""
+    """Sessions are kept here as on a GPU, where they keep their graphs."""
     made = []
     init = Session.__init__
     alone = [speak(s1, text, options={"chunk_length": 40}).samples for text in ("One.", LONG, "Two.")]

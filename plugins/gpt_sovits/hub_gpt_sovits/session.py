@@ -23,7 +23,7 @@ SMALLEST = 256
 """Cache positions that the first graph reads."""
 
 LONGEST = 1 << 30
-"""Beyond any cache; `prefix_length` rounds up to a power of 2 below it."""
+"""More positions than any cache has; `prefix_length` rounds up to a power of 2 below it."""
 
 
 class Session:

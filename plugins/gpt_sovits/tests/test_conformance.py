@@ -1,4 +1,4 @@
-"""The gpt_sovits backend does what the hub asks of every backend, on tiny checkpoints of v2, v2Pro, v3 and v4."""
+"""The gpt_sovits backend passes the conformance tests, on tiny checkpoints of v2, v2Pro, v3 and v4."""
 
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ class Conformance(BackendConformance):
         cls.model = {"path": folder, "device": "cpu", "options": {"threads": 1, "warm_up": False}}
 
     def request(self, text: str | None = None, **fields: Any) -> SpeechRequest:
-        """With a recording to speak like, unless the test names a voice."""
+        """A request with a recording to speak like, unless the test names a voice."""
         if "voice" not in fields and "turns" not in fields:
             fields.setdefault("references", (self.reference,))
         return super().request(text, **fields)
@@ -44,7 +44,7 @@ class TestGptSovitsV2Pro(Conformance):
 
 
 class FlowConformance(Conformance):
-    """Of v3 and v4: each segment costs a whole chunk of the flow, so there are few and the steps are one."""
+    """The tests for v3 and v4, with few segments and one step: each segment costs a whole chunk of the flow."""
 
     long_text = "今天天气真不错，我们一起去公园散步吧，真好看。"
     options = {**Conformance.options, "sample_steps": 1}

@@ -192,7 +192,7 @@ def test_a_text_of_control_tokens_has_nothing_to_say(spoken):
 
 
 def test_reading_columns_a_step_late_changes_nothing(spoken, monkeypatch):
-    """On a GPU the host learns of the end of audio one step late, and undoes the step beyond it."""
+    """The host of a GPU sees the end of audio one step late, and undoes the step beyond it."""
     fields = {"sampling": Sampling(temperature=1.0), "options": {"force_audio": True, "retry": False}}
     at_once = [say(spoken, seed=seed, **fields) for seed in range(3)]
     begin = Session.begin

@@ -201,7 +201,7 @@ class Growing(Official):
 
 
 class OfficialV2(Growing):
-    """With the vocoder of generation 2: chunks of samples are faded into each other."""
+    """The stream with the vocoder of generation 2: chunks of samples are faded into each other."""
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ class OfficialV2(Growing):
 
 
 class OfficialV3(Growing):
-    """With the causal vocoder of generation 3: it runs over all mel again, and only new samples are sent."""
+    """The stream with the causal vocoder of generation 3, which runs over all mel again; only new samples are sent."""
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 from hub.testing.sounds import Sound, alike
 
 ROUNDED = 0.1
-"""Of full scale. A mel that differs in its seventh digit moves the pitch, and the phase adds that up for a second: 0.06
-has occurred. Other voices, seeds and schemes differ by more than this, somewhere in an utterance."""
+"""A share of full scale. A mel that differs in its seventh digit moves the pitch, and the phase adds that up for a
+second: 0.06 has occurred. Other voices, seeds and schemes differ by more than this, somewhere in an utterance."""
 
 
 def same_sound(one: Sound, other: Sound) -> bool:

@@ -67,9 +67,9 @@ def _reading(hub: Host, options: RouteOptions) -> list[HTTPRouteHandler]:
         items = [model_entity(voice) for voice in found[begin : begin + wanted.page_size]]
         return answer(request, {"total": len(found), "items": items})
 
-    @get("/model/{model_id:str}", summary="One voice")
+    @get("/model/{model_id:str}", summary="Get a voice")
     async def get_model(model_id: FromPath[str], request: Request) -> Response:
-        """As in the list."""
+        """Returns the voice as the list shows it."""
         return answer(request, model_entity(await _voice(hub, model_id)))
 
     return [list_models, get_model]

@@ -123,18 +123,18 @@ def lively(network: nn.Module) -> None:
 
 
 def released(module: str, weight: Tensor) -> dict[str, Tensor]:
-    """As the releases mix the two styles."""
+    """Weight norm as in the releases, which mix the two styles."""
     return old_norm(module, weight) if module.endswith("_proj") else new_norm(module, weight)
 
 
 def old_norm(module: str, weight: Tensor) -> dict[str, Tensor]:
-    """As torch wrote weight norm for long."""
+    """Weight norm in torch's old style."""
     gain, direction = _parts(weight)
     return {f"{module}.weight_g": gain, f"{module}.weight_v": direction}
 
 
 def new_norm(module: str, weight: Tensor) -> dict[str, Tensor]:
-    """As torch's parametrizations write it."""
+    """Weight norm in the style of torch's parametrizations."""
     gain, direction = _parts(weight)
     where = f"{module}.parametrizations.weight"
     return {f"{where}.original0": gain, f"{where}.original1": direction}

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from hub_gpt_sovits.model.blank import filled
 
 TAPS = 12
-"""Of the anti-alias filters; both resample by 2."""
+"""Taps of the anti-alias filters; both resample by 2."""
 
 TINY = 1e-9
 

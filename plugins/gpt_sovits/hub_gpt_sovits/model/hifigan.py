@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from hub.nn.layout import as_picture, as_signal, convolve
 
 SLOPE = 0.1
-"""Of the leaky ReLU before each convolution; the last one of the network has torch's default."""
+"""Slope of the leaky ReLU before each convolution; the last one of the network has torch's default."""
 
 
 class ResidualBlock(nn.Module):

@@ -47,7 +47,7 @@ class Attention(nn.Module):
 
 
 class HubertAttention(Attention):
-    """With its output projection inside."""
+    """Self-attention with its output projection."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads, ("q_proj", "k_proj", "v_proj"))

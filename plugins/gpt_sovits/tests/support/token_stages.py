@@ -28,7 +28,7 @@ def _rows(arrays: Arrays) -> list[Row]:
 
 
 def _decoded(model: Model, rows: list[Row], prompt: Tensor, scalars: dict) -> list:
-    """With the stage's own early stop, which requests take from the seconds in S1's configuration; -1 for none."""
+    """Decode with the stage's own early stop (-1: none), which requests take from the seconds in S1's configuration."""
     semantics, early = model.machinery.semantics(), scalars.get("early_stop_num")
     seconds = semantics.model.max_seconds
     if early is not None:

@@ -33,20 +33,20 @@ class Sizes(NamedTuple):
 
 
 AudioPath = Literal["dual", "shared", "bypass"]
-"""Audio in a layer: has a feed-forward and norms of its own, shares text's, or bypasses the layer, where text does not
-see it."""
+"""Audio in a layer: has a feed-forward and norms of its own, shares those of text, or bypasses the layer, in which text
+then does not see it."""
 
 
 class Adapter(NamedTuple):
-    """The ways in which audio differs from text in the Llama. No `paths`: dual in all layers."""
+    """The differences between audio and text in the Llama. No `paths`: dual in all layers."""
 
     paths: tuple[AudioPath, ...] = ()
     averaged: bool = False
-    """A column is the mean of its codebooks' rows; otherwise their sum."""
+    """True if a column is the mean of its codebooks' rows; otherwise it is their sum."""
     projected: bool = False
-    """Columns go through a projection."""
+    """True if columns go through a projection."""
     attention: bool = False
-    """In dual layers, audio attends to audio alone before all attend to all."""
+    """True if in dual layers audio first attends to audio alone, before all attend to all."""
 
     def paths_through(self, layers: int) -> tuple[AudioPath, ...]:
         """The path of audio through each of `layers` layers."""

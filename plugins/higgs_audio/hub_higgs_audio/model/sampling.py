@@ -43,7 +43,7 @@ class SamplingTensors(NamedTuple):
 
     @classmethod
     def of(cls, params: SamplingParams, device: torch.device) -> SamplingTensors:
-        """On `device`."""
+        """The parameters as tensors on `device`."""
         greedy = params.temperature <= 0
         window = 0 if greedy else max(0, params.ras_window)
 

@@ -60,7 +60,7 @@ class ChatAudio(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class StreamOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """With `include_usage` a last event counts tokens."""
+    """Options of a stream. With `include_usage` a last event counts tokens."""
 
     include_usage: bool = False
     include_obfuscation: bool | None = None

@@ -41,7 +41,7 @@ class Captured:
     def __call__(
         self, x: Tensor, conditions: Any, times: tuple[Tensor, ...], mask: Tensor | None, past: Past | None
     ) -> Tensor:
-        """As the estimator itself: x (B, 80, T) -> (B, 80, T)."""
+        """Call the estimator: x (B, 80, T) -> (B, 80, T)."""
         frames = x.shape[2]
         if past is not None or frames > LONGEST:
             return self._estimator(x, conditions, times, mask, past)

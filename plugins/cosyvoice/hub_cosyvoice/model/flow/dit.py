@@ -31,7 +31,7 @@ class DiTConditions:
     hidden: Tensor
 
     def since(self, frame: int) -> DiTConditions:
-        """Only the frames from `frame` on."""
+        """The share of the frames from `frame` on."""
         return DiTConditions(self.hidden[:, frame:]) if frame else self
 
 

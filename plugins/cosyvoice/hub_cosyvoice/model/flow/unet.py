@@ -42,7 +42,7 @@ class Conditions:
     skip: Tensor
 
     def since(self, frame: int) -> Conditions:
-        """Only the frames from `frame` on."""
+        """The shares of the frames from `frame` on."""
         return Conditions(self.hidden[:, :, frame:], self.skip[:, :, frame:]) if frame else self
 
 

@@ -2,7 +2,7 @@
 
 Original paths are for the families that this hub serves: if a plugin brings backends and none of them has a model, its
 routes are only below /compat. If two routes want the same path, the hub comes first, then its own dialects, then the
-plugins by name; `Plugins.notes` names the route that lost.
+plugins by name; `Plugins.notes` names the route that is left out.
 
 A plugin also says how it reports errors (`shaped`), and below which paths a wrong path is reported the same way.
 """

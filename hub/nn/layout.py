@@ -67,5 +67,5 @@ def lay_out_convolutions(model: nn.Module, device: torch.device) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             weight = module.weight
-            lying = weight.detach().transpose(1, 2).contiguous().transpose(1, 2)
-            module.weight = nn.Parameter(lying, requires_grad=weight.requires_grad)
+            laid = weight.detach().transpose(1, 2).contiguous().transpose(1, 2)
+            module.weight = nn.Parameter(laid, requires_grad=weight.requires_grad)

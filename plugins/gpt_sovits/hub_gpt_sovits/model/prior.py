@@ -51,7 +51,7 @@ class Quantizer(nn.Module):
         return F.embedding(codes, self.codebook.embed).transpose(1, 2).repeat_interleave(2, -1)
 
 
-class Meeting(nn.Module):
+class CrossAttention(nn.Module):
     """MRTE: audio frames attend to the text; the style is added."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -87,7 +87,7 @@ class PriorEncoder(nn.Module):
         layers: int,
         kernel: int,
         symbols: int,
-        meeting: int,
+        mrte_width: int,
         out: int,
         dropout: float = 0.0,
     ) -> None:
@@ -96,7 +96,7 @@ class PriorEncoder(nn.Module):
         self.encoder_ssl = Encoder(hidden, filters, heads, layers // 2, kernel, dropout)
         self.encoder_text = Encoder(hidden, filters, heads, layers, kernel, dropout)
         self.text_embedding = Table(symbols, hidden)
-        self.mrte = Meeting(hidden, meeting)
+        self.mrte = CrossAttention(hidden, mrte_width)
         self.encoder2 = Encoder(hidden, filters, heads, layers // 2, kernel, dropout)
         self.proj = nn.Conv1d(hidden, 2 * out, 1)
 

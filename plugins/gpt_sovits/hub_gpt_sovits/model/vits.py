@@ -43,7 +43,7 @@ class Semantic(nn.Module):
             layers=model["n_layers"],
             kernel=model["kernel_size"],
             symbols=weights["enc_p.text_embedding.weight"].shape[0],
-            meeting=weights["enc_p.mrte.c_pre.weight"].shape[0],
+            mrte_width=weights["enc_p.mrte.c_pre.weight"].shape[0],
             out=model["inter_channels"],
             dropout=float(model.get("p_dropout", 0.0)),
         )

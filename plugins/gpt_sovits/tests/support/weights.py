@@ -47,7 +47,7 @@ class Sizes:
     filters: int = 768
     layers: int = 6
     gin: int = 512
-    meeting: int = 512
+    mrte_width: int = 512
     style: int = 128
     decoder: int = 512
     features: int = 512
@@ -61,7 +61,7 @@ class Sizes:
 FULL = Sizes()
 TINY = Sizes(
     semantic=32, hubert_layers=2, hubert_inner=48, hubert_conv=16, bert=32, bert_layers=4, bert_inner=48, heads=4,
-    s1=32, s1_layers=2, max_sec=0.5, hidden=32, filters=48, layers=2, gin=32, meeting=32, style=16, decoder=64,
+    s1=32, s1_layers=2, max_sec=0.5, hidden=32, filters=48, layers=2, gin=32, mrte_width=32, style=16, decoder=64,
     features=32, dit=64, dit_layers=2, speaker_stem=8, vocoder=32, bigvgan=64,
 )  # fmt: skip
 
@@ -171,7 +171,7 @@ def acoustic_parts(version: Version, sizes: Sizes, model: dict[str, Any]) -> dic
             layers=sizes.layers,
             kernel=3,
             symbols=V1_SYMBOLS if version == "v1" else SYMBOLS,
-            meeting=sizes.meeting if is_pro else gin,
+            mrte_width=sizes.mrte_width if is_pro else gin,
             out=model["inter_channels"],
         ),
         "ref_enc": StyleEncoder(BINS if version == "v1" else STYLE_BINS, sizes.style, gin),
@@ -181,7 +181,11 @@ def acoustic_parts(version: Version, sizes: Sizes, model: dict[str, Any]) -> dic
     parts |= _flow_parts(sizes, gin) if version in ("v3", "v4") else _vits_parts(sizes, model, gin)
     if is_pro:
         vector = 8 * sizes.speaker_stem * 4 * 10
-        parts |= {"sv_emb": nn.Linear(vector, gin), "ge_to512": nn.Linear(gin, sizes.meeting), "prelu": nn.PReLU(gin)}
+        parts |= {
+            "sv_emb": nn.Linear(vector, gin),
+            "ge_to512": nn.Linear(gin, sizes.mrte_width),
+            "prelu": nn.PReLU(gin),
+        }
     return parts
 
 

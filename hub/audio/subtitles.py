@@ -24,7 +24,7 @@ LONGEST = 7.0
 
 SHORTEST = 1.0
 READING = 20.0
-"""A cue is shown for at least SHORTEST seconds, and long enough to read READING columns per second, if there is time."""
+"""A cue lasts at least SHORTEST seconds, and long enough to read READING columns per second, if there is time."""
 
 PAUSE = 0.7
 """Seconds of silence between words that end a cue, if there are marks for words only."""

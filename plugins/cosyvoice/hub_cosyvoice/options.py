@@ -44,7 +44,7 @@ class CosyVoiceLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
     ] = "standard"
     variant: Annotated[
         Literal["auto", "base", "sft", "instruct"],
-        Meta(description="which CosyVoice-300M it is: only instruct follows instructions; auto goes by the path"),
+        Meta(description="which CosyVoice-300M it is: only instruct follows instructions; auto decides by the path"),
     ] = "auto"
     normaliser: Annotated[
         Literal["auto", "wetext", "builtin"],

@@ -68,7 +68,7 @@ class Session:
     """Serves one request at a time, and one thread. Its cache has `length` positions at first.
 
     With `graphs` (default: on a GPU) steps have the fixed shapes that graphs need: attention covers a rounded prefix
-    under a mask, and frames come in blocks. Without, it covers the filled positions, and each frame comes by itself.
+    under a mask, and frames come in blocks. Without, it covers the filled positions, and frames come one by one.
     """
 
     _cache: KVCache

@@ -97,7 +97,7 @@ def _stopping(hub: Host) -> list[HTTPRouteHandler]:
             try:
                 await hub.tasks.cancel(task.id)
                 stopped += 1
-            except (NotFound, Conflict):  # it has just ended by itself
+            except (NotFound, Conflict):  # it has just ended
                 continue
         return answer(request, {"success": True, "message": f"Stopped {stopped} task(s)"})
 

@@ -130,7 +130,7 @@ def test_a_class_is_read_only_through_its_stand_in(tmp_path):
         ("page.safetensors", b"<html>not here</html>", "page.safetensors is damaged"),
     ],
 )
-def test_what_is_no_checkpoint_is_said_so(tmp_path, name, content, words):
+def test_a_file_that_is_not_a_checkpoint_is_reported(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=words):

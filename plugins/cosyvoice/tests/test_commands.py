@@ -51,7 +51,7 @@ def test_the_client_names_what_is_wrong(run):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80"])
-def test_a_server_that_is_not_there_or_cannot_be(tmp_path, host):
+def test_an_unreachable_server_and_an_invalid_address(tmp_path, host):
     result = CliRunner().invoke(
         cosyvoice, ["client", "--host", host, "--port", "1", "--tts_wav", str(tmp_path / "x.wav")], obj=Session()
     )

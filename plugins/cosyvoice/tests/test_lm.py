@@ -61,7 +61,7 @@ def stop_now(logp, drawn):
 
 
 @pytest.mark.parametrize("name", ["v1", "v2", "v3"])
-def test_no_end_before_two_tokens_for_each_id_and_a_cap_is_told(models, name):
+def test_no_end_before_two_tokens_for_each_id_and_a_cap_is_reported(models, name):
     lm, sessions = models[name].lm, Counting(models[name].lm)
     given = LMInput(text=[5, 6, 7])
     assert len(list(generate(lm, sessions, given, stop_now))) == 6
@@ -329,7 +329,7 @@ def test_damage_is_named_by_file_and_key(tmp_path, checkpoint):
         load()
 
 
-def test_settings_that_cannot_be(checkpoint):
+def test_invalid_settings_are_refused(checkpoint):
     for wrong, words in (
         ({"device": "tpu"}, r"models\.x\.device is 'tpu'"),
         ({"device": "cpu", "dtype": "bf16"}, r"models\.x\.dtype is 'bf16'"),

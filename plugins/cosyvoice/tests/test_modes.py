@@ -137,7 +137,7 @@ def test_speed_and_schemes(hub, heard):
     assert len(schemes[1]) == len(streamed)
 
 
-def test_a_report_tells_of_caps_and_doubts(hub, heard):
+def test_the_report_has_caps_and_doubts(hub, heard):
     report, _ = events(hub, "v2", sampling={"max_new_tokens": 8})
     assert (report["tokens"], report["capped"]) == (8, True)
     long = [{**heard[0], "text": "A calm voice that says a good deal more than what is to be said after it. " * 3}]

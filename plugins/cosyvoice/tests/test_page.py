@@ -38,7 +38,7 @@ def test_every_endpoint_and_every_field_is_listed():
     assert {names(row[0])[0] for row in extra[1:]} == extras
 
 
-def test_the_settings_are_those_that_there_are():
+def test_the_settings_exist():
     assert [names(row[0])[0] for row in tables(SECTIONS["Serving it"])[0][1:]] == list(CompatOptions.__struct_fields__)
     (toml,) = [block.text for block in blocks(PAGE) if block.language == "toml"]
     settings = msgspec.convert(tomllib.loads(toml), Settings)

@@ -76,7 +76,7 @@ def test_the_answer_comes_in_parts_at_both_paths(client):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_the_answer_is_packed_in(client, method):
+def test_the_container_of_the_answer(client, method):
     kinds = {"wav": "audio/wav", "pcm": "audio/pcm;rate=24000;encoding=s16le;channels=1"}
     for container, kind in kinds.items():
         answer = ask(client, "sft", method=method, query={"container": container})
@@ -211,7 +211,7 @@ def test_a_recording_that_cannot_be_used_is_a_400(client, audio, words):
 
 
 @pytest.mark.parametrize("mode", list(FORMS))
-def test_a_missing_field_is_a_422_as_fastapi_tells_it(client, mode):
+def test_a_missing_field_is_a_422_as_in_fastapi(client, mode):
     own, recorded = FORMS[mode]
     answer = client.post(f"/inference_{mode}", data={})
     assert answer.status_code == 422

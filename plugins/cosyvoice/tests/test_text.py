@@ -103,7 +103,7 @@ def test_wetext_reads_dates():
     "token",
     ["<|endoftext|>", "<|im_start|>", "<|endofprompt|>", "<|startoftranscript|>", "<|0.00|>", "<|endofsystem|>"],
 )
-def test_nobodys_text_is_taken_for_a_control_token(tokenizers, name, token):
+def test_no_callers_text_becomes_a_control_token(tokenizers, name, token):
     plain = tokenizers[name].encode(f"a{token}b")
     known = tokenizers[name].encode(token, control=True)
     if len(known) == 1:  # one that this generation has

@@ -113,7 +113,7 @@ def test_a_causal_unet_that_halves_the_rate_keeps_its_chunks(tmp_path):
     assert not torch.allclose(estimate(estimator, chunk + 60)[:, :, :settled], long[:, :, :settled], atol=1e-3)
 
 
-def test_such_a_model_streams_by_making_all_frames_again(tmp_path):
+def test_a_model_that_keeps_no_past_streams_by_making_all_frames_again(tmp_path):
     config = config_of(tmp_path, "v2", (r"channels: \[32\]", "channels: [16, 24]"))
     wave = wave_of(config)
     prompt = AcousticPrompt(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 80), torch.ones(192))

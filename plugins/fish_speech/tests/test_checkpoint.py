@@ -72,7 +72,7 @@ def test_every_spelling_is_the_same_model(copy, s1_folder, spell):
     torch.testing.assert_close(logits(folder), logits(s1_folder))
 
 
-def test_one_safetensors_file_will_do(copy, s1_folder):
+def test_one_safetensors_file_is_enough(copy, s1_folder):
     folder, state = copy
     (folder / "model.pth").unlink()
     save_file(state, folder / "model.safetensors")

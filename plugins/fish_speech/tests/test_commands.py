@@ -47,7 +47,7 @@ def test_the_three_steps(run, fish_checkpoint, recording, tmp_path):
     assert (tmp_path / "out.flac").read_bytes()[:4] == b"fLaC"
 
 
-def test_what_cannot_be_read(run, codes, tmp_path, fish_checkpoint):
+def test_unreadable_codes_are_refused(run, codes, tmp_path, fish_checkpoint):
     (tmp_path / "text.npy").write_text("no codes")
     np.save(tmp_path / "float.npy", np.ones((3, 4)))
     np.save(tmp_path / "few.npy", np.ones((1, 4), np.int64))
@@ -66,7 +66,7 @@ def test_what_cannot_be_read(run, codes, tmp_path, fish_checkpoint):
     assert (code, "--device is 'gpu'" in printed) == (5, True)
 
 
-def test_what_is_used_wrongly(run, codes):
+def test_wrong_usage(run, codes):
     code, printed = run("semantic", "--text", "a", "--prompt-text", "b")
     assert (code, "1 --prompt-text and 0 --prompt-tokens" in printed) == (2, True)
     code, printed = run("decode", codes)

@@ -275,7 +275,7 @@ def test_a_task_that_is_not_there(client, method, path):
         assert answer.json()["status"] == "not_found"
 
 
-def test_what_cannot_be_done_is_refused_at_once(client):
+def test_a_task_for_an_unknown_voice_is_refused_at_once(client):
     answer = client.post("/generate_audio_enhanced_async", json={**TTS, "step_id": "no", "reference_id": "nobody"})
     assert answer.status_code == 404
     assert answer.json()["success"] is False

@@ -72,7 +72,7 @@ def test_flush_speaks_what_is_there(live):
     assert len(audio) >= 5 * FRAME
 
 
-def test_nothing_to_say_is_nothing_said(live):
+def test_an_utterance_without_text_gives_no_audio(live):
     audio, finish = live.say()
     assert (len(audio), finish) == (0, {"event": "finish", "reason": "stop"})
 

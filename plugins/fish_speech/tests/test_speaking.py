@@ -16,7 +16,7 @@ from hub.testing.sounds import alike
 from plugins.fish_speech.tests.support.spoken import LONG, REFERENCE, Stop, loaded, speak
 
 
-def test_it_is_what_the_contract_asks_for(s1):
+def test_it_follows_the_contract(s1):
     assert isinstance(s1, Synthesizer)
     assert isinstance(s1, Live)
     assert isinstance(s1, Codec)

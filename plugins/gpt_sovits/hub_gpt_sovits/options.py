@@ -79,7 +79,8 @@ class GptSovitsLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fie
     concurrency: Annotated[int, Meta(ge=0, le=64, description="requests spoken at once; 0: 4 on a GPU, else 2")] = 0
     threads: Annotated[int, Meta(ge=0, le=256, description="CPU threads inside one step; 0: torch's own choice")] = 0
     loaded_weights: Annotated[
-        int, Meta(ge=1, le=64, description="S1 and S2 files kept in memory, of each; the least recently used are dropped")
+        int,
+        Meta(ge=1, le=64, description="S1 and S2 files kept in memory, of each; the least recently used are dropped"),
     ] = 4
     warm_up: Annotated[bool, Meta(description="speak a word while loading, so that the first request is quick")] = True
 

@@ -32,7 +32,7 @@ def test_a_small_vocabulary_has_no_pause_and_is_streamed_whole(tmp_path):
 
 
 @pytest.mark.parametrize(("rate", "zeros"), [(32_000, 9600), (24_000, 7200), (44_100, 13_230)])
-def test_the_zeros_behind_a_reference_are_counted_at_the_rate_of_s2(rate, zeros):
+def test_the_zeros_after_a_reference_are_counted_at_the_rate_of_s2(rate, zeros):
     assert appended_zeros(rate) == zeros
 
 

@@ -171,7 +171,7 @@ SAID = {"role": "user", "content": TEXT}
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_openais_shape(client, fields, status, words):
+def test_invalid_requests_are_refused_in_openais_shape(client, fields, status, words):
     fields = dict(fields)
     with pytest.raises(openai.APIStatusError) as refused:
         asked(client, fields.pop("messages", [SAID]), **fields)

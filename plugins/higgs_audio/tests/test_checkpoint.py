@@ -108,7 +108,7 @@ def test_version_3_is_another_family(folders, tmp_path):
         ("encode_whisper_embed", True),
     ],
 )
-def test_what_the_classes_do_not_compute_is_refused_by_name(folders, tmp_path, key, value):
+def test_unsupported_layers_are_refused_by_name(folders, tmp_path, key, value):
     other = changed(folders[True] / "language", tmp_path / "other", **{key: value})
     with pytest.raises(CheckpointRefused, match=key if key.startswith("use") else "audio|encode"):
         load_language(find_language(str(other)), CPU, torch.float32)

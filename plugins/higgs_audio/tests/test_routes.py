@@ -52,7 +52,7 @@ def test_info_names_the_model(hub):
     assert "语音克隆" in body["supported_features"]
 
 
-def test_voices_and_scenes_are_read_anew_each_time(hub, examples):
+def test_voices_and_scenes_are_read_again_each_time(hub, examples):
     folder = examples / "voice_prompts"
     expected = [{"name": name, "file": f"voice_prompts/{name}.wav", "type": "wav"} for name in ("belinda", "broom")]
     assert hub.client.get("/voices").json() == {"voices": expected, "count": 2}

@@ -125,7 +125,7 @@ def test_a_codebook_as_wide_as_the_embedding_has_no_projections():
         {"kernel_size": 5, "unit_kernel_size": 7, "strides": [1], "channel_ratios": [2], "block_dilations": [2]},
     ],
 )
-def test_the_encoder_behind_hubert_is_transformers_own_at_any_setting(settings):
+def test_the_encoder_after_hubert_is_transformers_own_at_any_setting(settings):
     theirs = TheirEncoder(XcodecConfig(semantic_model_config={"model_type": "hubert", "hidden_size": 24}, **settings))
     state = random_state({name: tuple(value.shape) for name, value in theirs.state_dict().items()}, seed=3)
     theirs.load_state_dict(state)

@@ -251,7 +251,7 @@ def test_compiling_is_for_sessions_that_are_kept(spoken, monkeypatch):
     assert alike(samples(say(spoken)[0]), samples(plain))
 
 
-def test_without_forcing_the_model_writes_what_it_likes(spoken):
+def test_without_force_audio_the_model_may_write_text(spoken):
     sampling = Sampling(temperature=1.0, max_new_tokens=24)
     with pytest.raises(EmptyAudio):  # random weights write text
         say(spoken, sampling=sampling, options={"force_audio": False})

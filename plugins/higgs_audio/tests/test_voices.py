@@ -84,7 +84,7 @@ def test_the_form_of_a_prepared_state_stays(spoken):
     assert (len(kept["codes"]), kept["text"]) == (2 * 8 * kept["frames"], "I am one.")
 
 
-def test_a_state_of_another_codec_is_made_anew_or_refused(spoken):
+def test_a_state_of_another_codec_is_made_again_or_refused(spoken):
     state = msgspec.msgpack.decode(spoken.make_voice(VoiceDraft(references=(FIRST,))))
     other = msgspec.msgpack.encode({**state, "codec": "another"})
     cloned = samples(say(spoken, references=(FIRST,))[0])

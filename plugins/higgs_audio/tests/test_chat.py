@@ -160,7 +160,7 @@ SAID = {"role": "user", "content": TEXT}
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "image_url"),
         ({"messages": [{"role": "tool", "content": TEXT}]}, 400, "tool"),
         ({"messages": [{"role": "assistant", "content": None}, SAID]}, 400, "content"),
-        ({"messages": [{"role": "user", "content": cloned(recording())[1]["content"]}]}, 400, "text alone"),
+        ({"messages": [{"role": "user", "content": cloned(recording())[1]["content"]}]}, 400, "only text"),
         ({"messages": cloned("*")}, 400, "not valid base64"),
         ({"messages": cloned(base64.b64encode(b"no audio at all").decode())}, 400, "audio"),
         ({"messages": [*cloned(recording(seconds=0.6))[:2] * 17, SAID]}, 400, "17 recordings"),

@@ -361,7 +361,7 @@ def test_sizes():
         2 * 10**12,
     ]
     for text in ("", "8", "GiB", "8 GiBs", "-1 GB", "8 XB"):
-        with pytest.raises(ValueError, match="is no size"):
+        with pytest.raises(ValueError, match="invalid size"):
             parse_size(text)
     shown = {
         0: "0 B",

@@ -196,7 +196,7 @@ def test_a_transcript_of_a_hand_made_voice_is_changed_where_it_is(voices):
 def test_a_data_folder_that_cannot_be_used_is_a_clear_error(tmp_path, reference):
     (tmp_path / "file").write_text("in the way")
     voices = VoiceLibrary.build(Settings(data=str(tmp_path / "file")))
-    with pytest.raises(StorageFailed, match="file is in the place of a folder") as failure:
+    with pytest.raises(StorageFailed, match="there is a file where a folder should be") as failure:
         voices.create("anna", Facts(), (reference,))
     assert str(tmp_path) not in failure.value.message
     with pytest.raises(StorageFailed):

@@ -26,7 +26,7 @@ SUFFIX = ".prepared"
 
 
 class PreparedCache:
-    """Files in one folder, at most `limit` bytes together; the least recently used go first."""
+    """Files in one folder, at most `limit` bytes together; drops the least recently used first."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
@@ -49,7 +49,7 @@ class PreparedCache:
         return state
 
     def put(self, key: str, state: bytes) -> None:
-        """Keep `state`. A cache that cannot be written costs time and nothing else: that is logged."""
+        """Keep `state`. If the cache cannot be written, that is logged, and the state is made again next time."""
         if len(state) + 32 > self._limit:
             return
         try:
@@ -60,7 +60,7 @@ class PreparedCache:
             log.warning("a prepared voice could not be kept: %s", error)
 
     def sweep(self) -> None:
-        """Clear what a death in the middle of a write left behind, and what is over the limit."""
+        """Remove what an interrupted write left behind, and what is over the limit."""
         if self._folder.is_dir():
             with exclusive(self._folder):
                 sweep(self._folder)

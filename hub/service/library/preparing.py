@@ -1,4 +1,4 @@
-"""Preparing: what a model makes of a stored voice before it speaks as it, made once and kept."""
+"""Preparing: the state that a model makes of a stored voice before it speaks with it, made once and kept."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Preparing:
         return cls(library, PreparedCache(folder, settings.limits.prepared_bytes), plugins)
 
     def recover(self) -> None:
-        """Clear what a death in the middle of a write left behind. Once, at the start, in a thread."""
+        """Remove what interrupted writes left behind. Call it once, at the start, in a thread."""
         with storing("the prepared voices"):
             self._cache.sweep()
 
@@ -61,12 +61,12 @@ class Preparing:
         return CastVoice(references=references, prepared=state)
 
     async def prepared(self, model: Model, id: str) -> bytes | None:
-        """What `make_voice` of `model` makes of the voice; None if it makes nothing. Loads the model."""
+        """The state that `make_voice` of `model` makes of the voice; None if it makes none. Loads the model."""
         async with model.hold():
             return (await self.voice(model, id)).prepared
 
     async def mixed(self, model: Model, parts: Sequence[VoicePart]) -> bytes:
-        """What `mix_voices` of a started model makes of `parts`. Raises BackendFailed if it makes nothing."""
+        """The state that `mix_voices` of a started model makes of `parts`. Raises BackendFailed if it makes none."""
 
         async def make() -> bytes:
             return bytes(await model.engine.call("mix_voices", parts))

@@ -159,6 +159,7 @@ class ProcessEngine:
             voices=answer.voices,
             concurrency=answer.concurrency,
             device=answer.device,
+            weights=answer.weights,
         )
         self._state = "ready"
         self._started_at = time.time()

@@ -81,13 +81,14 @@ class Credit(Struct, tag="credit"):
 
 
 class Ready(Struct, tag="ready", omit_defaults=True):
-    """The model is loaded. `device` is where its weights are, if the synthesizer names it."""
+    """The model is loaded. `device` is where its weights are, if the synthesizer names it; `weights`: see `weights_id`."""
 
     contract: int
     capabilities: Capabilities | None = None
     voices: tuple[Voice, ...] = ()
     concurrency: int = 1
     device: str = ""
+    weights: str = ""
 
 
 class Refused(Struct, tag="refused"):

@@ -34,6 +34,7 @@ from hub.contract.voice import VoiceDraft
 from hub.engine import wire
 from hub.engine.abilities import Abilities, abilities_of
 from hub.engine.pump import Running, fault_of, pump
+from hub.engine.weights import weights_id
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a synthesizer's `close` may take before the process ends without it."""
@@ -111,6 +112,7 @@ class Worker:
             abilities = abilities_of(synthesizer, capabilities or load.capabilities)
             declared = int(getattr(synthesizer, "concurrency", 1))
             device = str(getattr(synthesizer, "device", ""))
+            weights = weights_id(getattr(synthesizer, "files", (load.model.path,)))
             voices = tuple(synthesizer.voices())
         except HubError as error:
             self._send(wire.Refused(fault=error.to_fault()))
@@ -134,6 +136,7 @@ class Worker:
                 voices=voices,
                 concurrency=concurrency,
                 device=device,
+                weights=weights,
             )
         )
         return True

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from hub.contract.backend import Loaded
-from hub.contract.errors import BackendFailed, UnsupportedCapability
+from hub.contract.errors import BackendFailed, BackendUnavailable, UnsupportedCapability
 from hub.contract.speech import CastVoice, Reference, VoicePart
 from hub.contract.voice import StoredVoice, VoiceDraft
 from hub.plugin.manager import Plugins
@@ -31,7 +29,6 @@ class Preparing:
         self._cache = cache
         self._plugins = plugins
         self._making: dict[str, asyncio.Task[bytes]] = {}
-        self._identities: dict[str, tuple[Loaded | None, Any]] = {}
 
     @classmethod
     def build(cls, settings: Settings, library: VoiceLibrary, plugins: Plugins) -> Preparing:
@@ -52,7 +49,7 @@ class Preparing:
         can = model.capabilities
         if can.cloning and can.prepared_suffices:
             voice = await asyncio.to_thread(self._library.get, id)
-            key = await self._key(model, voice.digest)
+            key = self._key(model, voice.digest)
             if key not in self._making and (state := await asyncio.to_thread(self._cache.get, key)):
                 return CastVoice(references=_silent(voice), prepared=state)
         opened = await asyncio.to_thread(self._library.open, id)
@@ -72,7 +69,7 @@ class Preparing:
             return bytes(await model.engine.call("mix_voices", parts))
 
         digest = hashlib.sha256(await asyncio.to_thread(msgspec.msgpack.encode, parts)).hexdigest()
-        if state := await self._once(await self._key(model, f"mix {digest}"), make):
+        if state := await self._once(self._key(model, f"mix {digest}"), make):
             return state
         raise BackendFailed(f"model {model.name!r} made nothing of this mixture; name one voice")
 
@@ -88,15 +85,13 @@ class Preparing:
             except UnsupportedCapability:
                 return b""  # this model clones from the references alone
 
-        return await self._once(await self._key(model, opened.voice.digest), make) or None
+        return await self._once(self._key(model, opened.voice.digest), make) or None
 
-    async def _key(self, model: Model, digest: str) -> str:
-        """The name of the state. The files of the weights are looked at once for each load of the model."""
-        known = self._identities.get(model.name)
-        if known is None or known[0] is not model.loaded:
-            known = model.loaded, await asyncio.to_thread(model_identity, model, self._plugins)
-            self._identities[model.name] = known
-        return prepared_key(known[1], digest)
+    def _key(self, model: Model, digest: str) -> str:
+        """Return the name of the state that a started model makes of the voice or mixture with `digest`."""
+        if model.loaded is None:
+            raise BackendUnavailable(f"model {model.name!r} is not loaded")
+        return prepared_key(model_identity(model, model.loaded, self._plugins), digest)
 
     async def _once(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """From the cache, else made by the first who asks."""

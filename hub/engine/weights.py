@@ -1,4 +1,4 @@
-"""Which weights a worker has loaded, in one short string: it changes when a file of them is replaced or rewritten."""
+"""The id of the weights that a worker has loaded: it changes when one of their files is replaced or rewritten."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 def weights_id(paths: Iterable[str | PathLike[str]]) -> str:
     """Return a hash of the paths, and of the times of change and sizes of all files at and below them.
 
-    A path that is not there (a model's `path` may be a name) counts with its name alone; an empty one does not count.
+    A path that does not exist (a model's `path` may be a name) counts by its name alone; an empty one does not count.
     """
     roots = [Path(path).expanduser().absolute() for path in paths if str(path)]
     files = [(str(root), sorted(_files(root, set()))) for root in roots]
@@ -24,7 +24,7 @@ def _files(path: Path, seen: set[Path]) -> Iterator[tuple[str, int, int]]:
     """Yield (path, time of change in ns, size) of the file, or of each file of the folder, through links."""
     try:
         if path.is_dir():
-            if (folder := path.resolve()) not in seen:  # links may go in a circle
+            if (folder := path.resolve()) not in seen:  # links may form a circle
                 seen.add(folder)
                 for entry in path.iterdir():
                     yield from _files(entry, seen)

@@ -81,7 +81,7 @@ class Credit(Struct, tag="credit"):
 
 
 class Ready(Struct, tag="ready", omit_defaults=True):
-    """The model is loaded. `device` is where its weights are, if the synthesizer names it; `weights`: see `weights_id`."""
+    """The model is loaded. `device`: where its weights are, if the synthesizer says; `weights`: their `weights_id`."""
 
     contract: int
     capabilities: Capabilities | None = None

@@ -57,7 +57,7 @@ class Verified(Struct, kw_only=True):
 
 
 class Pulled(Struct, kw_only=True, frozen=True):
-    """The result of `pull`: the folder, its exact revision, its files and bytes, and the bytes that were `fetched`."""
+    """The result of `pull`: the folder, its revision, its files and bytes, and the bytes that were `fetched`."""
 
     folder: str
     source: str

@@ -1,6 +1,7 @@
 """The repositories that publish checkpoints: Hugging Face through its own client, ModelScope and GitHub over HTTP.
 
-Each function returns the same: the exact revision, and its files with sizes, checksums and URLs.
+Each function returns the same: the revision (at Hugging Face, the exact commit), and its files with sizes, checksums
+and URLs.
 """
 
 from __future__ import annotations

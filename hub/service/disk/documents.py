@@ -30,7 +30,7 @@ class Documents:
     def paths(self) -> dict[str, Path]:
         """The files by id, sorted; none if there is no folder. Raises StorageFailed."""
         found: dict[str, Path] = {}
-        with storing(f"the {self._what}s"):
+        with storing(f"the {self._what} folder"):
             try:
                 files = list(self.folder.iterdir())
             except FileNotFoundError:

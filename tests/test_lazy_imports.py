@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = ["torch", "torchaudio", "transformers", "onnxruntime", "hibari"]
 FAMILIES = sorted(path.name for path in (Path(__file__).parent.parent / "plugins").glob("*/hub_*") if path.is_dir())
-HUB_SIDE = ("options", "settings", "routes", "commands", "tasks")
+HUB_SIDE = ("capabilities", "checks", "commands", "options", "releases", "routes", "tasks")
 """Modules of a plugin that the hub's own process imports, if the plugin has them."""
 
 

@@ -71,7 +71,9 @@ def make_cues(marks: Iterable[Mark]) -> list[Cue]:
     for whole in wholes or _phrases(words):
         inside = [word for word in words if whole.start - 1e-3 <= word.start and word.end <= whole.end + 1e-3]
         placed = _placed(whole, inside) or _placed(whole, word_marks(whole))
-        cues += [_cue(whole, part) for part in _split(whole.text, [piece for word in placed for piece in _chop(word)])]
+        cues += [
+            _cue(whole, part) for part in _split(whole.text, [snippet for word in placed for snippet in _chop(word)])
+        ]
     return _readable(cues)
 
 
@@ -130,7 +132,7 @@ def _letters(character: str) -> float:
     return 2.0 if character.isdigit() else 1.0
 
 
-class _Piece(NamedTuple):
+class _Snippet(NamedTuple):
     """`text[begin:stop]` of the whole is said from `start` to `end`."""
 
     start: float
@@ -155,71 +157,71 @@ def _phrases(words: Sequence[Mark]) -> list[Mark]:
     return phrases
 
 
-def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Piece]:
+def _placed(whole: Mark, words: Sequence[Mark]) -> list[_Snippet]:
     """Return the words with their positions in the text of the whole; nothing if the text does not consist of them."""
-    pieces: list[_Piece] = []
+    snippets: list[_Snippet] = []
     at = 0
     for word in words:
         found = whole.text.find(word.text.strip(), at)
         if found < 0:
             return []
         at = found + len(word.text.strip())
-        pieces.append(_Piece(word.start, word.end, found, at, whole.text[found:at]))
-    if pieces:  # text outside the marked words joins its neighbour
-        pieces[0] = pieces[0]._replace(begin=0, text=whole.text[: pieces[0].stop])
-        for index, (this, after) in enumerate(pairwise(pieces)):
-            pieces[index] = this._replace(stop=after.begin, text=whole.text[this.begin : after.begin])
-        pieces[-1] = pieces[-1]._replace(stop=len(whole.text), text=whole.text[pieces[-1].begin :])
-    return pieces
+        snippets.append(_Snippet(word.start, word.end, found, at, whole.text[found:at]))
+    if snippets:  # text outside the marked words joins its neighbour
+        snippets[0] = snippets[0]._replace(begin=0, text=whole.text[: snippets[0].stop])
+        for index, (this, after) in enumerate(pairwise(snippets)):
+            snippets[index] = this._replace(stop=after.begin, text=whole.text[this.begin : after.begin])
+        snippets[-1] = snippets[-1]._replace(stop=len(whole.text), text=whole.text[snippets[-1].begin :])
+    return snippets
 
 
-def _chop(piece: _Piece) -> list[_Piece]:
+def _chop(snippet: _Snippet) -> list[_Snippet]:
     """Cut a word that is longer than a line into parts that are not."""
-    limit = _line(piece.text)
-    if _columns(piece.text.strip()) <= limit:
-        return [piece]
+    limit = _line(snippet.text)
+    if _columns(snippet.text.strip()) <= limit:
+        return [snippet]
     cuts, width = [0], 0
-    for index, character in enumerate(piece.text):
+    for index, character in enumerate(snippet.text):
         step = _columns(character)
         if width + step > limit and step:
             cuts.append(index)
             width = 0
         width += step
-    cuts.append(len(piece.text))
-    pace = (piece.end - piece.start) / len(piece.text)
+    cuts.append(len(snippet.text))
+    pace = (snippet.end - snippet.start) / len(snippet.text)
     return [
-        _Piece(
-            piece.start + pace * begin,
-            piece.start + pace * stop,
-            piece.begin + begin,
-            piece.begin + stop,
-            piece.text[begin:stop],
+        _Snippet(
+            snippet.start + pace * begin,
+            snippet.start + pace * stop,
+            snippet.begin + begin,
+            snippet.begin + stop,
+            snippet.text[begin:stop],
         )
         for begin, stop in pairwise(cuts)
     ]
 
 
-def _split(text: str, pieces: list[_Piece]) -> list[list[_Piece]]:
-    """Group the pieces into cues by halving, preferably at the end of a clause."""
-    if len(pieces) < 2 or (
-        pieces[-1].end - pieces[0].start <= LONGEST and _wrap(text[pieces[0].begin : pieces[-1].stop])
+def _split(text: str, snippets: list[_Snippet]) -> list[list[_Snippet]]:
+    """Group the snippets into cues by halving, preferably at the end of a clause."""
+    if len(snippets) < 2 or (
+        snippets[-1].end - snippets[0].start <= LONGEST and _wrap(text[snippets[0].begin : snippets[-1].stop])
     ):
-        return [pieces] if pieces else []
-    widths = [_columns(piece.text) for piece in pieces]
+        return [snippets] if snippets else []
+    widths = [_columns(snippet.text) for snippet in snippets]
     whole, left, best, cut = sum(widths), 0, float("inf"), 1
-    for index in range(1, len(pieces)):
+    for index in range(1, len(snippets)):
         left += widths[index - 1]
         cost = abs(2 * left - whole) / max(whole, 1)
-        if _CLAUSE_END.search(pieces[index - 1].text.rstrip()) is None:
+        if _CLAUSE_END.search(snippets[index - 1].text.rstrip()) is None:
             cost += 0.35
         if cost < best:
             best, cut = cost, index
-    return _split(text, pieces[:cut]) + _split(text, pieces[cut:])
+    return _split(text, snippets[:cut]) + _split(text, snippets[cut:])
 
 
-def _cue(whole: Mark, pieces: list[_Piece]) -> Cue:
-    text = whole.text[pieces[0].begin : pieces[-1].stop]
-    return Cue(pieces[0].start, pieces[-1].end, _wrap(text) or (_plain(text),), whole.speaker)
+def _cue(whole: Mark, snippets: list[_Snippet]) -> Cue:
+    text = whole.text[snippets[0].begin : snippets[-1].stop]
+    return Cue(snippets[0].start, snippets[-1].end, _wrap(text) or (_plain(text),), whole.speaker)
 
 
 def _wrap(text: str) -> tuple[str, ...]:

@@ -126,13 +126,17 @@ class ModelConfig(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Loaded(Struct, kw_only=True, frozen=True):
-    """What a loaded model says of itself (the worker's Ready frame). `device` is where its weights are, if it says."""
+    """What a loaded model says of itself (the worker's Ready frame).
+
+    `device` is where its weights are, if it says; `weights` changes when a file that prepares voices does.
+    """
 
     contract: int
     capabilities: Capabilities
     voices: tuple[Voice, ...] = ()
     concurrency: int = 1
     device: str = ""
+    weights: str = ""
 
 
 class Stop(Protocol):
@@ -201,8 +205,10 @@ class Synthesizer(Protocol):
 
     Optional attributes, read after `load`: `capabilities` (what the loaded checkpoint can do, when that
     differs from the BackendSpec), `concurrency` (how many `speak` calls may run at once, each in a thread
-    of its own; default 1) and `device` (where the weights are, such as `cpu` or `cuda:0`, so that their memory is
-    booked there; default: the device that the settings name). Raise `hub.contract.errors` types for what the caller can
+    of its own; default 1), `device` (where the weights are, such as `cpu` or `cuda:0`, so that their memory is
+    booked there; default: the device that the settings name) and `files` (paths of the files and folders whose weights
+    prepare voices, such as a codec that an option names: when one changes, voices are prepared anew; default: all at
+    `model.path`). Raise `hub.contract.errors` types for what the caller can
     mend; anything else is reported as `backend_failed`.
     """
 

@@ -1,1 +1,1 @@
-"""Engines run synthesizers: in a worker process (`process`) or, for tests, in this one (`inline`)."""
+"""Engines, which run synthesizers, each in a worker process of its own."""

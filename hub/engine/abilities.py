@@ -1,4 +1,4 @@
-"""What a synthesizer can do besides speaking: checked once, when it is loaded, against what it declares."""
+"""The abilities of a synthesizer besides speech, checked against what it declares once, when it is loaded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hub.contract.speech import ResolvedRequest
 from hub.engine.pump import Running
 
 PROTOCOLS = {"live_text": Live, "conversion": Converter, "codec": Codec, "mixing": Mixer}
-"""Capability -> what a synthesizer that declares it must be."""
+"""Capability -> the protocol that a synthesizer must implement if it declares it."""
 
 
 class Abilities(NamedTuple):
-    """A synthesizer, and itself again in each further role that it has."""
+    """A synthesizer: the same object once for each role that it has, or None."""
 
     synthesizer: Synthesizer
     live: Live | None
@@ -29,12 +29,12 @@ class Abilities(NamedTuple):
         """The events of one request. Raises UnsupportedCapability for a role that the synthesizer does not have."""
         if isinstance(request, ResolvedConversion):
             if self.converter is None:
-                raise UnsupportedCapability("this model converts no recordings", capability="conversion")
+                raise UnsupportedCapability("this model does not convert recordings", capability="conversion")
             return self.converter.convert(request, running)
         if not running.live:
             return self.synthesizer.speak(request, running)
         if self.live is None:
-            raise UnsupportedCapability("this model takes no text in pieces", capability="live_text")
+            raise UnsupportedCapability("this model does not take live text", capability="live_text")
         return self.live.speak_live(request, running.pieces(), running)
 
 
@@ -43,7 +43,7 @@ def abilities_of(synthesizer: Synthesizer, can: Capabilities) -> Abilities:
     for capability, protocol in PROTOCOLS.items():
         if getattr(can, capability) and not isinstance(synthesizer, protocol):
             raise WorkerStartFailed(
-                f"the backend declares {capability}, and its synthesizer {type(synthesizer).__name__} is not a "
+                f"the backend declares {capability}, but its synthesizer {type(synthesizer).__name__} is not a "
                 f"{protocol.__name__}; its author must add the methods or withdraw the capability"
             )
     return Abilities(

@@ -1,4 +1,4 @@
-"""What the hub asks of an engine, whichever way it runs its synthesizer."""
+"""The engine protocol: how the hub uses a loaded model, wherever its synthesizer runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EngineState = Literal["stopped", "starting", "ready", "backing_off", "broken"]
 class EngineStatus(Struct, kw_only=True, frozen=True):
     """A snapshot for `/v1/backends`, `/v1/health` and the logs. Times are seconds since the epoch.
 
-    `active` counts streams and calls; `retry_after` is how long (seconds) a broken engine refuses to start.
+    `active` counts streams and calls; a broken engine refuses to start for the next `retry_after` seconds.
     """
 
     state: EngineState
@@ -35,41 +35,40 @@ class Engine(Protocol):
 
     @property
     def status(self) -> EngineStatus:
-        """What the engine is doing now."""
+        """A snapshot of the engine's state."""
         ...
 
     @property
     def loaded(self) -> Loaded | None:
-        """What the model said when it was ready; None before its first start."""
+        """The model's report from its last start; None before the first."""
         ...
 
     async def start(self) -> Loaded:
-        """Bring the model up, or join a start under way, or return at once if it is up.
+        """Start the model, or join a start under way; return at once if it is ready.
 
-        Raises WorkerStartFailed (with the worker's last words), or BackendUnavailable while the circuit
-        breaker is open.
+        Raises WorkerStartFailed (with the worker's reason), or BackendUnavailable while the circuit breaker is open.
         """
         ...
 
     def speak(self, request: ResolvedRequest, request_id: str = "", *, live: bool = False) -> EventStream:
         """Begin a stream on a started engine. It ends with exactly one Done or Fault.
 
-        With `live` the request has no text: it comes through `EventStream.feed`, to `Live.speak_live`.
+        With `live` the request has no text: the text comes through `EventStream.feed` and goes to `Live.speak_live`.
         """
         ...
 
     def convert(self, request: ResolvedConversion, request_id: str = "") -> EventStream:
-        """Begin a stream of `Converter.convert`; otherwise as `speak`."""
+        """Begin a stream of `Converter.convert`, in the same way as `speak`."""
         ...
 
     async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the synthesizer that is no stream (`voices`, `make_voice`, `encode`, ...).
+        """Call a method of the synthesizer that returns a value (`voices`, `make_voice`, `encode`, ...).
 
-        Raises its HubError. The answer comes as builtins, to be converted with msgspec. A call that is given up goes
-        on in the worker.
+        Returns builtins, to be converted with msgspec. Raises the method's HubError. A cancelled call still runs to
+        its end in the worker.
         """
         ...
 
     async def stop(self) -> None:
-        """End the model and free its memory; streams under way end with a `backend_unavailable` fault."""
+        """Stop the model and free its memory; streams under way end with a `backend_unavailable` fault."""
         ...

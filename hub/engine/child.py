@@ -1,6 +1,6 @@
 """Child: one worker process and its three pipes, on asyncio's own subprocess transport.
 
-Works on the transport and not on streams because each chunk then costs one callback and no task switch.
+It uses the transport and not asyncio's streams because a chunk then costs one callback and no task switch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NO_HUB = re.compile(r"No module named '?(hub|msgspec)\b")
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A worker process. `on_message` gets its frames, `on_exit` (once) a phrase such as "was killed by SIGKILL"."""
+    """A worker process. `on_message` gets its frames; `on_exit`, once, a phrase such as "was killed by SIGKILL"."""
 
     def __init__(
         self, name: str, on_message: Callable[[wire.ToHub], None], on_exit: Callable[[Child, str], None]
@@ -37,7 +37,7 @@ class Child(asyncio.SubprocessProtocol):
         self._on_message = on_message
         self._on_exit = on_exit
         self._frames = wire.FrameBuffer(wire.to_hub_decoder)
-        self._words = bytearray()
+        self._stderr = bytearray()
         self._gone = asyncio.Event()
         self._no_hub = False
         self._transport: asyncio.SubprocessTransport
@@ -68,30 +68,30 @@ class Child(asyncio.SubprocessProtocol):
                 start_new_session=True,
             )
         except OSError as error:
-            log.error("model %s: interpreter %s does not start: %s", name, python, error)
+            log.error("model %s: the interpreter %s does not start: %s", name, python, error)
             raise WorkerStartFailed(
                 f"the interpreter of model {name!r} does not start ({error.strerror}); correct models.{name}.python"
             ) from None
         return child
 
     def send(self, data: bytes) -> None:
-        """Write a frame; to a process that is gone it is dropped, and `on_exit` tells."""
+        """Write a frame. If the process is gone, the frame is dropped, and `on_exit` reports the end."""
         if not self._stdin.is_closing():
             self._stdin.write(data)
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the worker and whatever processes it started."""
+        """Signal the worker and every process that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     async def kill(self) -> None:
-        """End the process now, and wait until it is gone."""
+        """Kill the process, and wait until it is gone."""
         if not self._gone.is_set():
             self.signal(signal.SIGKILL)
             await self._gone.wait()
 
     async def close(self, timeout: float) -> None:
-        """Close the pipe, which asks the worker to end; after `timeout` seconds kill it."""
+        """Close the pipe, at which the worker ends; kill it if it has not ended after `timeout` seconds."""
         self._stdin.close()
         try:
             async with asyncio.timeout(timeout):
@@ -103,13 +103,13 @@ class Child(asyncio.SubprocessProtocol):
     # -- asyncio's side ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The process runs."""
+        """The process has started."""
         self._transport = cast(asyncio.SubprocessTransport, transport)
         self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(STDIN))
         self.pid = self._transport.get_pid()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Frames on stdout; words for the log on stderr."""
+        """Read frames from stdout, and log lines from stderr."""
         if fd == STDERR:
             self._log(data)
             return
@@ -117,17 +117,17 @@ class Child(asyncio.SubprocessProtocol):
             for message in self._frames.feed(data):
                 self._on_message(message)
         except (wire.FrameError, msgspec.MsgspecError) as error:
-            log.error("the worker of model %s sent rubbish: %s", self._name, error)
+            log.error("the worker of model %s sent an invalid frame: %s", self._name, error)
             self.signal(signal.SIGKILL)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """A worker that closed its stdout is of no use any more."""
+        """Kill a worker that closed its stdout: it can no longer answer."""
         if fd == STDOUT:
             self.signal(signal.SIGKILL)
 
     def process_exited(self) -> None:
-        """Reaped. `connection_lost` follows once the pipes are read to the end, so nobody else may hold them open."""
-        self.signal(signal.SIGKILL)
+        """The process has exited. `connection_lost` follows when its pipes are read to the end."""
+        self.signal(signal.SIGKILL)  # processes that it started may hold the pipes open
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process is gone and its pipes are read to the end."""
@@ -137,9 +137,9 @@ class Child(asyncio.SubprocessProtocol):
         self._on_exit(self, self._reason())
 
     def _log(self, data: bytes) -> None:
-        self._words += data
-        *lines, rest = self._words.split(b"\n")
-        self._words = bytearray(rest[-65536:])
+        self._stderr += data
+        *lines, rest = self._stderr.split(b"\n")
+        self._stderr = bytearray(rest[-65536:])
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip()
             if text:

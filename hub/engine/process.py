@@ -1,8 +1,8 @@
-"""ProcessEngine: a loaded model in a worker process of its own, and its life: start, crash, back-off, breaker, stop.
+"""ProcessEngine: a model in a worker process of its own, through start, crash, back-off, breaker and stop.
 
-Crashes are counted in a row: a request that completes forgets them. After a crash a new worker is started by itself,
-later each time (`backoff_first`, doubling to `backoff_max`). After `breaker_crashes` in a row the breaker opens:
-requests are refused at once for `breaker_pause`, then the next request tries one more start.
+After a crash the engine starts a new worker, with a longer delay each time (`backoff_first`, doubling to
+`backoff_max`). After `breaker_crashes` in a row the circuit breaker opens: the engine refuses requests at once for
+`breaker_pause`, then the next request tries one more start. A request that completes resets the count.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from hub.settings import WorkerSettings
 log = logging.getLogger("hub.engine")
 
 STOP_TIMEOUT = 8.0
-"""Seconds that a worker gets to end by itself before it is killed; its own `close` may take 5."""
+"""Seconds that a worker has to end by itself before it is killed; its own `close` may take 5."""
 
 
 class ProcessEngine:
-    """See the module's docstring. All methods belong to one event loop."""
+    """An `Engine` in a worker process. All methods belong to one event loop."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class ProcessEngine:
         self._env = dict(env or {})
         self._concurrency = concurrency
         self._on_crash = on_crash
-        self._on_change = on_change or (lambda: None)  # told when a start, a stream, a call or the worker has ended
+        self._on_change = on_change or (lambda: None)  # called when a start, a stream, a call or the worker ends
         self._state: EngineState = "stopped"
         self._child: Child | None = None
         self._starting: asyncio.Task[Loaded] | None = None
@@ -96,13 +96,13 @@ class ProcessEngine:
 
     @property
     def loaded(self) -> Loaded | None:
-        """What the worker said when it was last ready."""
+        """The worker's report from its last start; None before the first."""
         return self._loaded
 
     # -- starting ---------------------------------------------------------------------------------
 
     async def start(self) -> Loaded:
-        """Bring the worker up, or join a start under way; see `Engine.start`."""
+        """Implement `Engine.start`."""
         if self._state == "ready" and self._loaded is not None:
             return self._loaded
         if self._starting is None:
@@ -159,6 +159,7 @@ class ProcessEngine:
             voices=answer.voices,
             concurrency=answer.concurrency,
             device=answer.device,
+            weights=answer.weights,
         )
         self._state = "ready"
         self._started_at = time.time()
@@ -201,7 +202,7 @@ class ProcessEngine:
         self._state = "broken" if self._count_failure(str(self._start_error(error))) else "stopped"
 
     def _count_failure(self, reason: str) -> bool:
-        """Push the next start back. True if it was one failure too many, and the breaker is open."""
+        """Count a failure, and delay the next start. True if the breaker has opened."""
         settings = self._settings
         self._crashes_in_row += 1
         self._last_error = reason
@@ -241,7 +242,7 @@ class ProcessEngine:
         stream.put(message.event)
 
     def _exited(self, child: Child, reason: str, ready: asyncio.Future[wire.Ready]) -> None:
-        """The worker process is gone. Before it was ready: its start fails. After: a crash, unless it was stopped."""
+        """Handle the end of a worker: a failed start if it was not ready, else a crash, unless it was stopped."""
         if not ready.done():
             ready.set_exception(
                 WorkerStartFailed(f"the worker of model {self._config.name!r} {reason} before it was ready")
@@ -272,11 +273,11 @@ class ProcessEngine:
     # -- the hub's side ---------------------------------------------------------------------------
 
     def speak(self, request: ResolvedRequest, request_id: str = "", *, live: bool = False) -> EventStream:
-        """Begin a stream; raises BackendUnavailable if the engine is not started."""
+        """Begin a stream. Raises BackendUnavailable if the engine is not ready."""
         return self._begin(wire.Start(next(self._ids), wire.raw(request), request_id, live))
 
     def convert(self, request: ResolvedConversion, request_id: str = "") -> EventStream:
-        """Begin a stream; raises BackendUnavailable if the engine is not started."""
+        """Begin a stream. Raises BackendUnavailable if the engine is not ready."""
         return self._begin(wire.Start(next(self._ids), wire.raw(request), request_id, convert=True))
 
     def _begin(self, start: wire.Start) -> EventStream:
@@ -284,9 +285,9 @@ class ProcessEngine:
         stream_id = start.id
         data = wire.frame(start)
         stream = EventStream(
-            grant=lambda seconds: self._tell(child, wire.Credit(stream_id, seconds)),
+            grant=lambda seconds: self._send(child, wire.Credit(stream_id, seconds)),
             cancel=lambda: self._cancel(child, stream_id),
-            feed=(lambda piece: self._tell(child, wire.Text(stream_id, piece))) if start.live else None,
+            feed=(lambda piece: self._send(child, wire.Text(stream_id, piece))) if start.live else None,
             ahead=self._settings.buffer_seconds,
         )
         self._streams[stream_id] = stream
@@ -299,16 +300,16 @@ class ProcessEngine:
             raise BackendUnavailable(f"model {self._config.name!r} is not loaded")
         return self._child
 
-    def _tell(self, child: Child, message: wire.ToWorker) -> None:
+    def _send(self, child: Child, message: wire.ToWorker) -> None:
         if self._child is child:
             child.send(wire.frame(message))
 
     def _cancel(self, child: Child, stream_id: int) -> None:
-        self._tell(child, wire.Cancel(stream_id))
+        self._send(child, wire.Cancel(stream_id))
         self._cancelled[stream_id] = asyncio.get_running_loop().time()
 
     def _watch(self) -> None:
-        """Look at the streams now and then, while there are any, for readers and workers that hang."""
+        """Check from time to time, while there are streams, for readers and workers that hang."""
         if self._watcher is None and self._streams:
             period = min(self._settings.stall_timeout, self._settings.cancel_timeout) / 4
             self._watcher = asyncio.get_running_loop().call_later(period, self._look)
@@ -337,7 +338,7 @@ class ProcessEngine:
             self._child.signal(signal.SIGKILL)
 
     async def call(self, method: str, *args: Any) -> Any:
-        """Call a method of the synthesizer; the answer as builtins (convert it with msgspec)."""
+        """Implement `Engine.call`."""
         child = self._up()
         call_id = next(self._ids)
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
@@ -350,7 +351,7 @@ class ProcessEngine:
             self._on_change()
 
     async def stop(self) -> None:
-        """End the worker: gently, then by force. The engine can be started again."""
+        """Stop the worker, by force if it does not end in time. The engine can be started again."""
         starting, self._starting = self._starting, None
         if starting is not None:
             starting.cancel()

@@ -1,4 +1,4 @@
-"""Driving one stream of a synthesizer: flow control, cancellation, and errors as data."""
+"""One stream of a synthesizer, in the worker: flow control, cancellation, and errors as data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("hub.worker")
 
 
 class Running:
-    """One stream under way: its stop flag, its credit, and its text if that is live. It is the `Stop` of `speak`."""
+    """A running stream: its stop flag, its credit, and its text if that is live. `speak` gets it as its `Stop`."""
 
     def __init__(self, credit: float, *, live: bool = False) -> None:
         self._pieces: queue.SimpleQueue[str | None] | None = queue.SimpleQueue() if live else None
@@ -25,11 +25,11 @@ class Running:
         self._stopped = False
 
     def is_set(self) -> bool:
-        """True once the caller is gone."""
+        """True once the caller has left."""
         return self._stopped
 
     def stop(self) -> None:
-        """The caller is gone; a stream that waits for credit wakes up."""
+        """Set the stop flag, because the caller has left; a stream that waits for credit or text wakes up."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()
@@ -37,28 +37,28 @@ class Running:
 
     @property
     def live(self) -> bool:
-        """Whether the text comes in pieces."""
+        """True if the text comes in pieces."""
         return self._pieces is not None
 
     def feed(self, piece: str | None) -> None:
-        """A piece of live text, or None at its end."""
+        """Add a piece of live text, or None at its end."""
         if self._pieces is not None:
             self._pieces.put(piece)
 
     def pieces(self) -> Iterator[str]:
-        """The pieces as they come; ends with the text, or when the caller is gone."""
+        """The pieces of live text as they come, until the text ends or the caller has left."""
         assert self._pieces is not None
         while (piece := self._pieces.get()) is not None and not self._stopped:
             yield piece
 
     def add_credit(self, seconds: float) -> None:
-        """The caller took `seconds` of audio."""
+        """Add `seconds` of audio, which the caller has taken."""
         with self._condition:
             self._credit += seconds
             self._condition.notify_all()
 
     def spend(self, seconds: float) -> None:
-        """Wait until there is credit or the stream is stopped, then take `seconds` (credit may go below zero once)."""
+        """Wait until there is credit or the stream is stopped, then take `seconds`; the credit may become negative."""
         with self._condition:
             self._condition.wait_for(lambda: self._credit > 0 or self._stopped)
             self._credit -= seconds
@@ -70,9 +70,9 @@ def pump(
     emit: Callable[[AudioChunk | Mark], None],
     request_id: str = "",
 ) -> Done | Fault:
-    """Have a synthesizer `begin` one request, `emit` each event, and return the ending. Raises nothing.
+    """`begin` one request of a synthesizer, `emit` each event, and return the ending. Raises nothing.
 
-    The synthesizer is asked for nothing more once `running` is stopped, even if it does not look itself.
+    Once `running` is stopped, no further event is taken, even if the synthesizer does not look at the flag.
     """
     cancelled = Cancelled("the caller left").to_fault()
     if running.is_set():
@@ -101,7 +101,7 @@ def pump(
 
 
 def fault_of(error: BaseException, request_id: str = "") -> Fault:
-    """A typed error as it is; anything else as `backend_failed`, with its traceback in the log only."""
+    """The fault of a typed error; for any other error `backend_failed`, with the traceback in the log only."""
     if isinstance(error, HubError):
         return error.to_fault()
     log.error("request %s: %s", request_id or "-", "".join(traceback.format_exception(error)))

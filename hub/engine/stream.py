@@ -1,4 +1,4 @@
-"""EventStream: one utterance's events on their way from an engine to its consumer, with flow control."""
+"""EventStream: the events of one request on their way from an engine to its consumer, with flow control."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hub.contract.errors import Cancelled, HubError
 from hub.contract.event import AudioChunk, Done, Fault, SpeechEvent
 
 GRANT_STEP = 1.0
-"""Credits go back in steps of this many seconds of audio, to keep small chunks from costing a frame each. A step must
-be less than what the engine may be ahead, or it waits for a step that never fills."""
+"""Credit goes back in steps of this many seconds of audio, so that a small chunk does not cost a frame. A step must be
+shorter than the audio that the engine may send ahead, or the engine waits for a step that never becomes full."""
 
 
 class EventStream:
     """An async iterator of SpeechEvents that always ends with one Done or Fault.
 
-    The engine `put`s; the consumer iterates, and closes it when it leaves early. Audio taken by the consumer
-    is paid back to the engine with `grant(seconds)`; `cancel()` asks the engine to stop. `ended` is set when the
-    engine is through with the stream, which frees the engine's place for the next one, however slowly the
-    consumer reads what is buffered. `ahead` is the seconds of audio that the engine sends without credit.
+    The engine `put`s events; the consumer iterates, and closes the stream if it leaves early. The stream grants the
+    engine the audio that the consumer has taken with `grant(seconds)`; `cancel()` asks the engine to stop. `ended` is
+    set when the engine has finished, which frees its place for the next request, however slowly the consumer reads the
+    buffered events. `ahead` is the seconds of audio that the engine sends without credit.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class EventStream:
         self.last_read = asyncio.get_running_loop().time()
 
     def put(self, event: SpeechEvent) -> None:
-        """Engine side: add an event. Done or Fault ends the stream; what comes after an end is dropped."""
+        """Add an event, on the engine's side. Done or Fault ends the stream; later events are dropped."""
         if self.ended.is_set():
             return
         if isinstance(event, Done | Fault):
@@ -65,14 +65,14 @@ class EventStream:
         self._wake.set()
 
     def when_ended(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called once, as soon as `ended` is set: now, if it is."""
+        """Call `listener` once, as soon as `ended` is set; at once if it is set already."""
         if self.ended.is_set():
             listener()
         else:
             self._listeners.append(listener)
 
     def feed(self, piece: str | None) -> None:
-        """A piece of the text of a live stream, or None at its end. After the stream has ended it is dropped."""
+        """Send a piece of a live stream's text, or None at its end. Dropped if the stream has ended."""
         if self._feed is not None and not self.ended.is_set():
             self._feed(piece)
 
@@ -108,9 +108,9 @@ class EventStream:
             self._owed = 0.0
 
     def close(self, reason: HubError | None = None) -> None:
-        """Nobody wants the rest. Returns at once; wait for `ended` to know that the engine is free.
+        """Cancel the stream. Returns at once; wait for `ended` to know that the engine is free.
 
-        What is buffered is dropped, and whoever still reads gets `reason` (default: `cancelled`) as the ending.
+        Drops the buffered events. A consumer that still reads gets `reason` (default: `cancelled`) as the ending.
         """
         if self._closed:
             return

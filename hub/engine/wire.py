@@ -1,10 +1,10 @@
 """The frames between the hub and a worker: 4 bytes of length (little-endian), then msgpack.
 
 Hub to worker: Load, then any number of Start, Text, Call, Cancel and Credit. Worker to hub: Ready or Refused, then any
-number of Event and Answer. Streams and calls are told apart by `id`. End-of-file is the death signal both ways.
+number of Event and Answer. `id` names a stream or a call. End-of-file means, both ways, that the other side is gone.
 
-A request travels as `msgspec.Raw` inside Start and is decoded in a second step, so that a request which the worker
-cannot read is a fault of that one stream.
+A request travels as `msgspec.Raw` inside Start and is decoded in a second step: if the worker cannot read it, only that
+stream fails.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from hub.contract.event import Fault, SpeechEvent
 from hub.contract.voice import Voice
 
 MAX_FRAME = 256 * 1024 * 1024
-"""Bytes; a longer frame means that something else wrote to the pipe."""
+"""Bytes. A longer frame means that something else wrote to the pipe."""
 
 _LENGTH = struct.Struct("<I")
 
 
 class Load(Struct, tag="load", omit_defaults=True):
-    """First frame: import `module:Class`, load `model`, allow `buffer_seconds` of unread audio a stream.
+    """The first frame: import `module:Class`, load `model`, allow each stream `buffer_seconds` of unread audio.
 
-    `capabilities` are the backend's, which hold where the synthesizer has none of its own.
+    `capabilities` are the backend's; they hold if the synthesizer has none of its own.
     """
 
     synthesizer: str
@@ -68,7 +68,7 @@ class Call(Struct, tag="call", omit_defaults=True):
 
 
 class Cancel(Struct, tag="cancel"):
-    """Nobody wants the rest of stream `id`."""
+    """Stop stream `id`."""
 
     id: int
 
@@ -81,13 +81,14 @@ class Credit(Struct, tag="credit"):
 
 
 class Ready(Struct, tag="ready", omit_defaults=True):
-    """The model is loaded. `device` is where its weights are, if the synthesizer says."""
+    """The model is loaded. `device`: where its weights are, if the synthesizer says; `weights`: their `weights_id`."""
 
     contract: int
     capabilities: Capabilities | None = None
     voices: tuple[Voice, ...] = ()
     concurrency: int = 1
     device: str = ""
+    weights: str = ""
 
 
 class Refused(Struct, tag="refused"):
@@ -104,7 +105,7 @@ class Event(Struct, tag="event"):
 
 
 class Answer(Struct, tag="answer", omit_defaults=True):
-    """What a Call returned, or its fault."""
+    """The value that a Call returned, or its fault."""
 
     id: int
     value: msgspec.Raw = msgspec.Raw(b"\xc0")
@@ -121,7 +122,7 @@ _T = TypeVar("_T")
 
 
 class FrameError(Exception):
-    """The bytes on the pipe are no frame."""
+    """The bytes on the pipe are not a frame."""
 
 
 def frame(message: ToWorker | ToHub) -> bytes:
@@ -136,12 +137,12 @@ def frame(message: ToWorker | ToHub) -> bytes:
 
 
 def raw(value: Any) -> msgspec.Raw:
-    """`value` encoded, to be decoded by the receiver when it knows the type."""
+    """Encode `value`, for the receiver to decode once it knows the type."""
     return msgspec.Raw(msgspec.msgpack.encode(value))
 
 
 def read_frame(read: Callable[[int], bytes], decoder: msgspec.msgpack.Decoder[_T]) -> _T | None:
-    """The next frame from a blocking `read(n)` that returns exactly n bytes, or fewer at end-of-file: then None."""
+    """Read a frame with a blocking `read(n)`, which returns fewer than n bytes only at end-of-file; then None."""
     head = read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -153,10 +154,10 @@ def read_frame(read: Callable[[int], bytes], decoder: msgspec.msgpack.Decoder[_T
 
 
 def frame_length(head: bytes | bytearray) -> int:
-    """The length that `head` (4 bytes) announces. Raises FrameError if it cannot be one."""
+    """The length in `head` (4 bytes). Raises FrameError if it is over MAX_FRAME."""
     length: int = _LENGTH.unpack(head)[0]
     if length > MAX_FRAME:
-        raise FrameError(f"a frame of {length} bytes is announced: something else writes to the pipe")
+        raise FrameError(f"the next frame claims {length} bytes: something else writes to the pipe")
     return length
 
 
@@ -168,7 +169,7 @@ class FrameBuffer:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> list[Any]:
-        """Add `data`; the messages that are now complete. Raises FrameError or msgspec.DecodeError on rubbish."""
+        """Add `data`; return the messages that are now complete. Raises FrameError, or msgspec.DecodeError."""
         self._data += data
         messages = []
         start, size = 0, _LENGTH.size
@@ -176,7 +177,7 @@ class FrameBuffer:
             end = start + size + frame_length(self._data[start : start + size])
             if len(self._data) < end:
                 break
-            # A copy, because a decoded `Raw` keeps what it was decoded from.
+            # A copy, because a decoded `Raw` refers to the bytes that it was decoded from.
             messages.append(self._decoder.decode(self._data[start + size : end]))
             start = end
         if start:

@@ -1,10 +1,10 @@
-"""A worker: one process, one loaded model. Started as `python -m hub.engine.worker`, spoken to on stdin and stdout.
+"""A worker: one process with one loaded model. It runs `python -m hub.engine.worker`, with frames on stdin and stdout.
 
-Needs the standard library, msgspec and `hub.contract`, so that it runs in any interpreter that has the plugin.
+It needs the standard library, msgspec and `hub.contract`, so it runs in any interpreter that has the plugin.
 
-- File descriptor 1 is kept for frames and pointed at stderr before the plugin is imported: libraries print.
-- End-of-file on stdin ends the process, also while it loads, so a hub that dies leaves no orphan.
-- Each stream runs in a thread of a pool of `concurrency`; frames are written under one lock.
+- Frames go to a copy of file descriptor 1. Before the plugin is imported, 1 itself points to stderr: libraries print.
+- End-of-file on stdin ends the process, even while the model loads, so a hub that dies leaves no orphan.
+- Each stream runs in a thread of a pool of `concurrency`; a lock keeps frames whole.
 - A stream may be `buffer_seconds` of audio ahead of its consumer; then it waits for Credit. Reading never stops.
 """
 
@@ -34,6 +34,7 @@ from hub.contract.voice import VoiceDraft
 from hub.engine import wire
 from hub.engine.abilities import Abilities, abilities_of
 from hub.engine.pump import Running, fault_of, pump
+from hub.engine.weights import weights_id
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a synthesizer's `close` may take before the process ends without it."""
@@ -52,7 +53,7 @@ _conversion_decoder = msgspec.msgpack.Decoder(ResolvedConversion)
 
 
 class Worker:
-    """The main thread loads the model; a reader thread then hands out the work until end-of-file."""
+    """The worker. The main thread loads the model; a reader thread then distributes the work until end-of-file."""
 
     def __init__(self, inbox: BinaryIO, outbox: BinaryIO) -> None:
         self._inbox = inbox
@@ -80,7 +81,7 @@ class Worker:
 
     @property
     def _loaded_abilities(self) -> Abilities:
-        assert self._abilities is not None, "nothing is asked of a worker before it is ready"
+        assert self._abilities is not None, "the hub sends no work before the worker is ready"
         return self._abilities
 
     def _read(self) -> None:
@@ -89,7 +90,7 @@ class Worker:
                 self._handle(message)
         finally:
             if not self._loaded:
-                os._exit(0)  # nobody waits for this load any more
+                os._exit(0)  # the hub is gone, and the main thread may be stuck in the load
             self._closed.set()
 
     def _send(self, message: wire.ToHub) -> None:
@@ -98,7 +99,7 @@ class Worker:
             with self._write_lock:
                 self._outbox.write(data)
                 self._outbox.flush()
-        except OSError:  # the hub is gone: nothing is left to do, and nobody to tell
+        except OSError:  # the hub is gone
             os._exit(0)
 
     def _load(self, load: wire.Load) -> bool:
@@ -111,6 +112,7 @@ class Worker:
             abilities = abilities_of(synthesizer, capabilities or load.capabilities)
             declared = int(getattr(synthesizer, "concurrency", 1))
             device = str(getattr(synthesizer, "device", ""))
+            weights = weights_id(getattr(synthesizer, "files", (load.model.path,)))
             voices = tuple(synthesizer.voices())
         except HubError as error:
             self._send(wire.Refused(fault=error.to_fault()))
@@ -134,6 +136,7 @@ class Worker:
                 voices=voices,
                 concurrency=concurrency,
                 device=device,
+                weights=weights,
             )
         )
         return True
@@ -152,7 +155,7 @@ class Worker:
             stream = self._streams[message.id] = Running(self._buffer_seconds, live=message.live)
             self._pool.submit(self._speak, message, stream)
         elif isinstance(message, wire.Call):
-            # A thread of its own: a voice can be prepared while every place for speaking is taken.
+            # A thread of its own, so that a voice can be prepared while every place for speaking is taken.
             threading.Thread(target=self._call, args=(message,), daemon=True).start()
         else:
             self._to_load.put(message)
@@ -182,13 +185,13 @@ class Worker:
             args: list[Any] = [msgspec.msgpack.decode(arg, type=kind) for arg, kind in zip(given, types, strict=True)]
             value = getattr(self._loaded_abilities.synthesizer, call.method)(*args)
             self._send(wire.Answer(call.id, value=wire.raw(value)))
-        except BaseException as error:  # the caller waits for an answer whatever happens
+        except BaseException as error:  # even then the hub waits for an answer
             self._send(wire.Answer(call.id, fault=fault_of(error)))
 
 
 def main() -> None:
-    """Take over stdin and stdout, and serve."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the hub, which ends us in order
+    """Take over stdin and stdout, and serve the hub."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the hub, which stops this worker
     inbox = os.fdopen(os.dup(0), "rb")
     outbox = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

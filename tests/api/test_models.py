@@ -61,7 +61,7 @@ def test_loading_and_unloading_can_be_repeated(pair):
         "time": 0,
         "model": "one",
         "action": "load",
-        "why": "somebody asked; it needs 60 MiB, as its settings say",
+        "why": "by command; it needs 60 MiB, as its settings say",
         "device": "cpu",
         "before": 0,
         "after": 60 * MEBI,

@@ -19,7 +19,7 @@ def test_loading_unloading_and_the_ledger(ask):
     assert {"unload", "load", "ready"} <= {entry["action"] for entry in model["ledger"]}
     shown = ask("tone").stdout
     assert "budget of the device" in shown
-    assert "somebody asked" in shown
+    assert "by command" in shown
     (row,) = json.loads(ask("--json").stdout)
     assert (row["name"], row["state"], row["device"]) == ("tone", "ready", model["memory"]["device"])
     assert "tone" in ask().stdout

@@ -97,7 +97,7 @@ def test_an_exported_voice_is_the_same_when_imported(call, tmp_path):
     assert call("import", tmp_path / "out")[0]["outcome"] == "kept"
     after = call("show", "anna")
     assert all(after[key] == before[key] for key in ("name", "languages", "tags", "digest", "recordings"))
-    assert "there already" in call("export", "anna", "--out", tmp_path / "out", code=5)
+    assert "already exists" in call("export", "anna", "--out", tmp_path / "out", code=5)
 
 
 def test_on_a_running_hub(program, served, tmp_path):

@@ -19,11 +19,12 @@ from hub.plugin import spec
 from hub.plugin.manager import Plugins
 from hub.settings import ModelSettings, PluginSettings, Settings
 from hub.testing.fixtures import serve_hub
+from tests.support import ROOT
 from tests.support.pages import blocks, read, sections, tables
 
 PAGE = read("docs/hooks.md")
 HOOKS = sections(PAGE)
-FAMILIES = ("cosyvoice", "fish_speech", "gpt_sovits", "higgs_audio")
+FAMILIES = tuple(sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()))
 
 
 def signatures():

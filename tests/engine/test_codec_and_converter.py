@@ -1,4 +1,4 @@
-"""What an engine does besides speaking: tokens, and recordings said again; in a worker process and inline."""
+"""Codecs and conversion of an engine, in a worker process and inline."""
 
 import asyncio
 

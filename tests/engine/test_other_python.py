@@ -1,4 +1,4 @@
-"""A worker runs in another virtual environment, with what is installed there and not what is installed here."""
+"""A worker runs in another virtual environment, with the packages that are installed there."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ class Elsewhere(Tone):
 
 @pytest.fixture(scope="module")
 def other_venv(tmp_path_factory):
-    """A second environment: the hub and the little that a worker needs, no server, no command line."""
+    """A second environment: the hub with only a worker's dependencies, not those of the server or the command line."""
     folder = tmp_path_factory.mktemp("other") / "venv"
     repository = Path(__file__).parents[2]
     source = tmp_path_factory.mktemp("source")  # a copy: building leaves folders behind
@@ -54,7 +54,7 @@ async def test_the_worker_speaks_from_the_other_environment(engines, other_venv)
     assert str(other_venv) != sys.prefix
 
 
-async def test_the_same_synthesizer_is_not_to_be_had_here(engines, other_venv):
+async def test_the_same_synthesizer_does_not_load_in_this_environment(engines, other_venv):
     with pytest.raises(WorkerStartFailed, match="ModuleNotFoundError"):
         await engines("only_there:Elsewhere").start()
 

@@ -62,7 +62,7 @@ async def test_a_typed_error_of_the_backend_arrives_as_its_fault(engines):
     assert [event.code for event in events if isinstance(event, Fault)] == [UnknownVoice.code]
 
 
-async def test_an_unexpected_error_is_a_fault_without_its_text_and_the_worker_lives_on(engines):
+async def test_an_unexpected_error_is_a_fault_without_its_text_and_the_worker_survives(engines):
     engine = engines()
     await engine.start()
     pid = engine.status.pid
@@ -79,7 +79,7 @@ async def test_a_reader_that_stops_reading_holds_the_model_after_the_buffer(engi
     await engine.start()
     stream = engine.speak(request_for(seconds=60, chunk_ms=500))
     await until(lambda: stream.buffered >= 5.0)
-    events = await collect(engine.speak(request_for("a later one")))  # a round trip: the first could have gone on
+    events = await collect(engine.speak(request_for("a later one")))  # a round trip, in which the first could continue
     assert spoken(events) == "a later one"
     assert stream.buffered <= 6.0
     total = sum(event.seconds for event in await collect(stream) if isinstance(event, AudioChunk))
@@ -131,13 +131,13 @@ async def test_a_crash_ends_its_streams_with_a_fault_and_a_new_worker_answers(en
     assert crashes == ["was killed by SIGKILL"]
 
 
-async def test_a_worker_that_is_deaf_to_cancel_is_killed(engines):
+async def test_a_worker_that_ignores_a_cancel_is_killed(engines):
     engine = engines(worker={"cancel_timeout": 0.3, "backoff_first": 0.0})
     await engine.start()
     pid = engine.status.pid
     stream = engine.speak(request_for(seconds=60, hang_at=1))
     await anext(stream)
-    await asyncio.sleep(0.2)  # it hangs now; a quicker cancel would find it awake
+    await asyncio.sleep(0.2)  # it hangs now; a quicker cancel would come before that
     stream.close()
     await until(lambda: engine.status.crashes == 1)
     assert (await engine.start()) is not None

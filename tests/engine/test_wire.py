@@ -1,4 +1,4 @@
-"""Frames survive any way of cutting them, and rubbish is told from frames."""
+"""Frames arrive whole however their bytes are split, and other bytes are refused."""
 
 import io
 

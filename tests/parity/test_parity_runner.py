@@ -20,6 +20,7 @@ import toy_stages
 
 FAMILY = "toy"
 TRAINING = frozenset({"loss"})
+OSCILLATING = frozenset({"hum"})
 
 
 def load(checkpoint, case):
@@ -30,6 +31,8 @@ def load(checkpoint, case):
 
 STAGES = {
     "scale": lambda model, scalars, inputs: {"out_x": inputs["in_x"] * model + scalars["plus"]},
+    "hum": lambda model, scalars, inputs: {"out_wav": np.sin(inputs["in_x"] * 1e4), "out_mel": inputs["in_x"]},
+    "buzz": lambda model, scalars, inputs: {"out_wav": np.sin(inputs["in_x"] * 1e4)},
     "named_*": lambda model, scalars, inputs, stage: {"out_name": np.array(stage["name"])},
     "named_twice_*": lambda model, scalars, inputs, stage: {"out_name": np.array(stage["name"] * 2)},
     **toy_stages.STAGES,
@@ -79,6 +82,13 @@ def scale(name="scale", out=X * 3 + 1, **about):
     return {"name": name, "scalars": {"plus": 1}, "atol": 1e-4, "rtol": 0, **about}, {"in_x": X, "out_x": out}
 
 
+def hum(name="hum", *, moved=0.0, mel=X):
+    """A wave that a rounding of its input by 1e-5 moves by about 0.1; the case's differs by `moved` from it."""
+    arrays = {"in_x": X, "out_wav": np.sin(X * 1e4) + np.float32(moved)}
+    about = {"name": name, "atol": 1e-4, "rtol": 0}
+    return about, arrays if name == "buzz" else {**arrays, "out_mel": mel}
+
+
 def ids(name="ids", out=IDS, **about):
     return {"name": name, **about}, {"in_ids": IDS, "out_ids": out}
 
@@ -99,6 +109,10 @@ def run(tmp_path_factory):
     family.case("kind", ids(out=IDS.astype(np.float32), atol=1e9))
     family.case("odd", ids("missing", exact=True), ids("breaks", exact=True), ids("never_heard_of", exact=True))
     family.case("stars", *(named(name, name * times) for name, times in (("named_a", 1), ("named_twice_b", 2))))
+    family.case("hums", hum(moved=0.01))
+    family.case("hums_far", hum(moved=1.5))
+    family.case("hums_mel", hum(mel=X + np.float32(0.01)))
+    family.case("hums_buzz", hum("buzz", moved=0.01))
     broken = family.case("broken", scale(), ids(exact=True))
     (broken / "checkpoint" / "factor").write_text("three")
     family.case("right", scale(), under="all/toy")
@@ -127,6 +141,10 @@ def test_right_numbers_pass_and_wrong_ones_fail(run):
         "toy/exact/scale": "FAILED",
         "toy/exact_ids/ids": "FAILED",
         "toy/far/scale": "FAILED",
+        "toy/hums/hum": "PASSED",
+        "toy/hums_buzz/buzz": "FAILED",
+        "toy/hums_far/hum": "FAILED",
+        "toy/hums_mel/hum": "FAILED",
         "toy/kind/ids": "FAILED",
         "toy/nan/scale": "FAILED",
         "toy/near/scale": "PASSED",
@@ -168,7 +186,7 @@ def test_a_checkpoint_is_loaded_once(run):
 
 
 def test_the_header_counts_the_cases_and_names_families_without_an_adapter(run):
-    assert "parity: 15 cases from HUB_PARITY_CASES; no adapter for other" in run[1]
+    assert "parity: 19 cases from HUB_PARITY_CASES; no adapter for other" in run[1]
 
 
 def found_in(monkeypatch, family, *folders):

@@ -1,4 +1,4 @@
-"""Recordings by path and by URL: only what the settings allow, whatever the name or a redirect leads to."""
+"""Recordings by path and by URL: only those that the settings allow, wherever a name or a redirect leads."""
 
 import contextlib
 import http.server
@@ -78,7 +78,7 @@ async def test_nothing_is_fetched_unless_it_is_allowed(site):
 
 
 @pytest.mark.anyio
-async def test_what_is_allowed_comes_by_its_name_to_the_address_that_was_checked(site):
+async def test_an_allowed_url_is_fetched_by_its_name_from_the_address_that_was_checked(site):
     url = f"http://localhost:{site.server_port}"
     assert await fetch(f"{url}/take.wav", LOCAL, 1000) == b"a recording"
     assert await fetch(f"{url}/to//take.wav", LOCAL, 1000) == b"a recording"
@@ -90,7 +90,7 @@ async def test_what_is_allowed_comes_by_its_name_to_the_address_that_was_checked
 
 @pytest.fixture
 def names(monkeypatch):
-    """Names that lead where the test says, each time to the next place."""
+    """Names that resolve to the addresses that a test lists, each time to the next one."""
     import asyncio
 
     places = {}
@@ -123,8 +123,8 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(names, address)
 
 
 @pytest.mark.anyio
-async def test_a_redirect_into_the_house_is_refused(site, names, monkeypatch):
-    """The first step is let through as if it were public, and is the only request that is ever made."""
+async def test_a_redirect_to_a_private_address_is_refused(site, names, monkeypatch):
+    """The first address counts as public, and its request is the only one."""
     names["outside.example"] = ["127.0.0.1"]
     url = f"http://outside.example:{site.server_port}/to/http://127.0.0.1:PORT/take.wav"
     calls = iter([True, False])
@@ -136,7 +136,7 @@ async def test_a_redirect_into_the_house_is_refused(site, names, monkeypatch):
 
 @pytest.mark.anyio
 async def test_a_name_is_looked_up_once_for_each_request(site, names):
-    """A second look-up, between the check and the connection, could give another address: there is none."""
+    """A second lookup, between the check and the connection, could return another address."""
     names["rebound.example"] = ["127.0.0.1"]
     url = f"http://rebound.example:{site.server_port}/take.wav"
     assert await fetch(url, LOCAL, 1000) == b"a recording"
@@ -149,7 +149,7 @@ async def test_a_name_is_looked_up_once_for_each_request(site, names):
     ("path", "error", "words"),
     [
         ("/nothing", InvalidRequest, "404"),
-        ("/packed", InvalidRequest, "packed"),
+        ("/packed", InvalidRequest, "compressed"),
         ("/endless", TooLarge, "1000 bytes"),
         ("/to/file:///etc/passwd", InvalidRequest, "http://"),
         ("/to/gopher://127.0.0.1/", InvalidRequest, "http://"),
@@ -164,7 +164,7 @@ async def test_sites_that_misbehave(site, path, error, words):
 
 
 @pytest.mark.anyio
-async def test_a_site_that_never_answers_is_given_up(site):
+async def test_a_site_that_never_answers_is_an_error_in_time(site):
     with pytest.raises(InvalidRequest, match=r"within 0\.2 s"):
         await fetch(f"{site.url}/silent", ReferenceSettings(urls=True, private_addresses=True, url_timeout=0.2), 1000)
 
@@ -184,7 +184,7 @@ async def test_a_site_that_never_answers_is_given_up(site):
         "x" * 70000,
     ],
 )
-async def test_what_is_no_url(url):
+async def test_an_invalid_url_is_refused(url):
     with pytest.raises(InvalidRequest):
         await fetch(url, LOCAL, 1000)
 

@@ -1,4 +1,4 @@
-"""The data folder: where it is, and that what is in it is whole."""
+"""The data folder: its path, and files that are whole or not there."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from hub.settings import Settings
 from hub.settings_load import load_settings
 
 
-def test_its_place_is_settings_data_else_below_the_data_home(monkeypatch, tmp_path):
+def test_it_is_settings_data_else_below_the_data_home(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert folder.data_folder(Settings()) == tmp_path / "tts-hub"
     assert folder.data_folder(Settings(data="/srv/hub")) == Path("/srv/hub")
@@ -20,7 +20,7 @@ def test_its_place_is_settings_data_else_below_the_data_home(monkeypatch, tmp_pa
     assert folder.data_folder(Settings()) == Path.home() / ".local/share/tts-hub"
 
 
-def test_a_relative_place_is_relative_to_the_settings_file(tmp_path):
+def test_a_relative_path_is_relative_to_the_settings_file(tmp_path):
     (tmp_path / "hub.toml").write_text('data = "kept"\n[references]\nroots = ["takes"]')
     settings = load_settings(tmp_path / "hub.toml", environ={})
     assert (settings.data, settings.references.roots) == (str(tmp_path / "kept"), (str(tmp_path / "takes"),))

@@ -1,4 +1,4 @@
-"""Lane: order, bounds, deadlines, and no place ever lost."""
+"""Lane: order, limits and deadlines; no place is ever lost."""
 
 import asyncio
 import random
@@ -58,7 +58,7 @@ async def test_a_full_queue_refuses_with_a_computed_wait():
         task.cancel()
 
 
-async def test_the_pace_is_learnt_from_what_requests_take():
+async def test_the_pace_is_learnt_from_finished_requests():
     lane = Lane("m", queue=0, concurrency=1)
     lane._pace = 30.0
     for _ in range(30):
@@ -89,7 +89,7 @@ async def test_cancel_while_queued_frees_the_place():
     assert lane.running == 0
 
 
-async def test_cancel_in_the_moment_of_ones_turn_hands_the_place_on():
+async def test_a_cancel_at_the_moment_of_its_turn_passes_the_place_on():
     lane = Lane("m", queue=5, concurrency=1)
     slot = await lane.enter(far())
     second, third = await enter_later(lane), await enter_later(lane)
@@ -168,7 +168,7 @@ async def test_work_in_the_background_waits_for_a_lull_but_not_for_ever():
         await asyncio.sleep(0)
     slot.leave()
     slot = await request
-    assert not quiet.done(), "the request comes first, whoever waited longer"
+    assert not quiet.done(), "the request comes first, even if the background work waited longer"
     slot.leave()
     await quiet
     slot = await lane.enter(asyncio.get_running_loop().time() + 60)

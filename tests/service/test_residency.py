@@ -1,4 +1,4 @@
-"""Residency: what is loaded, what has to go, and why. Every worker here is a real process."""
+"""Residency: which models are loaded and unloaded, and why. Every worker here is a real process."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 
 
 def models(**needs):
-    """Models by name with what they need in MiB, or further settings."""
+    """Models by name, each with its need in MiB, or with further settings."""
     found = {}
     for name, need in needs.items():
         settings = need if isinstance(need, dict) else {"memory": f"{need} MiB"}
@@ -44,7 +44,7 @@ def budget(mebibytes):
 
 
 async def say(hub, model, text="hello", **options):
-    """What a listener hears; raises what a caller would see."""
+    """Return the text that a listener hears; raise the error that a caller would see."""
     samples = []
     async for event in await hub.speak(SpeechRequest(text=text, model=model, options=options)):
         if isinstance(event, AudioChunk):
@@ -53,7 +53,7 @@ async def say(hub, model, text="hello", **options):
 
 
 async def begin(hub, model, **options):
-    """A stream that lasts until it is closed."""
+    """Begin a stream that lasts until it is closed."""
     return await hub.speak(SpeechRequest(text="x", model=model, options={"seconds": 3600.0, "paced": True, **options}))
 
 
@@ -61,8 +61,8 @@ def up(hub):
     return {model.name for model in hub.models if model.engine.status.state == "ready"}
 
 
-def told(hub, model):
-    """What was decided about a model. Its memory is measured when there is time, so that is left out."""
+def history(hub, model):
+    """The decisions about a model, without the measurements, which come at no certain time."""
     actions = [decision.action for decision in hub.models.get(model).decisions()]
     return [action for action in actions if action != "measured"]
 
@@ -94,7 +94,7 @@ async def test_the_one_not_used_for_longest_makes_room(hubs):
     last = hub.models.get("b").decisions()[-1]
     assert (last.action, last.before, last.after) == ("evict", 100 * 2**20, 50 * 2**20)
     assert "'c' needs 50 MiB" in last.why
-    assert told(hub, "c")[:1] == ["load"]
+    assert history(hub, "c")[:1] == ["load"]
     memory = hub.models.get("c").memory()
     assert (memory.need, memory.source, memory.loaded, memory.budget) == (
         50 * 2**20,
@@ -108,7 +108,7 @@ async def test_busy_models_stay_and_the_next_one_waits_for_them(hubs):
     hub = await hubs(models=models(a=60, b=60), devices=budget(100))
     speech = await begin(hub, "a")
     waiting = asyncio.create_task(say(hub, "b", "patience"))
-    await until(hub, lambda: "wait" in told(hub, "b"))
+    await until(hub, lambda: "wait" in history(hub, "b"))
     assert up(hub) == {"a"}
     await speech.aclose()
     assert await waiting == "patience"
@@ -122,7 +122,7 @@ async def test_no_room_in_time_is_a_503_that_says_who_holds_it(hubs):
     with pytest.raises(DeadlineExceeded, match=r"needs 60 MiB.*'a' \(60 MiB\)") as caught:
         await say(hub, "b")
     assert caught.value.retry_after
-    assert told(hub, "b") == ["wait", "refuse"]
+    assert history(hub, "b") == ["wait", "refuse"]
     assert up(hub) == {"a"}
     await speech.aclose()
 
@@ -130,7 +130,7 @@ async def test_no_room_in_time_is_a_503_that_says_who_holds_it(hubs):
 async def test_a_model_at_rest_is_unloaded_and_comes_back(hubs):
     resting = {"memory": "10 MiB", "idle_unload": 0.05, "preload": True}
     hub = await hubs(models=models(a=resting))
-    await until(hub, lambda: "unload" in told(hub, "a"))
+    await until(hub, lambda: "unload" in history(hub, "a"))
     assert not up(hub)
     assert hub.ready  # on purpose
     speech = await begin(hub, "a")
@@ -138,14 +138,14 @@ async def test_a_model_at_rest_is_unloaded_and_comes_back(hubs):
         await asyncio.sleep(0.05)
         assert up(hub) == {"a"}
     await speech.aclose()
-    await until(hub, lambda: told(hub, "a").count("unload") == 2)
-    assert told(hub, "a") == ["load", "ready", "unload"] * 2
+    await until(hub, lambda: history(hub, "a").count("unload") == 2)
+    assert history(hub, "a") == ["load", "ready", "unload"] * 2
 
 
-async def test_unloading_waits_for_what_is_spoken_and_lets_nobody_in(hubs):
+async def test_unloading_waits_for_running_requests_and_lets_no_other_in(hubs):
     hub = await hubs(models=models(a=10))
     model = hub.models.get("a")
-    await model.unload()  # of what is not loaded: nothing
+    await model.unload()  # it is not loaded: nothing happens
     speech = await begin(hub, "a")
     pid = model.engine.status.pid
     with pytest.raises(DeadlineExceeded, match="still speaking"):
@@ -171,7 +171,7 @@ async def test_force_ends_streams_with_a_fault(hubs):
     assert not up(hub)
 
 
-async def test_force_while_it_loads_is_told_to_those_who_wait(hubs):
+async def test_a_forced_unload_during_a_load_fails_the_requests_that_wait(hubs):
     hub = await hubs(models=models(a={"options": {"load_seconds": 60.0}}))
     waiting = asyncio.create_task(say(hub, "a"))
     await spawned(hub, "a")
@@ -189,10 +189,10 @@ async def test_held_models_stay(hubs):
     assert up(hub) == {"b"}
 
 
-async def test_preloading_makes_nobody_go(hubs):
+async def test_preloading_unloads_no_other_model(hubs):
     first, second = ({"memory": "60 MiB", "preload": True} for _ in range(2))
     hub = await hubs(models=models(a=first, b=second), devices=budget(100))
-    await until(hub, lambda: "ready" in told(hub, "a") and "refuse" in told(hub, "b"))
+    await until(hub, lambda: "ready" in history(hub, "a") and "refuse" in history(hub, "b"))
     assert up(hub) == {"a"}
     assert hub.ready
     assert await say(hub, "b", "on demand") == "on demand"
@@ -209,23 +209,23 @@ async def test_what_is_not_declared_is_measured(hubs):
     assert memory.source == "measured"
     assert memory.held == pytest.approx(resident, rel=0.5)
     await say(hub, "b")
-    await until(hub, lambda: "evict" in told(hub, "a"))
+    await until(hub, lambda: "evict" in history(hub, "a"))
     assert "over its budget" in hub.models.get("a").decisions()[-1].why
     assert await say(hub, "a", "again") == "again"  # now its need is known: b goes before it is loaded
-    assert told(hub, "b")[-1] == "evict"
+    assert history(hub, "b")[-1] == "evict"
 
 
 async def test_the_size_of_its_files_is_the_first_guess(hubs, tmp_path):
     (tmp_path / "weights").write_bytes(bytes(3 * 2**20))
     hub = await hubs(models=models(a={"path": str(tmp_path), "options": {"load_seconds": 60.0}}))
     loading = asyncio.create_task(hub.models.get("a").start())
-    await until(hub, lambda: "load" in told(hub, "a"))
+    await until(hub, lambda: "load" in history(hub, "a"))
     memory = hub.models.get("a").memory()
     assert (memory.need, memory.source, memory.counted) == (3 * 2**20, "files", 3 * 2**20)
     loading.cancel()
 
 
-async def test_nobody_goes_for_a_model_that_cannot_start(hubs):
+async def test_no_model_is_unloaded_for_one_that_cannot_start(hubs):
     broken = {"memory": "60 MiB", "options": {"fail_load": True}}
     from hub.settings import WorkerSettings
 
@@ -234,7 +234,7 @@ async def test_nobody_goes_for_a_model_that_cannot_start(hubs):
     )
     with pytest.raises(WorkerStartFailed):
         await say(hub, "bad")
-    assert told(hub, "bad") == ["load", "failed"]
+    assert history(hub, "bad") == ["load", "failed"]
     assert hub.models.residency.total("cpu") == 0
     await say(hub, "a")
     with pytest.raises(BackendUnavailable, match="in a row"):
@@ -247,7 +247,7 @@ async def test_a_crash_keeps_its_room_until_the_respawn_is_up_or_fails(hubs):
     await say(hub, "a")
     await until(hub, lambda: hub.models.get("a").memory().held is not None)
     os.kill(hub.models.get("a").engine.status.pid, signal.SIGKILL)
-    await until(hub, lambda: "crash" in told(hub, "a"))
+    await until(hub, lambda: "crash" in history(hub, "a"))
     memory = hub.models.get("a").memory()
     assert (memory.held, memory.counted) == (None, 2**20)
     await until(hub, lambda: hub.models.get("a").memory().held is not None)  # the new worker's
@@ -261,7 +261,7 @@ async def test_a_need_over_the_budget_is_an_error_of_the_settings():
         Hub.build(settings, Plugins.discover(extra=[tone], settings=settings))
 
 
-async def test_a_device_that_there_cannot_be_is_an_error_of_the_settings():
+async def test_an_impossible_device_is_an_error_of_the_settings():
     settings = Settings(models=models(a=1), devices={"gpu": DeviceSettings(memory="1 GiB")})
     with pytest.raises(SettingsError, match=r"devices\.gpu: a device is cpu, mps"):
         Hub.build(settings, Plugins.discover(extra=[tone], settings=settings))
@@ -271,7 +271,7 @@ EXPECTED = (BackendCrashed, BackendUnavailable, DeadlineExceeded, WorkerStartFai
 
 
 def workers():
-    """The worker processes of this one; tests may share a server that has some."""
+    """The worker processes of this process; a server that tests share may have some."""
     children = psutil.Process().children(recursive=True)
     return {child.pid for child in children if "hub.engine.worker" in child.cmdline()}
 
@@ -279,7 +279,7 @@ def workers():
 @pytest.mark.parametrize(("seed", "violent"), [(1, False), (2, True), (3, True)])
 async def test_everything_at_once(hubs, seed, violent):
     """Requests, loads, unloads, kills, all at the same time. The budget holds at every moment, every answer is right or
-    a typed error, a model that speaks is taken from nobody, and in the end every worker can be had and is gone."""
+    a typed error, and no request loses its model. At the end every model can speak, and then no worker is left."""
     before = workers()
     dice = random.Random(seed)
     hub = await hubs(
@@ -336,13 +336,13 @@ async def test_everything_at_once(hubs, seed, violent):
     assert not any(model._seat.wanted or model._seat.holds or model.lane.running for model in hub.models)
 
 
-async def test_stopping_the_hub_ends_what_loads_and_what_waits(hubs):
+async def test_stopping_the_hub_ends_loads_and_waiting_requests(hubs):
     slow = {"memory": "60 MiB", "options": {"load_seconds": 60.0}}
     hub = await hubs(models=models(a=slow, b=60), devices=budget(100))
     loading = asyncio.create_task(say(hub, "a"))
     await spawned(hub, "a")
     waiting = asyncio.create_task(say(hub, "b"))
-    await until(hub, lambda: "wait" in told(hub, "b"))
+    await until(hub, lambda: "wait" in history(hub, "b"))
     await hub.stop()
     for task in (loading, waiting):
         with pytest.raises(HubError) as caught:
@@ -361,7 +361,7 @@ def test_sizes():
         2 * 10**12,
     ]
     for text in ("", "8", "GiB", "8 GiBs", "-1 GB", "8 XB"):
-        with pytest.raises(ValueError, match="is no size"):
+        with pytest.raises(ValueError, match="invalid size"):
             parse_size(text)
     shown = {
         0: "0 B",
@@ -389,8 +389,8 @@ def test_memory_counts_the_processes_that_a_worker_starts():
     assert used("cpu", [process.pid]) == {}
 
 
-def test_gpu_memory_is_what_the_driver_tells_of_the_worker_and_its_children(tmp_path, monkeypatch):
-    """The lines are those of a real nvidia-smi; a process of another's counts for nobody."""
+def test_gpu_memory_is_what_the_driver_reports_for_the_worker_and_its_children(tmp_path, monkeypatch):
+    """The lines are those of a real nvidia-smi; the process of another program is not counted."""
     smi = tmp_path / "nvidia-smi"
     smi.write_text(
         f'#!/bin/sh\n[ "$2" = 1 ] || exit 9\nprintf "{os.getpid()}, 2048\\n99999999, 512\\n{os.getpid()}, [N/A]\\n"\n'

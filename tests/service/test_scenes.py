@@ -1,4 +1,4 @@
-"""Scenes and dictionaries: plain files, read when they are asked for."""
+"""Scenes and dictionaries: plain files, read whenever they are needed."""
 
 import types
 
@@ -137,7 +137,7 @@ def test_the_scenes_of_a_folder_are_found_and_the_others_reported(tmp_path):
         list(scenes_in(tmp_path / "absent"))
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageFailed, match="could not be stored"):
         SceneStore(tmp_path / "file" / "scenes").put(Scene(id="x"))

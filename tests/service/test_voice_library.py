@@ -1,4 +1,4 @@
-"""The voice library: folders made by the hub and by hand, damaged ones, and deaths at any moment."""
+"""The voice library: folders made by the hub and by hand, damaged ones, and kills at any moment."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def sound(seconds=0.5, rate=16_000):
 
 
 def drop(folder, name="take.wav", seconds=0.5, rate=16_000, **texts):
-    """A recording put into `folder` by hand, with transcripts by suffix."""
+    """Put a recording into `folder` by hand, with transcripts by suffix."""
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / name, sound(seconds, rate), rate)
     for suffix, text in texts.items():
@@ -78,7 +78,7 @@ def test_a_folder_dropped_in_by_hand_is_a_voice_and_changes_count_at_once(voices
     assert len({voice.digest, changed.digest, again.digest}) == 3
 
 
-def test_damaged_folders_are_told_and_hide_nobody(voices, reference):
+def test_damaged_folders_are_reported_and_hide_no_other(voices, reference):
     voices.create("sound", Facts(), (reference,))
     (voices.folder / "empty").mkdir()
     drop(voices.folder / "too long", seconds=6)
@@ -163,7 +163,7 @@ def test_ids_that_will_do(id):
         *("NUL", "con.wav", "\ud800", "a\u200bb", "～", "／", "a\u2028b", "-\u202ea"),
     ],
 )
-def test_ids_that_will_not(voices, reference, id):
+def test_invalid_ids_are_refused(voices, reference, id):
     with pytest.raises(InvalidRequest, match="voice id"):
         voices.create(id, Facts(), (reference,))
     assert not voices.folder.exists()
@@ -196,14 +196,14 @@ def test_a_transcript_of_a_hand_made_voice_is_changed_where_it_is(voices):
 def test_a_data_folder_that_cannot_be_used_is_a_clear_error(tmp_path, reference):
     (tmp_path / "file").write_text("in the way")
     voices = VoiceLibrary.build(Settings(data=str(tmp_path / "file")))
-    with pytest.raises(StorageFailed, match="file is in the place of a folder") as failure:
+    with pytest.raises(StorageFailed, match="there is a file where a folder should be") as failure:
         voices.create("anna", Facts(), (reference,))
     assert str(tmp_path) not in failure.value.message
     with pytest.raises(StorageFailed):
         voices.list()
 
 
-def test_who_can_use_a_voice(voices, reference):
+def test_which_models_can_use_a_voice(voices, reference):
     voice = voices.create("anna", Facts(language="en-GB"), (reference, Reference(audio=reference.audio)))
     fits = {
         "": Capabilities(cloning=True, languages=("en",), max_reference=1),
@@ -220,13 +220,13 @@ def test_who_can_use_a_voice(voices, reference):
     assert voices.fit(voice, "m", Capabilities(cloning=True, cross_lingual=True, languages=("zh",))).usable
 
 
-def test_prepared_states_are_bounded_checked_and_survive_nothing_they_should_not(tmp_path):
+def test_prepared_states_are_bounded_and_a_damaged_one_is_dropped(tmp_path):
     cache = PreparedCache(tmp_path / "cache", 1000)
     for name in "abc":
         cache.put(name, name.encode() * 300)
         os.utime(tmp_path / f"cache/{name}.prepared", (ord(name), ord(name)))
     assert cache.get("a") == b"a" * 300
-    cache.put("d", b"d" * 300)  # b is now the one that rested longest
+    cache.put("d", b"d" * 300)  # b is now the least recently used
     assert [cache.get(name) is not None for name in "abcd"] == [True, False, True, True]
     cache.put("huge", bytes(2000))
     assert cache.get("huge") is None
@@ -244,7 +244,7 @@ def test_prepared_states_are_bounded_checked_and_survive_nothing_they_should_not
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("how", "least"), [(("points",), 50), (("times", "100"), 100)])
-def test_a_death_at_any_moment_leaves_whole_voices(tmp_path, how, least):
+def test_a_kill_at_any_moment_leaves_whole_voices(tmp_path, how, least):
     script = ROOT / "tests/support/killed_voices.py"
     done = subprocess.run(
         [sys.executable, script, tmp_path, *how], capture_output=True, text=True, timeout=110, check=False

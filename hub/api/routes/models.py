@@ -97,7 +97,7 @@ def _loading(hub: Hub, created: int) -> ControllerRouterHandler:
     async def load_model(model: FromPath[str]) -> ModelDetail:
         """Returns when the model is loaded, at once if it already is. Idle models make room, as for a request."""
         found = hub.models.get(model)
-        await found.start(_deadline(found), why="somebody asked")
+        await found.start(_deadline(found), why="by command")
         return detail(hub, found, created)
 
     return load_model

@@ -1,4 +1,4 @@
-"""Unpacking archives that a checkpoint is published as: only plain files, and only inside the folder."""
+"""Unpacking the archives of a checkpoint: only plain files, and only inside its folder."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from hub.service.checkpoints.transfer import PullFailed
 from hub.service.disk.sizes import show_size
 
 Member = tuple[str, int, Callable[[], IO[bytes] | None]]
-"""Its path in the archive, its size in bytes, and what opens it."""
+"""(path in the archive, size in bytes, function that opens it)."""
 
 
 DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
     NotImplementedError, RuntimeError,
 )  # fmt: skip
-"""What the packages raise for archives that are cut off, changed, encrypted, or packed in a way that is unknown."""
+"""Errors of the packages for an archive that is truncated, changed or encrypted, or packed by an unknown method."""
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is unpacked: zip, and tar packed or plain."""
+    """True if a file of this name is an archive to unpack: zip, or tar with or without compression."""
     return name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
 
 
 def unpack(archive: Path) -> dict[str, int]:
-    """Put what is in `archive` beside it, each file in one step, in place of what is there -> sizes by path.
+    """Unpack `archive` into its own folder, replacing each file in one step. Return the files' sizes by path.
 
-    Links and devices are left out. Raises PullFailed for a damaged archive, a name that leads out of the folder, and
-    more than the disk holds; OSError of the disk. Then nothing was put in place.
+    Skips links and devices. Raises PullFailed, before it replaces anything, for a damaged archive, a path that leads
+    out of the folder, and more data than the disk can hold; OSError of the disk.
     """
     folder, found = archive.parent, dict[str, int]()
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as scratch:
@@ -77,5 +77,5 @@ def _check(archive: Path, path: str, size: int) -> None:
     free = shutil.disk_usage(archive.parent).free
     if size > free:
         raise PullFailed(
-            "disk_full", f"{archive.name} unpacks to more than the {show_size(free)} that are free", "free some space"
+            "disk_full", f"{archive.name} unpacks to more than the {show_size(free)} that is free", "free some space"
         )

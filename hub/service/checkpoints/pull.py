@@ -1,7 +1,7 @@
-"""pull(): a backend's checkpoint, on this machine, complete and checked.
+"""pull(): bring a backend's checkpoint to this machine, complete and checked.
 
-The folder keeps a list of what was verified (`.checkpoint.json`), so that a second pull fetches only what is missing or
-changed, and an offline one can tell whether all is there.
+The folder keeps a record of its verified files (`.checkpoint.json`). A second pull fetches only what is missing or has
+changed; an offline one checks that everything is there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 15.0, 60.0
 
 
 class VerifiedFile(Struct, kw_only=True, frozen=True):
-    """A file whose checksum was right when it had this size and time of change (nanoseconds)."""
+    """A file whose checksum was right when it had this size and this modification time (`changed`, in ns)."""
 
     size: int
     checksum: str
@@ -42,8 +42,10 @@ class VerifiedFile(Struct, kw_only=True, frozen=True):
 
 
 class Verified(Struct, kw_only=True):
-    """What a folder holds of which repository. `complete`: all that the checkpoint asks for. `unpacked`: archives that
-    are there in their files, by path and size, and not themselves.
+    """The record of a folder: its repository and its verified files.
+
+    `complete`: it has everything that the checkpoint asks for. `unpacked`: the sizes by path of the files from each
+    archive; the archive itself is deleted.
     """
 
     source: str
@@ -55,7 +57,7 @@ class Verified(Struct, kw_only=True):
 
 
 class Pulled(Struct, kw_only=True, frozen=True):
-    """What `pull` has done: where all is, its exact revision, how many files and bytes, and how many were fetched."""
+    """The result of `pull`: the folder, its revision, its files and bytes, and the bytes that were `fetched`."""
 
     folder: str
     source: str
@@ -67,32 +69,32 @@ class Pulled(Struct, kw_only=True, frozen=True):
 
 
 class Watcher(Protocol):
-    """Is told how a pull goes."""
+    """Follows the progress of a pull."""
 
     def begin(self, files: int, size: int) -> None:
-        """So many files and bytes are wanted."""
+        """The pull begins; it needs so many files and bytes."""
         ...
 
     def file(self, path: str) -> None:
-        """This one is next."""
+        """The transfer of this file begins."""
         ...
 
     def progress(self, size: int) -> None:
-        """So many bytes more are there; less, if it is negative."""
+        """So many more bytes are there; negative if some were discarded."""
         ...
 
 
-class Nobody:
-    """A `Watcher` that does not look."""
+class NoWatcher:
+    """A `Watcher` that does nothing."""
 
     def begin(self, files: int, size: int) -> None:
-        """See `Watcher`."""
+        """Implement `Watcher.begin`."""
 
     def file(self, path: str) -> None:
-        """See `Watcher`."""
+        """Implement `Watcher.file`."""
 
     def progress(self, size: int) -> None:
-        """See `Watcher`."""
+        """Implement `Watcher.progress`."""
 
 
 def pull(
@@ -106,8 +108,8 @@ def pull(
 ) -> Pulled:
     """Bring `checkpoint` with its parts to `folder` from `source` (default: Hugging Face, where it is published there).
 
-    `revision` is of the checkpoint's own repository. Raises PullFailed, and OSError of the disk. Blocks; what was
-    fetched before an interruption is kept.
+    `revision` applies to the checkpoint's own repository, not to its parts. Raises PullFailed, and OSError of the disk.
+    Blocks. After an interruption, the next pull resumes where this one stopped.
     """
     done = _pull_one(checkpoint, folder, source, revision, offline, watcher)
     for name, part in checkpoint.parts.items():
@@ -136,7 +138,7 @@ def _pull_one(
         verified = _read(folder) or Verified(source=chosen, repository="", revision="")
         verified.source, verified.repository, verified.revision = chosen, listing.repository, listing.revision
         verified.complete = False
-        fetched = _bring(client, files, folder, verified, listing.headers, watcher or Nobody())
+        fetched = _bring(client, files, folder, verified, listing.headers, watcher or NoWatcher())
         verified.files = {file.path: verified.files[file.path] for file in files}
         if checkpoint.unpack:
             _unpack(folder, verified)
@@ -146,7 +148,7 @@ def _pull_one(
 
 
 def check(folder: Path) -> Pulled:
-    """What an earlier pull has brought to `folder`, without a network. Raises PullFailed if it is not complete."""
+    """Check the result of an earlier pull to `folder`, without a network. Raises PullFailed if it is not complete."""
     verified = _read(folder)
     if verified is None or not verified.complete:
         raise PullFailed("incomplete", f"the checkpoint in {folder} is not complete", "pull it without --offline")
@@ -160,7 +162,7 @@ def check(folder: Path) -> Pulled:
 
 
 def pulled(models: Path) -> list[tuple[str, str, Path]]:
-    """The complete checkpoints below `models`, the data folder's: (backend, variant, folder), by name."""
+    """The complete checkpoints below the folder `models`: (backend, variant, folder), sorted by name."""
     found = [note.parent for note in sorted(models.glob(f"*/*/{VERIFIED}"))]
     return [
         (folder.parent.name, folder.name, folder)
@@ -174,15 +176,15 @@ def _list(client: httpx.Client, checkpoint: Checkpoint, source: Origin, revision
         return repositories.github(client, checkpoint.github, revision or checkpoint.revision)
     if source == "hf":
         if not checkpoint.huggingface:
-            raise PullFailed("not_found", "this checkpoint is not at Hugging Face", "use --source modelscope")
+            raise PullFailed("not_found", "this checkpoint is not published at Hugging Face", "use --source modelscope")
         return repositories.huggingface(checkpoint.huggingface, revision or checkpoint.revision)
     if not checkpoint.modelscope:
-        raise PullFailed("not_found", "this checkpoint is not at ModelScope", "use --source hf")
+        raise PullFailed("not_found", "this checkpoint is not published at ModelScope", "use --source hf")
     return repositories.modelscope(client, checkpoint.modelscope, revision or checkpoint.modelscope_revision)
 
 
 def _wanted(listing: Listing, checkpoint: Checkpoint) -> Iterable[RemoteFile]:
-    """The files that the checkpoint asks for. No file leaves the folder, whatever the server calls it."""
+    """The files that the checkpoint asks for. Raises PullFailed if one has a path that leads out of the folder."""
     files = [file for file in listing.files if not checkpoint.files or _any(file.path, checkpoint.files)]
     if not files:
         raise PullFailed("not_found", f"{listing.repository} has none of the files {', '.join(checkpoint.files)}")
@@ -204,7 +206,7 @@ def _pinned(file: RemoteFile, checkpoint: Checkpoint) -> RemoteFile:
     if file.sha256 and file.sha256 != pin:
         raise PullFailed(
             "checksum_mismatch",
-            f"{file.path}: this source lists another file than the one that the plugin was made for",
+            f"{file.path}: the file that this source lists differs from the one that the plugin pins",
             "check --revision; if it is right, ask the plugin's author",
         )
     return msgspec.structs.replace(file, sha256=pin, blob="")
@@ -218,7 +220,7 @@ def _bring(
     headers: dict[str, str],
     watcher: Watcher,
 ) -> int:
-    """Fetch what is not there, file by file; returns how many bytes that were."""
+    """Fetch the missing files one by one; return how many bytes that were."""
     watcher.begin(len(files), sum(file.size for file in files))
     missing: list[RemoteFile] = []
     for file in files:
@@ -236,7 +238,7 @@ def _bring(
 
 
 def _have(folder: Path, file: RemoteFile, verified: Verified) -> bool:
-    """Whether the file is here already; one that nobody has checked is checked now."""
+    """True if the file is here already. A file without a record is checked now."""
     path = folder / file.path
     known = verified.files.get(file.path)
     unpacked = verified.unpacked.get(file.path)
@@ -269,7 +271,7 @@ def _is_there(path: Path, size: int) -> bool:
 
 
 def _unpack(folder: Path, verified: Verified) -> None:
-    """Unpack the archives that were brought, and take them away. What is noted of them stays."""
+    """Unpack the archives that were fetched, and delete them. Their records stay."""
     for name in verified.files:
         archive = folder / name
         if is_archive(name) and archive.is_file():
@@ -287,7 +289,7 @@ def _check_space(folder: Path, missing: list[RemoteFile]) -> None:
     if need > free:
         raise PullFailed(
             "disk_full",
-            f"{show_size(need)} more are needed, {show_size(free)} are free",
+            f"the checkpoint needs {show_size(need)} more, and {show_size(free)} is free",
             "free some space, or use --dir",
         )
 

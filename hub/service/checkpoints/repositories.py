@@ -1,13 +1,14 @@
-"""Repositories: where checkpoints are published. Hugging Face by its own client, ModelScope and GitHub over HTTP.
+"""The repositories that publish checkpoints: Hugging Face through its own client, ModelScope and GitHub over HTTP.
 
-All answer with the same: the exact revision, and its files with sizes, checksums and addresses.
+Each function returns the same: the revision (at Hugging Face, the exact commit), and its files with sizes, checksums
+and URLs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -15,11 +16,14 @@ from msgspec import Struct
 
 from hub.service.checkpoints.transfer import PullFailed, RemoteFile, refuse
 
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
 IGNORED = (".gitattributes", ".gitignore")
 
 
 class Listing(Struct, kw_only=True, frozen=True):
-    """The files of a repository at a revision, and the headers with which they are fetched."""
+    """The files of a repository at a revision, and the headers for fetching them."""
 
     repository: str
     revision: str
@@ -28,21 +32,21 @@ class Listing(Struct, kw_only=True, frozen=True):
 
 
 class Site(NamedTuple):
-    """A publisher that is asked over HTTP. `variable` names another server in the environment."""
+    """A publisher with an HTTP API. The environment variable `variable` may name another server."""
 
     name: str
-    usual: str
+    default: str
     variable: str
 
     @property
     def endpoint(self) -> str:
-        """Its address, without a slash at the end."""
-        return os.environ.get(self.variable, self.usual).rstrip("/")
+        """The server's URL, without a slash at the end."""
+        return os.environ.get(self.variable, self.default).rstrip("/")
 
     def ask(
         self, client: httpx.Client, url: str, headers: dict[str, str], repository: str, revision: str
     ) -> httpx.Response:
-        """Its answer about a repository. Raises PullFailed if there is none, or no such repository."""
+        """Return its answer about a repository. Raises PullFailed if it does not answer or has no such repository."""
         try:
             answer = client.get(url, headers=headers)
         except httpx.HTTPError as error:
@@ -52,14 +56,14 @@ class Site(NamedTuple):
         return answer
 
     def files(self, answer: httpx.Response, repository: str, *keys: str) -> list[dict[str, Any]]:
-        """The list of files that an answer holds under `keys`. Raises PullFailed if it is none."""
+        """The list of files under `keys` of an answer. Raises PullFailed if there is none."""
         try:
             found = answer.raise_for_status().json()
             for key in keys:
                 found = found[key]
         except (httpx.HTTPStatusError, ValueError, TypeError, KeyError):
             raise PullFailed(
-                "source_failed", f"{repository}: {self.name} answered {answer.status_code}, and no list of files"
+                "source_failed", f"{repository}: {self.name} answered {answer.status_code} without a list of files"
             ) from None
         return cast(list[dict[str, Any]], found)
 
@@ -73,36 +77,11 @@ def huggingface(repository: str, revision: str = "") -> Listing:
 
     Raises PullFailed.
     """
-    from huggingface_hub import HfApi, errors, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
-    try:
-        info = HfApi(endpoint).model_info(repository, revision=revision or None, files_metadata=True, timeout=30)
-    except errors.GatedRepoError:
-        refuse(403, repository)
-    except errors.RevisionNotFoundError:
-        _no_revision(repository, revision)
-    except errors.RepositoryNotFoundError as error:
-        if error.response.status_code == 404:
-            _no_repository(repository, "Hugging Face")
-        raise PullFailed(
-            "access_denied",
-            f"{repository}: there is no such repository, or it is private",
-            "give a token that may read it: HF_TOKEN, or `hf auth login`",
-        ) from None
-    except errors.OfflineModeIsEnabled:
-        raise PullFailed(
-            "offline", f"{repository}: HF_HUB_OFFLINE is set, so nothing is asked of the network"
-        ) from None
-    except errors.HfHubHTTPError as error:
-        raise PullFailed(
-            "source_failed", f"{repository}: Hugging Face answered {error.response.status_code}", "try again later"
-        ) from None
-    except errors.HFValidationError as error:
-        raise PullFailed("not_found", f"{repository!r} is no id of a repository: {error}") from None
-    except _transport_errors() as error:
-        raise _unreachable("Hugging Face", error, "HF_ENDPOINT names a mirror") from None
+    info = _huggingface_info(repository, revision, endpoint)
     commit = info.sha or revision or "main"
     files = [
         RemoteFile(
@@ -119,10 +98,40 @@ def huggingface(repository: str, revision: str = "") -> Listing:
     return Listing(repository=repository, revision=commit, files=tuple(files), headers=headers)
 
 
+def _huggingface_info(repository: str, revision: str, endpoint: str | None) -> ModelInfo:
+    """Ask Hugging Face about a repository. Raises PullFailed for every error of its client."""
+    from huggingface_hub import HfApi, errors
+
+    try:
+        return HfApi(endpoint).model_info(repository, revision=revision or None, files_metadata=True, timeout=30)
+    except errors.GatedRepoError:
+        refuse(403, repository)
+    except errors.RevisionNotFoundError:
+        _no_revision(repository, revision)
+    except errors.RepositoryNotFoundError as error:
+        if error.response.status_code == 404:
+            _no_repository(repository, "Hugging Face")
+        raise PullFailed(
+            "access_denied",
+            f"{repository}: there is no such repository, or it is private",
+            "give a token that may read it: HF_TOKEN, or `hf auth login`",
+        ) from None
+    except errors.OfflineModeIsEnabled:
+        raise PullFailed("offline", f"{repository}: HF_HUB_OFFLINE is set, which forbids use of the network") from None
+    except errors.HfHubHTTPError as error:
+        raise PullFailed(
+            "source_failed", f"{repository}: Hugging Face answered {error.response.status_code}", "try again later"
+        ) from None
+    except errors.HFValidationError as error:
+        raise PullFailed("not_found", f"invalid repository id {repository!r}: {error}") from None
+    except _transport_errors() as error:
+        raise _unreachable("Hugging Face", error, "HF_ENDPOINT names a mirror") from None
+
+
 def modelscope(client: httpx.Client, repository: str, revision: str = "") -> Listing:
     """List a repository of ModelScope (`MODELSCOPE_ENDPOINT` names another server). Raises PullFailed."""
     token = os.environ.get("MODELSCOPE_API_TOKEN", "")
-    # Its newer routes read the header, the older ones the cookie. httpx sends neither on to where it is redirected.
+    # ModelScope's newer routes read the header, the older ones the cookie. httpx sends neither after a redirect.
     headers = {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"} if token else {}
     base = f"{MODELSCOPE.endpoint}/api/v1/models/{quote(repository)}/repo"
     revision = revision or "master"
@@ -157,7 +166,7 @@ def github(client: httpx.Client, repository: str, revision: str = "") -> Listing
     if answer.status_code in (403, 429):
         raise PullFailed(
             "source_failed",
-            f"{repository}: GitHub answers no more for now",
+            f"{repository}: GitHub refuses further requests for now",
             "try again in an hour, or set GITHUB_TOKEN",
         )
     tree = GITHUB.files(answer, repository, "tree")
@@ -176,7 +185,7 @@ def github(client: httpx.Client, repository: str, revision: str = "") -> Listing
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when nobody answers: that of its HTTP client, another one in each major version."""
+    """The connection errors of huggingface_hub: those of its HTTP client, which differs between major versions."""
     clients = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
     return (OSError, *(client.HTTPError for client in clients))
 

@@ -1,7 +1,7 @@
-"""Transfer: one file over HTTP, continued where it broke off, and checked before it is there.
+"""Transfer of one file over HTTP: it resumes where it broke off, and is checked before it gets its name.
 
-What has come so far lies beside the target (`.NAME.<checksum>.part`), also when the process is killed. Only a file
-whose size and checksum are right gets its name, in one step.
+The bytes so far are beside the target (`.NAME.<checksum>.part`), and stay there if the process is killed. Once size
+and checksum are right, that file is renamed to the target in one step.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 from msgspec import Struct
@@ -19,10 +20,10 @@ from msgspec import Struct
 from hub.service.disk.folder import sync_folder
 
 ATTEMPTS = 6
-"""Tries in a row in which nothing came, before the transfer is given up."""
+"""Attempts in a row without a new byte, after which the transfer fails."""
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two tries, at most."""
+"""Seconds between two attempts, at most."""
 
 PIECE = 1 << 20
 
@@ -38,7 +39,7 @@ class PullFailed(Exception):
 
 
 class RemoteFile(Struct, kw_only=True, frozen=True):
-    """A file of a repository. `sha256` or, for small files of git, `blob` (git's own hash) tell whether it is right."""
+    """A file of a repository, with its checksum: `sha256` or, for small files in git, `blob` (git's own hash)."""
 
     path: str
     size: int
@@ -48,7 +49,7 @@ class RemoteFile(Struct, kw_only=True, frozen=True):
 
 
 Progress = Callable[[int], None]
-"""Told how many bytes more there are; negative if some were of no use."""
+"""Called with the number of bytes that were added; negative if some were discarded."""
 
 
 def transfer(
@@ -60,49 +61,63 @@ def transfer(
     progress: Progress = lambda _: None,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Bring `file` to `target`. Raises PullFailed, or OSError of the disk; what has come is kept for the next time."""
+    """Fetch `file` to `target`. Raises PullFailed, or OSError of the disk; the next call resumes where this stopped."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{(file.sha256 or file.blob or str(file.size))[:16]}.part")
-    have = _size(part)
-    if have > file.size:
+    if _size(part) > file.size:
         part.unlink()
-        have = 0
-    progress(have)
-    failures = 0
+    progress(_size(part))
+    _fetch_all(client, file, part, headers, progress, pause)
+    if not matches(part, file):
+        part.unlink()
+        progress(-file.size)
+        raise PullFailed(
+            "checksum_mismatch",
+            f"{file.path}: its checksum is not the one that its publisher lists; the file was deleted",
+            "run the command again; if it fails again, do not trust this source",
+        )
+    os.replace(part, target)
+    sync_folder(target.parent)
+
+
+def _fetch_all(
+    client: httpx.Client,
+    file: RemoteFile,
+    part: Path,
+    headers: Mapping[str, str],
+    progress: Progress,
+    pause: Callable[[float], None],
+) -> None:
+    """Fetch the rest of `file` to `part`, in as many attempts as bring new bytes. Raises PullFailed, OSError."""
+    have, failures = _size(part), 0
     while have < file.size or not part.exists():
         before = have
-        try:
-            _fetch(client, file, part, headers, progress)
-        except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-        except _Later as later:
-            reason = str(later)
-        else:
-            reason = "the server ended the transfer early"
+        reason = _attempt(client, file, part, headers, progress)
         have = _size(part)
         failures = 0 if have > before else failures + 1
         if failures >= ATTEMPTS:
             raise PullFailed(
                 "transfer_failed",
                 f"{file.path}: {reason}; {have} of {file.size} bytes are there",
-                "run the same command again: it goes on where it stopped",
+                "run the same command again: it resumes where it stopped",
             )
         if have < file.size:
             pause(min(LONGEST_PAUSE, 2.0**failures / 2))
-    if not matches(part, file):
-        part.unlink()
-        progress(-file.size)
-        raise PullFailed(
-            "checksum_mismatch",
-            f"{file.path}: what came is not what its publisher lists (checksum); it was thrown away",
-            "run the command again; if it stays so, do not trust this source",
-        )
-    os.replace(part, target)
-    sync_folder(target.parent)
+
+
+def _attempt(client: httpx.Client, file: RemoteFile, part: Path, headers: Mapping[str, str], progress: Progress) -> str:
+    """Fetch once; return why the transfer ended, in case bytes are missing."""
+    try:
+        _fetch(client, file, part, headers, progress)
+    except httpx.TransportError as error:
+        return str(error) or type(error).__name__
+    except _Retry as retry:
+        return str(retry)
+    return "the server ended the transfer early"
 
 
 def matches(path: Path, file: RemoteFile) -> bool:
-    """Whether the file at `path` is `file`, by its size and, where there is one, its checksum."""
+    """True if the file at `path` has the size of `file` and, where there is one, its checksum."""
     if not path.is_file() or path.stat().st_size != file.size:
         return False
     if not (file.sha256 or file.blob):
@@ -114,25 +129,25 @@ def matches(path: Path, file: RemoteFile) -> bool:
     return digest.hexdigest() == (file.sha256 or file.blob)
 
 
-class _Later(Exception):
-    """The server is busy or broken for now."""
+class _Retry(Exception):
+    """The server is busy or broken for now; the message says how."""
 
 
 def _fetch(client: httpx.Client, file: RemoteFile, part: Path, headers: Mapping[str, str], progress: Progress) -> None:
-    """Append to `part` what the server sends, from where `part` ends."""
+    """Fetch the bytes that `part` lacks, and append them."""
     have = _size(part)
     asked = {**headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", file.url, headers=asked) as answer:
         if answer.status_code == 416 or (have and answer.status_code == 206 and not _begins_at(answer, have)):
             part.unlink()
             progress(-have)
-            raise _Later("the server could not go on where the transfer broke off")
+            raise _Retry("the server could not resume where the transfer broke off")
         _check_status(answer, file)
-        if have and answer.status_code == 200:  # from the beginning after all
+        if have and answer.status_code == 200:  # the whole file, not the range
             progress(-have)
             have = 0
         with open(part, "ab" if have else "wb") as data:
-            for piece in answer.iter_raw():  # as it comes: gathered into larger pieces, a break would lose some
+            for piece in answer.iter_raw():  # unbuffered: when the connection breaks, all that came is on disk
                 if have + len(piece) > file.size:
                     raise PullFailed("transfer_failed", f"{file.path}: the server sends more than {file.size} bytes")
                 data.write(piece)
@@ -152,20 +167,20 @@ def _check_status(answer: httpx.Response, file: RemoteFile) -> None:
     if status in (200, 206):
         return
     if status in (408, 429) or status >= 500:
-        raise _Later(f"the server answered {status}")
+        raise _Retry(f"the server answered {status}")
     refuse(status, file.path)
 
 
-def refuse(status: int, what: str) -> None:
-    """Raises PullFailed for an HTTP status that another try does not change."""
+def refuse(status: int, what: str) -> NoReturn:
+    """Raise PullFailed for an HTTP status that another attempt would not change."""
     if status in (401, 403):
         raise PullFailed(
             "access_denied",
-            f"{what}: the publisher lets only those have it who accepted its terms ({status})",
+            f"{what}: its publisher requires that you accept its terms first ({status})",
             "accept the terms on its page, then give a token: HF_TOKEN or `hf auth login`, MODELSCOPE_API_TOKEN",
         )
     if status == 404:
-        raise PullFailed("not_found", f"{what}: there is no such thing at this source", "check --revision and --source")
+        raise PullFailed("not_found", f"{what} was not found at this source", "check --revision and --source")
     raise PullFailed("transfer_failed", f"{what}: the server answered {status}")
 
 

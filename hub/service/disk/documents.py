@@ -1,6 +1,6 @@
-"""Small files by id: scenes and dictionaries, as plain files that may also be made, changed and removed by hand.
+"""Small files, each found by its id: scenes and dictionaries. People may also make, change and remove them by hand.
 
-They are read when they are asked for, so that a change counts from the next request on.
+The hub looks at a file whenever it needs it, so a change takes effect with the next request.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from hub.service.disk.ids import check_id, is_id
 log = logging.getLogger("hub.documents")
 
 LONGEST = 4 * 1024 * 1024
-"""Bytes of one file."""
+"""Bytes of the largest file that is read."""
 
 
 class Documents:
-    """`<id><suffix>` in a folder; of files with the same id the first of `suffixes` counts. All methods block."""
+    """The files `<id><suffix>` of one folder; of several, the one with the first of `suffixes`. All methods block."""
 
     def __init__(self, folder: Path, what: str, suffixes: tuple[str, ...] = (".json",)) -> None:
         self.folder = folder
@@ -28,9 +28,9 @@ class Documents:
         self._suffixes = suffixes
 
     def paths(self) -> dict[str, Path]:
-        """Id -> file, by id. A folder that is not there is empty."""
+        """The files by id, sorted; none if there is no folder. Raises StorageFailed."""
         found: dict[str, Path] = {}
-        with storing(f"the {self._what}s"):
+        with storing(f"the {self._what} folder"):
             try:
                 files = list(self.folder.iterdir())
             except FileNotFoundError:
@@ -42,7 +42,7 @@ class Documents:
         return dict(sorted(found.items()))
 
     def read(self, path: Path) -> str:
-        """The text of a file. Raises Damaged, or FileNotFoundError if it went meanwhile."""
+        """The text of a file. Raises Damaged, or FileNotFoundError if the file has been removed meanwhile."""
         try:
             if not path.is_file():
                 raise FileNotFoundError(path)
@@ -60,7 +60,7 @@ class Documents:
             raise Damaged("it is not UTF-8 text") from None
 
     def write(self, id: str, data: bytes, *, suffix: str = ".json") -> None:
-        """Put a file in place, in one step. Raises InvalidRequest for an id that will not do, StorageFailed."""
+        """Write the file of this id in one step. Raises InvalidRequest for an invalid id, StorageFailed."""
         id = check_id(id, self._what)
         with storing(f"the {self._what} {id!r}"), exclusive(self.folder):
             write_file(self.folder / f"{id}{suffix}", data)

@@ -1,10 +1,10 @@
 """The data folder: everything that the hub keeps, as plain files, written whole or not at all.
 
 A write goes to a hidden file or folder beside its path (`.new-...`), is forced to the disk, and is renamed into place
-in one step; what is deleted is renamed away (`.old-...`) before it is taken apart. Whenever the process or the machine
-dies, a reader finds the old state or the new one. `sweep` clears what such a death left behind.
+in one step. A removal renames the entry (`.old-...`) before it deletes anything. Whenever the process or the machine
+dies, a reader finds the old state or the new one; `sweep` removes the leftovers.
 
-Writers of one folder, also in other processes, take turns (`exclusive`); readers never wait.
+Writers of one folder take turns (`exclusive`), also across processes. Readers never wait.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ except ImportError:  # Windows: writers within this process still take turns
     fcntl = None  # type: ignore[assignment]
 
 NEW, OLD = ".new-", ".old-"
-"""Name prefixes of what is not in place yet, and of what is on its way out."""
+"""Name prefixes of entries that are being written, and of entries that are being removed."""
 
 _turns: dict[Path, threading.Lock] = {}
 
 
 class Damaged(Exception):
-    """A file or folder that cannot be used; the message says why, in words fit for a stranger."""
+    """A file or folder that cannot be used. The message says why, and clients may see it."""
 
 
 def data_folder(settings: Settings) -> Path:
-    """`Settings.data`, else `tts-hub` below `XDG_DATA_HOME` or `~/.local/share`. It need not exist yet."""
+    """`Settings.data`, else `tts-hub` below `XDG_DATA_HOME` or `~/.local/share`; perhaps not created yet."""
     if settings.data:
         return Path(settings.data).expanduser().absolute()
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -46,7 +46,7 @@ def data_folder(settings: Settings) -> Path:
 
 @contextmanager
 def storing(what: str) -> Iterator[None]:
-    """Turn an OSError within into StorageFailed, which says why `what` ("the voice") could not be stored or read."""
+    """Turn an OSError in the block into StorageFailed: `what` ("the voice") could not be stored or read, and why."""
     try:
         yield
     except OSError as error:
@@ -54,7 +54,7 @@ def storing(what: str) -> Iterator[None]:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, in one step, folders above it included. Raises OSError; see `storing`."""
+    """Write `data` to `path` in one step, creating the folders above it. Raises OSError; see `storing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{NEW}{uuid.uuid4().hex}")
     try:
@@ -68,12 +68,12 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Put a folder of `files` (name -> content) at `path`, in one step. Raises FileExistsError, or OSError.
+    """Create the folder `path` with `files` (name -> content) in one step. Raises FileExistsError, or OSError.
 
-    Call it within `exclusive`, so that nobody else takes the place meanwhile.
+    Call it within `exclusive`, so that no other writer creates `path` meanwhile.
     """
     if path.exists():
-        raise FileExistsError(errno.EEXIST, "it is there already")
+        raise FileExistsError(errno.EEXIST, "it already exists")
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{NEW}{uuid.uuid4().hex}")
     try:
@@ -89,7 +89,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder; it is gone in one step. Raises FileNotFoundError, or OSError."""
+    """Remove a file or folder in one step. Raises FileNotFoundError, or OSError."""
     old = path.with_name(f"{OLD}{uuid.uuid4().hex}")
     os.rename(path, old)
     sync_folder(path.parent)
@@ -97,7 +97,7 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Clear what a death in the middle of a write or a removal left in `folder`. Call it within `exclusive`."""
+    """Remove what an interrupted write or removal left in `folder`. Call it within `exclusive`."""
     with suppress(FileNotFoundError):
         for entry in list(folder.iterdir()):
             if entry.name.startswith((NEW, OLD)):
@@ -106,7 +106,7 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Be the only writer in `folder`, which is made if it is not there. Blocks until the others are through."""
+    """Lock `folder`, created if need be, against other writers. Blocks until they have finished."""
     with _turns.setdefault(folder, threading.Lock()):
         folder.mkdir(parents=True, exist_ok=True)
         if fcntl is None:
@@ -121,7 +121,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Force the names in `folder` to the disk, where the system can."""
+    """Force the names in `folder` to the disk, where the system supports that."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -153,7 +153,7 @@ _REASONS = {
     errno.EACCES: "the hub may not write or read in its data folder; check its permissions",
     errno.EPERM: "the hub may not write or read in its data folder; check its permissions",
     errno.ENAMETOOLONG: "the name is too long for this file system",
-    errno.ENOTDIR: "a file is in the place of a folder; look at the data folder",
+    errno.ENOTDIR: "there is a file where a folder should be; check the data folder",
 }
 
 

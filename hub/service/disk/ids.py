@@ -1,4 +1,4 @@
-"""Voice ids: names that are safe as folder names on any system, and readable to people."""
+"""Ids of voices, scenes and dictionaries: readable names that are safe as file names on any system."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ LONGEST = 255
 """Characters."""
 
 LONGEST_BYTES = 255
-"""Of UTF-8: what a file system takes."""
+"""Of UTF-8: the longest name that file systems accept."""
 
 SUFFIX_BYTES = 15
-"""What the file of anything but a voice, which is a folder, may need behind its id."""
+"""Bytes kept free for the suffix of a file. A voice is a folder and needs none."""
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 
 
 def check_id(name: str, what: str = "voice") -> str:
-    """`name` in Unicode's composed form (NFC), if it will do as an id. Raises InvalidRequest, saying what will.
+    """Return `name` in Unicode's composed form (NFC). Raises InvalidRequest, with the rules, if it is not a valid id.
 
-    Letters and digits of any script, `-`, `_`, `.` and space; not beginning or ending with a dot or a space.
+    Valid are letters and digits of any script, `-`, `_`, `.` and space; neither a dot nor a space at either end; and
+    no name that Windows reserves.
     """
     name = unicodedata.normalize("NFC", name)
     most = LONGEST_BYTES if what == "voice" else LONGEST_BYTES - SUFFIX_BYTES
@@ -40,7 +41,7 @@ def check_id(name: str, what: str = "voice") -> str:
 
 
 def is_id(name: str) -> bool:
-    """Whether `name`, which may have come by hand, will do as an id as it is, or composed."""
+    """True if `name` is a valid id, in composed form or not."""
     try:
         check_id(name)
     except InvalidRequest:
@@ -49,5 +50,5 @@ def is_id(name: str) -> bool:
 
 
 def folded(name: str) -> str:
-    """What two ids share that differ only by case, or only in how their accents are written."""
+    """`name` in a form that is equal for ids that differ only in case, or only in how their accents are written."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())

@@ -11,15 +11,15 @@ _UNITS |= {f"{letter}IB": 1024**power for power, letter in enumerate("KMGT", 1)}
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as "8 GiB", "500 MB" or "1.5TiB". Raises ValueError for anything else."""
+    """Return the bytes of a size such as "8 GiB", "500 MB" or "1.5TiB". Raises ValueError for anything else."""
     found = re.fullmatch(SIZE, text)
     if found is None:
-        raise ValueError(f"{text!r} is no size; write it like 8 GiB or 500 MB")
+        raise ValueError(f"invalid size {text!r}; write it like 8 GiB or 500 MB")
     return int(float(found["number"]) * _UNITS[found["unit"].upper()])
 
 
 def show_size(size: int) -> str:
-    """`size` bytes for people: "1.4 GiB", "512 MiB", "0 B"."""
+    """Format `size` bytes for people: "1.4 GiB", "512 MiB", "0 B"."""
     if size < 1024:
         return f"{size} B"
     power = min(4, (size.bit_length() - 1) // 10)

@@ -15,17 +15,17 @@ from hub.service.models.models import Models
 
 
 class Catalog(Struct, kw_only=True, frozen=True):
-    """All voices."""
+    """Presets and stored voices in one list."""
 
     voices: Sequence[VoiceView]
-    problems: Annotated[Sequence[VoiceProblem], Meta(description="folders that hold no voice that can be used")] = ()
+    problems: Annotated[Sequence[VoiceProblem], Meta(description="voice folders that cannot be used")] = ()
     not_loaded: Annotated[
-        Sequence[str], Meta(description="models that were never up, so that their presets are not known yet")
+        Sequence[str], Meta(description="models that have never been loaded, so their presets are not known yet")
     ] = ()
 
 
 def catalog(all_models: Models, library: VoiceLibrary, model: Model | None = None) -> Catalog:
-    """All voices, presets first; of one `model`, only those that it can use. Reads files: call it in a thread."""
+    """All voices, presets first; with a `model`, only those that it can use. Reads files: call it in a thread."""
     models = [model] if model is not None else list(all_models)
     views = [*_presets(models), *(stored_view(all_models, library, voice) for voice in library.list())]
     if model is not None:
@@ -38,7 +38,7 @@ def catalog(all_models: Models, library: VoiceLibrary, model: Model | None = Non
 
 
 def view_of(models: Models, library: VoiceLibrary, id: str) -> VoiceView:
-    """One voice, a preset before a stored one, as when it is spoken with. Raises UnknownVoice."""
+    """The voice of this id: a preset, else a stored voice, as a request finds it. Raises UnknownVoice."""
     for view in _presets(list(models)):
         if view.id == id:
             return view
@@ -46,7 +46,7 @@ def view_of(models: Models, library: VoiceLibrary, id: str) -> VoiceView:
 
 
 def stored_view(models: Models, library: VoiceLibrary, voice: StoredVoice) -> VoiceView:
-    """A stored voice with its fits; one that a preset of the same id hides says so."""
+    """A stored voice, with its fit for each model. A model that has a preset of the same id cannot use it."""
     fits = {}
     for model in models:
         if voice.id in _presets_of(model):
@@ -70,7 +70,7 @@ def stored_view(models: Models, library: VoiceLibrary, voice: StoredVoice) -> Vo
 
 
 def check_no_preset(models: Models, id: str) -> None:
-    """Raises Conflict if a model has a preset of this id: whoever asks for it could mean either."""
+    """Raise Conflict if a model has a preset of this id, which would make the id ambiguous."""
     for model in models:
         if id.casefold() in {preset.casefold() for preset in _presets_of(model)}:
             raise Conflict(
@@ -79,9 +79,9 @@ def check_no_preset(models: Models, id: str) -> None:
 
 
 def model_for(models: Models, library: VoiceLibrary, id: str, name: str | None) -> Model:
-    """The model to preview a voice with: the one asked for, else the default model if it can, else the first that can.
+    """The model to preview a voice with: the one named, else the default model if it can, else the first that can.
 
-    Raises UnknownVoice, UnknownModel. If none can, it is the default model, whose refusal says why.
+    If none can, it is the default model, whose refusal says why. Raises UnknownVoice, UnknownModel.
     """
     if name or "+" in id:  # a mixture is in no list
         return models.get(name)
@@ -91,7 +91,7 @@ def model_for(models: Models, library: VoiceLibrary, id: str, name: str | None) 
     except UnknownVoice:
         if all(model.loaded is not None for model in models):
             raise
-        return default  # perhaps a preset of a model that was never up
+        return default  # perhaps a preset of a model that has never been loaded
     usable = [model for model in models if model.name in fits and fits[model.name].usable]
     return default if default in usable or not usable else usable[0]
 
@@ -101,7 +101,7 @@ def _presets_of(model: Model) -> dict[str, Voice]:
 
 
 def _presets(models: Sequence[Model]) -> list[VoiceView]:
-    """A preset that several models of one backend have is one voice."""
+    """The presets of the models. A preset that several models of one backend have is listed once."""
     found: dict[tuple[str, str], Voice] = {}
     for model in models:
         for id, voice in _presets_of(model).items():

@@ -1,4 +1,4 @@
-"""Consents: recordings in which somebody allows the use of their voice, as OpenAI's API keeps them.
+"""Consents: recordings in which a speaker allows the use of their voice, as in OpenAI's API.
 
 Plain files below the data folder, beside the voices: `consents/<id>/consent.json` and `recording.wav`.
 """
@@ -34,14 +34,14 @@ class Consent(Struct, kw_only=True, frozen=True):
 
 
 class Consents:
-    """All methods read or write files: call them in a thread."""
+    """The stored consents. All methods read or write files: call them in a thread."""
 
     def __init__(self, folder: Path, limits: DecodeLimits) -> None:
         self._folder = folder
         self._limits = limits
 
     def keep(self, name: str, language: str, recording: bytes) -> Consent:
-        """Keep a new consent. Raises InvalidAudio, TooLarge, StorageFailed."""
+        """Store a new consent. Raises InvalidAudio, TooLarge, StorageFailed."""
         audio = to_wav_f32(decode(recording, limits=self._limits))
         consent = Consent(id=f"cons_{uuid.uuid4().hex[:24]}", name=name, language=language, created=time.time())
         with storing("the consent"), exclusive(self._folder):
@@ -65,19 +65,19 @@ class Consents:
             ids = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
         found = []
         for id in ids:
-            with suppress(NotFound):  # somebody removed it meanwhile, or damaged it
+            with suppress(NotFound):  # it is damaged, or has been removed meanwhile
                 found.append(self.get(id))
         return tuple(sorted(found, key=lambda consent: (-consent.created, consent.id)))
 
     def rename(self, id: str, name: str) -> Consent:
-        """Give it another label. Raises NotFound, StorageFailed."""
+        """Give a consent another name. Raises NotFound, StorageFailed."""
         with storing("the consent"), exclusive(self._folder):
             consent = replace(self.get(id), name=name)
             write_file(self._folder / id / FACTS, msgspec.json.encode(consent))
         return consent
 
     def delete(self, id: str) -> None:
-        """Remove it; voices that were made with it stay. Raises NotFound, StorageFailed."""
+        """Remove a consent. Voices that were made with it stay. Raises NotFound, StorageFailed."""
         with storing("the consent"), exclusive(self._folder):
             remove(self._folder / self.get(id).id)
 

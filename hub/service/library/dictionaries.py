@@ -25,7 +25,7 @@ MOST_ENTRIES = 20_000
 
 
 class Dictionary(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """Words and how to write them for a model, so that it says them right; `/.../` are phonemes."""
+    """Words, each with a spelling that makes a model say it correctly; `/.../` are phonemes."""
 
     id: str
     entries: Annotated[dict[str, str], Meta(description="word -> spelling")] = {}
@@ -33,7 +33,7 @@ class Dictionary(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class DictionaryStore:
-    """All methods read or write files: call them in a thread."""
+    """The stored dictionaries. All methods read or write files: call them in a thread."""
 
     def __init__(self, folder: Path) -> None:
         self._documents = Documents(folder, "dictionary")
@@ -45,7 +45,7 @@ class DictionaryStore:
         return cls(data_folder(settings) / "dictionaries")
 
     def list(self) -> Sequence[Dictionary]:
-        """All dictionaries that can be used, by id; a damaged one is logged."""
+        """All dictionaries that can be used, sorted by id. Logs the damaged ones."""
         found = []
         for id, path in self._documents.paths().items():
             try:
@@ -57,11 +57,11 @@ class DictionaryStore:
         return found
 
     def get(self, id: str) -> Dictionary:
-        """The dictionary of this id. Raises NotFound, also for a damaged one, with what is wrong with it."""
+        """The dictionary of this id. Raises NotFound, also for a damaged one, and says what is wrong with it."""
         return self._find(id)[0]
 
     def put(self, dictionary: Dictionary) -> Dictionary:
-        """Keep a dictionary, instead of the one that has its id. Raises InvalidRequest, StorageFailed."""
+        """Store a dictionary, replacing the one of its id. Raises InvalidRequest, StorageFailed."""
         dictionary = msgspec.structs.replace(dictionary, id=check_id(dictionary.id, "dictionary"))
         _check(dictionary)
         facts = {name: value for name, value in msgspec.to_builtins(dictionary).items() if name != "id"}
@@ -73,7 +73,7 @@ class DictionaryStore:
         self._documents.delete(id)
 
     def pronunciations(self, request: SpeechRequest) -> Pronunciations:
-        """The words of the request, before those of the dictionary that it names. Raises NotFound, InvalidRequest."""
+        """The request's words, over those of the dictionary that it names. Raises NotFound, InvalidRequest."""
         if request.dictionary is None:
             return Pronunciations(request.pronunciations)
         dictionary, ready = self._find(request.dictionary)
@@ -94,7 +94,7 @@ class DictionaryStore:
         raise NotFound(f"there is no dictionary {id[:100]!r}; there are: {few(paths)}", dictionaries=list(paths)[:100])
 
     def _load(self, id: str, path: Path) -> tuple[Dictionary, Pronunciations]:
-        """Read again only if the file has changed. Raises Damaged, FileNotFoundError."""
+        """Read a dictionary, again only if its file has changed. Raises Damaged, FileNotFoundError."""
         state = path.stat()
         stamp = state.st_mtime_ns, state.st_size
         known = self._read.get(id)
@@ -115,5 +115,5 @@ class DictionaryStore:
 
 def _check(dictionary: Dictionary) -> Pronunciations:
     if len(dictionary.entries) > MOST_ENTRIES:
-        raise InvalidRequest(f"the dictionary has {len(dictionary.entries)} words; {MOST_ENTRIES} are the most")
+        raise InvalidRequest(f"the dictionary has {len(dictionary.entries)} words; the limit is {MOST_ENTRIES}")
     return Pronunciations(dictionary.entries)

@@ -1,7 +1,8 @@
-"""Recordings that a caller names instead of sending: by path, by URL. Off, unless the settings say otherwise.
+"""Recordings that a caller names, by path or URL, instead of sending them. Off unless the settings allow it.
 
-An address is checked after its name was resolved, the connection goes to that very address (a second look-up could
-give another one), and every redirect is checked like the first request. No proxy is used, and no cookie or key sent.
+A URL's address is checked after its name has been resolved. The connection goes to that very address, because a second
+lookup could return another one. Every redirect is checked like the first request. The hub uses no proxy, and sends no
+cookie and no key.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def read_path(path: str, settings: ReferenceSettings, limit: int) -> bytes:
-    """The file at `path`, absolute or below one of `settings.roots`, in which it must lie, links followed.
+    """Read the file at `path`, absolute or relative to a root. It must lie in one of `settings.roots`, links resolved.
 
-    Raises Forbidden for anything else, whether it is there or not; TooLarge over `limit` bytes.
+    Raises Forbidden for any other path, whether the file exists or not; TooLarge over `limit` bytes.
     """
     for root in settings.roots:
         try:
@@ -33,17 +34,17 @@ def read_path(path: str, settings: ReferenceSettings, limit: int) -> bytes:
             if file.is_relative_to(base) and file.is_file():
                 with open(file, "rb") as opened:
                     return _bounded(opened.read(limit + 1), limit)
-        except (OSError, ValueError, RuntimeError):  # not there; a null byte; links in a circle
+        except (OSError, ValueError, RuntimeError):  # no such file; a null byte; a loop of links
             continue
     raise Forbidden(
-        "there is no such file that a caller may name; send the recording itself, or see `references.roots`"
+        "there is no file at this path, or callers may not name it; send the recording, or see `references.roots`"
     )
 
 
 async def fetch(url: str, settings: ReferenceSettings, limit: int) -> bytes:
-    """What is at `url`. Raises Forbidden if that is not allowed, InvalidRequest, or TooLarge over `limit` bytes."""
+    """Fetch the bytes at `url`. Raises Forbidden if not allowed, InvalidRequest, or TooLarge over `limit` bytes."""
     if not settings.urls:
-        raise Forbidden("this hub fetches no recordings; send the recording itself, or see `references.urls`")
+        raise Forbidden("this hub does not fetch recordings; send the recording itself, or see `references.urls`")
     try:
         async with asyncio.timeout(settings.url_timeout), httpx.AsyncClient(trust_env=False, timeout=None) as client:
             target = _checked_url(url)
@@ -53,14 +54,14 @@ async def fetch(url: str, settings: ReferenceSettings, limit: int) -> bytes:
                     return answer
                 target = answer
     except TimeoutError:
-        raise InvalidRequest(f"the recording at the URL did not come within {settings.url_timeout:g} s") from None
+        raise InvalidRequest(f"the recording at the URL did not arrive within {settings.url_timeout:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
-        raise InvalidRequest("the URL could not be fetched: nothing there answers as it should") from None
-    raise InvalidRequest(f"the URL leads on more than {REDIRECTS} times")
+        raise InvalidRequest("the URL could not be fetched: it is invalid, or its server does not answer") from None
+    raise InvalidRequest(f"the URL redirects more than {REDIRECTS} times")
 
 
 async def _get(client: httpx.AsyncClient, url: httpx.URL, settings: ReferenceSettings, limit: int) -> bytes | httpx.URL:
-    """The body, or where a redirect leads. The TLS certificate is that of the name, wherever we connect."""
+    """The body, or the target of a redirect. The TLS certificate must be that of the name, not of the address."""
     address = await _resolve(url, settings)
     request = client.build_request(
         "GET",
@@ -73,9 +74,9 @@ async def _get(client: httpx.AsyncClient, url: httpx.URL, settings: ReferenceSet
         if response.is_redirect:
             return _checked_url(str(url.join(response.headers.get("location", ""))))
         if response.status_code != 200:
-            raise InvalidRequest(f"the URL could not be fetched: it answers {response.status_code}")
+            raise InvalidRequest(f"the URL could not be fetched: its server answered {response.status_code}")
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise InvalidRequest("the URL could not be fetched: what it sends is packed")
+            raise InvalidRequest("the URL could not be fetched: its server sent a compressed body")
         body = bytearray()
         async for part in response.aiter_raw():
             body += part
@@ -89,12 +90,12 @@ async def _get(client: httpx.AsyncClient, url: httpx.URL, settings: ReferenceSet
 def _checked_url(text: str) -> httpx.URL:
     url = httpx.URL(text)
     if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-        raise InvalidRequest("a recording's URL must begin with http:// or https://, and hold no password")
+        raise InvalidRequest("a recording's URL must begin with http:// or https://, and contain no password")
     return url
 
 
 async def _resolve(url: httpx.URL, settings: ReferenceSettings) -> Address:
-    """The address that `url` leads to. Raises Forbidden if any of its addresses is not of the public internet."""
+    """The address of `url`. Raises Forbidden if one of its addresses is private, unless the settings allow that."""
     port = url.port or (443 if url.scheme == "https" else 80)
     found = await asyncio.get_running_loop().getaddrinfo(
         url.raw_host.decode("ascii"), port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
@@ -108,7 +109,7 @@ async def _resolve(url: httpx.URL, settings: ReferenceSettings) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is of the public internet, and so is the IPv4 address that an IPv6 one may stand for."""
+    """True if `address` is on the public internet, and so is the IPv4 address that an IPv6 one may contain."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)

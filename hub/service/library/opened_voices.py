@@ -10,7 +10,7 @@ from hub.service.library.voice_folder import Opened, Stamp
 
 
 class OpenedVoices:
-    """At most `limit` bytes of recordings; the least recently used go first. May be used from several threads."""
+    """At most `limit` bytes of recordings; drops the least recently used first. Several threads may use it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -28,7 +28,7 @@ class OpenedVoices:
             return kept[1]
 
     def put(self, path: Path, stamp: Stamp, opened: Opened) -> None:
-        """Keep a voice, unless it is larger than all may be together."""
+        """Keep a voice, unless it alone is over the limit."""
         self.forget(path)
         size = opened.bytes
         if size > self._limit:

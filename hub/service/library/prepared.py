@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from hub.contract.backend import Loaded
 from hub.plugin.manager import Plugins
 from hub.service.disk.folder import NEW, exclusive, sweep, write_file
 from hub.service.models.model import Model
@@ -26,7 +27,7 @@ SUFFIX = ".prepared"
 
 
 class PreparedCache:
-    """Files in one folder, at most `limit` bytes together; the least recently used go first."""
+    """Files in one folder, at most `limit` bytes together; drops the least recently used first."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
@@ -49,7 +50,7 @@ class PreparedCache:
         return state
 
     def put(self, key: str, state: bytes) -> None:
-        """Keep `state`. A cache that cannot be written costs time and nothing else: that is logged."""
+        """Keep `state`. If the cache cannot be written, that is logged, and the state is made again next time."""
         if len(state) + 32 > self._limit:
             return
         try:
@@ -60,7 +61,7 @@ class PreparedCache:
             log.warning("a prepared voice could not be kept: %s", error)
 
     def sweep(self) -> None:
-        """Clear what a death in the middle of a write left behind, and what is over the limit."""
+        """Remove what an interrupted write left behind, and what is over the limit."""
         if self._folder.is_dir():
             with exclusive(self._folder):
                 sweep(self._folder)
@@ -82,34 +83,17 @@ class PreparedCache:
         return self._folder / f"{key}{SUFFIX}"
 
 
-def model_identity(model: Model, plugins: Plugins) -> tuple[Any, ...]:
-    """All of a model that a prepared state depends on. Looks at the files of its weights: call it in a thread."""
+def model_identity(model: Model, loaded: Loaded, plugins: Plugins) -> tuple[Any, ...]:
+    """Return all of a loaded model that a prepared state depends on."""
     settings = model.settings
     plugin = plugins.backend_plugins[model.spec.name]
     version = next((info.version for info in plugins.installed if info.name == plugin), "")
-    identity = (
-        model.spec.name,
-        model.spec.synthesizer,
-        version,
-        settings.path,
-        settings.dtype,
-        settings.options,
-        _weights(settings.path),
-    )
     # A state from before the backend declared that its states suffice may lack what it now reads from it.
-    return (*identity, "suffices") if model.capabilities.prepared_suffices else identity
+    suffices = loaded.capabilities.prepared_suffices
+    backend = model.spec.name, model.spec.synthesizer, version
+    return *backend, settings.path, settings.dtype, settings.options, loaded.weights, suffices
 
 
 def prepared_key(identity: tuple[Any, ...], digest: str) -> str:
     """The name of the state that the model of this identity makes of the voice with `digest`."""
     return hashlib.sha256(msgspec.json.encode((*identity, digest), order="deterministic")).hexdigest()
-
-
-def _weights(path: str) -> list[tuple[str, int, int]]:
-    """(name, time of change in ns, size) of the files of the weights, if `path` is on this machine."""
-    where = Path(path)
-    try:
-        files = sorted(where.iterdir()) if path and where.is_dir() else [where] if path else []
-        return [(file.name, state.st_mtime_ns, state.st_size) for file in files for state in (file.stat(),)]
-    except OSError:
-        return []

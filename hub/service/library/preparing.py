@@ -1,17 +1,15 @@
-"""Preparing: what a model makes of a stored voice before it speaks as it, made once and kept."""
+"""Preparing: the state that a model makes of a stored voice before it speaks with it, made once and kept."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from hub.contract.backend import Loaded
-from hub.contract.errors import BackendFailed, UnsupportedCapability
+from hub.contract.errors import BackendFailed, BackendUnavailable, UnsupportedCapability
 from hub.contract.speech import CastVoice, Reference, VoicePart
 from hub.contract.voice import StoredVoice, VoiceDraft
 from hub.plugin.manager import Plugins
@@ -31,7 +29,6 @@ class Preparing:
         self._cache = cache
         self._plugins = plugins
         self._making: dict[str, asyncio.Task[bytes]] = {}
-        self._identities: dict[str, tuple[Loaded | None, Any]] = {}
 
     @classmethod
     def build(cls, settings: Settings, library: VoiceLibrary, plugins: Plugins) -> Preparing:
@@ -40,7 +37,7 @@ class Preparing:
         return cls(library, PreparedCache(folder, settings.limits.prepared_bytes), plugins)
 
     def recover(self) -> None:
-        """Clear what a death in the middle of a write left behind. Once, at the start, in a thread."""
+        """Remove what interrupted writes left behind. Call it once, at the start, in a thread."""
         with storing("the prepared voices"):
             self._cache.sweep()
 
@@ -52,7 +49,7 @@ class Preparing:
         can = model.capabilities
         if can.cloning and can.prepared_suffices:
             voice = await asyncio.to_thread(self._library.get, id)
-            key = await self._key(model, voice.digest)
+            key = self._key(model, voice.digest)
             if key not in self._making and (state := await asyncio.to_thread(self._cache.get, key)):
                 return CastVoice(references=_silent(voice), prepared=state)
         opened = await asyncio.to_thread(self._library.open, id)
@@ -61,18 +58,18 @@ class Preparing:
         return CastVoice(references=references, prepared=state)
 
     async def prepared(self, model: Model, id: str) -> bytes | None:
-        """What `make_voice` of `model` makes of the voice; None if it makes nothing. Loads the model."""
+        """The state that `make_voice` of `model` makes of the voice; None if it makes none. Loads the model."""
         async with model.hold():
             return (await self.voice(model, id)).prepared
 
     async def mixed(self, model: Model, parts: Sequence[VoicePart]) -> bytes:
-        """What `mix_voices` of a started model makes of `parts`. Raises BackendFailed if it makes nothing."""
+        """The state that `mix_voices` of a started model makes of `parts`. Raises BackendFailed if it makes none."""
 
         async def make() -> bytes:
             return bytes(await model.engine.call("mix_voices", parts))
 
         digest = hashlib.sha256(await asyncio.to_thread(msgspec.msgpack.encode, parts)).hexdigest()
-        if state := await self._once(await self._key(model, f"mix {digest}"), make):
+        if state := await self._once(self._key(model, f"mix {digest}"), make):
             return state
         raise BackendFailed(f"model {model.name!r} made nothing of this mixture; name one voice")
 
@@ -88,15 +85,13 @@ class Preparing:
             except UnsupportedCapability:
                 return b""  # this model clones from the references alone
 
-        return await self._once(await self._key(model, opened.voice.digest), make) or None
+        return await self._once(self._key(model, opened.voice.digest), make) or None
 
-    async def _key(self, model: Model, digest: str) -> str:
-        """The name of the state. The files of the weights are looked at once for each load of the model."""
-        known = self._identities.get(model.name)
-        if known is None or known[0] is not model.loaded:
-            known = model.loaded, await asyncio.to_thread(model_identity, model, self._plugins)
-            self._identities[model.name] = known
-        return prepared_key(known[1], digest)
+    def _key(self, model: Model, digest: str) -> str:
+        """Return the name of the state that a started model makes of the voice or mixture with `digest`."""
+        if model.loaded is None:
+            raise BackendUnavailable(f"model {model.name!r} is not loaded")
+        return prepared_key(model_identity(model, model.loaded, self._plugins), digest)
 
     async def _once(self, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """From the cache, else made by the first who asks."""

@@ -1,4 +1,4 @@
-"""SceneStore: the scenes that the hub keeps, those in configured folders, and those of plugins."""
+"""SceneStore: the scenes that the hub stores, those in configured folders, and those of plugins."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ LONGEST_TEXT = 100_000
 
 MOST_CAST = 100
 
-TAKEN = "there is a scene of this id already"
+TAKEN = "there is already a scene of this id"
 
 _SUFFIXES = (".json", ".txt")
 
 
 class SceneStore:
-    """`scenes/<id>.json` in the data folder, or `<id>.txt`: a description alone, as Higgs Audio has its scenes.
+    """The files `scenes/<id>.json` in the data folder, or `<id>.txt` with a description alone, as in Higgs Audio.
 
-    What is stored comes before the `scene_folders` of the settings, and those before the scenes of plugins. All methods
-    read or write files: call them in a thread.
+    A stored scene comes before one of the same id in the settings' `scene_folders`, and that before one of a plugin.
+    All methods read or write files: call them in a thread.
     """
 
     def __init__(self, folder: Path, others: Iterable[Path] = (), registered: Iterable[Scene] = ()) -> None:
@@ -48,7 +48,7 @@ class SceneStore:
         return cls(data_folder(settings) / "scenes", map(Path, settings.scene_folders), registered)
 
     def list(self) -> Sequence[Scene]:
-        """All scenes that can be used, by id; a damaged one is logged."""
+        """All scenes that can be used, sorted by id. Logs the damaged ones."""
         found = dict(self._registered)
         for documents in self._documents_last_first():
             for id, path in documents.paths().items():
@@ -62,7 +62,7 @@ class SceneStore:
         return [found[id] for id in sorted(found)]
 
     def get(self, id: str) -> Scene:
-        """The scene of this id. Raises UnknownScene, also for a damaged one, with what is wrong with it."""
+        """The scene of this id. Raises UnknownScene, also for a damaged one, and says what is wrong with it."""
         id = unicodedata.normalize("NFC", id)
         for documents in (self._own, *self._others):
             if (path := documents.paths().get(id)) is not None:
@@ -78,7 +78,7 @@ class SceneStore:
         raise UnknownScene(f"there is no scene {id[:100]!r}; there are: {few(known)}", scenes=known[:100])
 
     def put(self, scene: Scene) -> Scene:
-        """Keep a scene, instead of the one that has its id. Raises InvalidRequest, StorageFailed."""
+        """Store a scene, replacing the one of its id. Raises InvalidRequest, StorageFailed."""
         scene = msgspec.structs.replace(scene, id=check_id(scene.id, "scene"))
         check_scene(scene)
         facts = {name: value for name, value in msgspec.to_builtins(scene).items() if name != "id"}
@@ -86,7 +86,7 @@ class SceneStore:
         return scene
 
     def delete(self, id: str) -> None:
-        """Remove a stored scene. Raises UnknownScene; Conflict for one that is in no folder of the hub's own."""
+        """Remove a stored scene. Raises UnknownScene, StorageFailed, and Conflict for one that the hub only reads."""
         id = unicodedata.normalize("NFC", id)
         if id not in self._own.paths():
             self.get(id)
@@ -101,9 +101,9 @@ class SceneStore:
 
 
 def scenes_in(folder: Path) -> Iterator[tuple[str, Scene | str]]:
-    """(file, scene or what is wrong with it) of `folder`: `*.txt`, as Higgs Audio has its scenes, and `*.json`.
+    """The scenes in `folder`, `*.json` and, as in Higgs Audio, `*.txt`: pairs of (file name, scene or error message).
 
-    Raises InvalidRequest if it is no folder, StorageFailed.
+    Raises InvalidRequest if there is no such folder, StorageFailed.
     """
     if not folder.is_dir():
         raise InvalidRequest("there is no such folder")
@@ -121,15 +121,15 @@ def scenes_in(folder: Path) -> Iterator[tuple[str, Scene | str]]:
         except Damaged as damage:
             yield path.name, str(damage)
         except FileNotFoundError:
-            yield path.name, "it is no file"
+            yield path.name, "it is not a file"
 
 
 def check_scene(scene: Scene) -> None:
-    """The scene can be used. Raises InvalidRequest."""
+    """Raise InvalidRequest if the scene cannot be used."""
     if len(scene.text) > LONGEST_TEXT:
-        raise InvalidRequest(f"the scene's text has {len(scene.text)} characters; {LONGEST_TEXT} are the most")
+        raise InvalidRequest(f"the scene's text has {len(scene.text)} characters; the limit is {LONGEST_TEXT}")
     if len(scene.cast) > MOST_CAST:
-        raise InvalidRequest(f"the scene's cast has {len(scene.cast)} speakers; {MOST_CAST} are the most")
+        raise InvalidRequest(f"the scene's cast has {len(scene.cast)} speakers; the limit is {MOST_CAST}")
     for tag, voice in scene.cast.items():
         if not 0 < len(tag) <= 200 or not 0 < len(voice) <= 200:
             raise InvalidRequest(f"cast: {tag[:100]!r}: a speaker's tag and a voice id have 1 to 200 characters")
@@ -144,7 +144,7 @@ def check_scene(scene: Scene) -> None:
 
 
 def _scene(id: str, path: Path, documents: Documents) -> Scene:
-    """Raises Damaged, FileNotFoundError."""
+    """Read the scene at `path`. Raises Damaged, FileNotFoundError."""
     text = documents.read(path)
     if path.suffix.lower() == ".txt":
         scene = Scene(id=id, text=text.strip())

@@ -1,4 +1,4 @@
-"""keep_voice(): recordings as callers send or name them become a stored voice."""
+"""keep_voice(): store the recordings that a caller sends or names as a voice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hub.settings import ReferenceSettings
 async def keep_voice(
     library: VoiceLibrary, models: Models, allowed: ReferenceSettings, upload: VoiceUpload
 ) -> StoredVoice:
-    """Check, decode and keep a new voice. `allowed` says which recordings may be named instead of sent.
+    """Check, decode and store a new voice. `allowed` says which recordings a caller may name instead of sending.
 
     Raises InvalidRequest, InvalidAudio (saying which recording), TooLarge, Forbidden, Conflict, StorageFailed.
     """

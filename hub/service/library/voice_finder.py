@@ -1,4 +1,4 @@
-"""VoiceFinder: which folder holds the voice of an id, found without listing the others."""
+"""VoiceFinder: find the folder of a voice by its id, without listing the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hub.service.disk.ids import folded, is_id
 
 
 class VoiceFinder:
-    """The library's own folder and further ones, which are only read; an id in several is the first one's.
+    """Looks in the library's own folder and in further ones, which are only read; the first that has the id counts.
 
     Ids are in Unicode's composed form, whichever form the folder's name has. All methods raise OSError.
     """
@@ -21,19 +21,19 @@ class VoiceFinder:
         self._folders = (own, *further)
 
     def all(self) -> dict[str, Path]:
-        """Id -> folder of every voice, by id. Lists the folders."""
+        """The folders of all voices by id, sorted. Lists the folders."""
         found: dict[str, Path] = {}
         for folder in self._folders:
             found = {**_listed(folder), **found}
         return dict(sorted(found.items()))
 
     def find(self, id: str) -> Path | None:
-        """The folder of this id. A folder is listed only where its names may be written in other ways."""
+        """The folder of this id, if any. Lists folders only where a name may be written in more than one way."""
         id = unicodedata.normalize("NFC", id)
         if not is_id(id):
             return self.all().get(id)
         for folder in self._folders:
-            path = folder / id if _tells_case(folder) else _listed(folder).get(id)
+            path = folder / id if _is_case_sensitive(folder) else _listed(folder).get(id)
             if path is None or not path.is_dir():
                 path = None if id.isascii() else _listed(folder).get(id)
             if path is not None:
@@ -41,13 +41,13 @@ class VoiceFinder:
         return None
 
     def like(self, id: str, besides: str | None = None) -> str | None:
-        """An id that is this one, or differs by case or by its accents' form only; `besides` does not count."""
+        """An existing id that equals this one, or differs only in case or its accents' form; `besides` is ignored."""
         wanted = folded(id)
         return next((one for one in self.all() if folded(one) == wanted and one != besides), None)
 
 
 def _listed(folder: Path) -> dict[str, Path]:
-    """Id -> folder. Of two names that are one in composed form, the composed one counts."""
+    """The voices' folders by id. Of two names with the same composed form, the composed one counts."""
     try:
         entries = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def _listed(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _tells_case(folder: Path) -> bool:
-    """Whether the file system takes `voices` and `VOICES` for two folders; macOS and Windows do not."""
+def _is_case_sensitive(folder: Path) -> bool:
+    """True if `voices` and `VOICES` are two folders on this file system, unlike on those of macOS and Windows."""
     other = folder.with_name(folder.name.swapcase())
     return other == folder or not other.exists() or not other.samefile(folder)

@@ -1,4 +1,4 @@
-"""Which model can speak as which recordings, and why not."""
+"""The fit of recordings for a model: the reason why it cannot use them, if any."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hub.contract.voice import Recording
 
 
 def unfitness(recordings: Sequence[Recording], language: str | None, model: str, can: Capabilities) -> str:
-    """Why `model` cannot speak as these recordings, in words; "" if it can."""
+    """The reason why `model` cannot speak as these recordings; "" if it can."""
     if not can.cloning:
         return f"model {model!r} does not clone voices"
     for recording in recordings:
@@ -31,5 +31,5 @@ def unfitness(recordings: Sequence[Recording], language: str | None, model: str,
 
 
 def speaks(language: str, languages: Sequence[str]) -> bool:
-    """Whether the primary subtags meet: zh-CN is spoken by a model of zh."""
+    """True if one of `languages` has the primary subtag of `language`: a model for zh speaks zh-CN."""
     return language.lower().split("-")[0] in {known.lower().split("-")[0] for known in languages}

@@ -1,7 +1,7 @@
 """A voice's folder: `NN.wav` (or another audio file) with `NN.txt` or `NN.lab` beside it, and `voice.json`.
 
-A folder that was made by hand needs no `voice.json`, and may name its files as it likes. Nothing in it is trusted: it
-is read within the same limits as an upload.
+A folder made by hand needs no `voice.json`, and its files may have any names. It is not trusted: it is read within the
+same limits as an upload.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 class Facts(Struct, kw_only=True, omit_defaults=True):
-    """`voice.json`: what the recordings themselves do not tell. Fields that it does not know are left alone."""
+    """The content of `voice.json`: facts that are not in the recordings themselves. Unknown fields are ignored."""
 
     name: str = ""
     language: str | None = None
@@ -43,19 +43,19 @@ class Facts(Struct, kw_only=True, omit_defaults=True):
 
 
 class Opened(Struct, frozen=True):
-    """A voice and its recordings as synthesizers get them, in one moment: the digest is of these references."""
+    """A voice with its recordings, as synthesizers get them. The voice's digest is that of these references."""
 
     voice: StoredVoice
     references: tuple[Reference, ...]
 
     @property
     def bytes(self) -> int:
-        """What the recordings take in memory."""
+        """The memory that the recordings take."""
         return sum(len(reference.audio) for reference in self.references)
 
 
 def stamp_of(folder: Path) -> Stamp:
-    """What tells that a file of `folder` changed, came or went. Raises OSError."""
+    """The stamp of `folder`, which differs once a file has been changed, added or removed. Raises OSError."""
     found = []
     for entry in folder.iterdir():
         if not entry.name.startswith("."):
@@ -65,13 +65,13 @@ def stamp_of(folder: Path) -> Stamp:
 
 
 def open_folder(id: str, folder: Path, limits: DecodeLimits) -> Opened:
-    """Read and decode the voice in `folder`. Raises Damaged, or OSError if the folder went meanwhile."""
+    """Read and decode the voice in `folder`. Raises Damaged, or OSError if the folder has been removed meanwhile."""
     facts, facts_changed = _read_facts(folder)
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO and not path.name.startswith("."))
     if not files:
         raise Damaged("it has no recording")
     if len(files) > MOST_RECORDINGS:
-        raise Damaged(f"it has {len(files)} recordings; {MOST_RECORDINGS} are the most")
+        raise Damaged(f"it has {len(files)} recordings; the limit is {MOST_RECORDINGS}")
     references = []
     for path in files:
         text = _transcript(path)
@@ -125,20 +125,20 @@ def _name(number: int) -> str:
 
 
 def facts_file(facts: Facts) -> bytes:
-    """`voice.json`."""
+    """The bytes of `voice.json`."""
     return msgspec.json.format(msgspec.json.encode(facts)) + b"\n"
 
 
 def facts_of(voice: StoredVoice) -> Facts:
-    """What `voice.json` holds of `voice`."""
+    """The facts of `voice`, as in its `voice.json`."""
     return msgspec.convert(voice, Facts, from_attributes=True)
 
 
 def clean_transcript(text: str | None) -> str | None:
-    """On one line, or None if nothing is left. Raises InvalidAudio if it is too long to be one."""
+    """Put a transcript on one line; None if nothing is left. Raises InvalidAudio if it is too long."""
     text = " ".join((text or "").split())
     if len(text) > LONGEST_TRANSCRIPT:
-        raise InvalidAudio(f"the transcript has {len(text)} characters; {LONGEST_TRANSCRIPT} are the most")
+        raise InvalidAudio(f"the transcript has {len(text)} characters; the limit is {LONGEST_TRANSCRIPT}")
     return text or None
 
 
@@ -169,7 +169,7 @@ def _transcript(audio: Path) -> str | None:
 
 
 def _read_recording(path: Path, limits: DecodeLimits) -> bytes:
-    """The recording's sound as mono float WAV."""
+    """Read a recording as mono float WAV. Raises Damaged, OSError."""
     try:
         return to_wav_f32(decode(_read(path, limits.bytes), limits=limits))
     except HubError as error:
@@ -177,9 +177,9 @@ def _read_recording(path: Path, limits: DecodeLimits) -> bytes:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """A regular file of at most `limit` bytes. Raises Damaged, or FileNotFoundError if it is not there."""
+    """Read a regular file of at most `limit` bytes. Raises Damaged, or FileNotFoundError if there is none."""
     if path.exists() and not path.is_file():
-        raise Damaged(f"{path.name} is no file")
+        raise Damaged(f"{path.name} is not a file")
     with open(path, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:

@@ -1,4 +1,4 @@
-"""Reading the voices of other programs' folders, to be kept as this hub's own.
+"""Reading voices from other programs' folders, to store them in this hub.
 
 - fish-speech: `references/<id>/*.wav` with `*.lab` (this hub's own layout too: `*.txt` and `voice.json` count)
 - Higgs Audio: `voice_prompts/<id>.wav` with `<id>.txt`
@@ -19,14 +19,14 @@ from hub.contract.voice import MOST_RECORDINGS, RecordingUpload, VoiceUpload
 from hub.service.library.voice_folder import AUDIO, FACTS, TRANSCRIPTS, Facts
 
 INNER = ("references", "voice_prompts", "voices")
-"""Folders that hold voices and are none."""
+"""Folders that hold voices and are not voices themselves."""
 
 LANGUAGES = {"jp": "ja", "all_zh": "zh", "all_ja": "ja", "all_ko": "ko", "all_yue": "yue", "auto": ""}
-"""What GPT-SoVITS calls some languages."""
+"""GPT-SoVITS's own names of some languages."""
 
 
 class Foreign(Struct, kw_only=True):
-    """A voice that was found: its recordings with their transcripts. `left_out` counts those that were too many."""
+    """A voice to import: its recordings with their transcripts. `left_out` counts the recordings over the limit."""
 
     id: str
     recordings: list[tuple[Path, str | None]]
@@ -35,7 +35,7 @@ class Foreign(Struct, kw_only=True):
     left_out: int = 0
 
     def read(self) -> VoiceUpload:
-        """The voice with its files' content. Raises InvalidRequest if one cannot be read."""
+        """Read the voice's files. Raises InvalidRequest if one cannot be read."""
         recordings = []
         for path, text in self.recordings:
             try:
@@ -70,7 +70,7 @@ def find_voices(source: Path) -> list[Foreign]:
 
 
 def transcript_beside(audio: Path) -> str | None:
-    """What is in the `.txt` or `.lab` with the name of `audio`."""
+    """The text of the `.txt` or `.lab` file beside `audio`, if there is one."""
     for suffix in TRANSCRIPTS:
         if (path := audio.with_suffix(suffix)).is_file():
             return path.read_text(encoding="utf-8-sig", errors="replace").strip()
@@ -82,7 +82,7 @@ def _recordings(folder: Path) -> list[Path]:
 
 
 def _of_folder(folder: Path) -> Iterator[Foreign]:
-    """Folders are voices of many recordings, recordings with a transcript are voices of one."""
+    """The voices in `folder`: each folder of recordings, each `.list` speaker, each recording with a transcript."""
     for path in sorted(folder.iterdir()):
         if path.name in INNER:
             continue
@@ -96,7 +96,7 @@ def _of_folder(folder: Path) -> Iterator[Foreign]:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """What a `voice.json` of this hub says."""
+    """The facts in a `voice.json` of this hub; none if it is missing or damaged."""
     try:
         facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=Facts)
     except (OSError, msgspec.DecodeError):
@@ -105,7 +105,7 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _of_list(file: Path) -> Iterator[Foreign]:
-    """Each speaker of a GPT-SoVITS list, with the first recordings that are there, or all if none is."""
+    """The speakers of a GPT-SoVITS list, each with its recordings that exist, or with a missing one if none does."""
     speakers: dict[str, list[tuple[Path, str | None]]] = {}
     languages: dict[str, str] = {}
     for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
@@ -121,7 +121,7 @@ def _of_list(file: Path) -> Iterator[Foreign]:
 
 
 def _beside(file: Path, name: str) -> Path:
-    """A path of the list: as it is, from the list's folder, or only its name there; lists travel with their takes."""
+    """Find a recording of the list: at its path, also from the list's folder, else by name beside the list."""
     path = Path(name.replace("\\", "/"))
     for found in (path, file.parent / path, file.parent / path.name):
         if found.is_file():

@@ -1,7 +1,8 @@
-"""VoiceLibrary: the voices that the hub keeps, as plain folders that may also be made, changed and removed by hand.
+"""VoiceLibrary: the stored voices, as plain folders. People may also make, change and remove them by hand.
 
-Those of the settings' `voice_folders` are there too, and only read. A voice is looked at when it is asked for, and
-decoded again only if one of its files changed. A damaged one is reported beside the others and hides none of them.
+The voices in the settings' `voice_folders` belong to it too, and are only read. The library looks at a voice's files
+whenever it needs the voice, and decodes them again only if one has changed. A damaged voice is reported beside the
+others and hides none of them.
 """
 
 from __future__ import annotations
@@ -55,19 +56,19 @@ from hub.settings import Settings
 
 
 class VoiceProblem(Struct, kw_only=True, frozen=True):
-    """A folder among the voices that holds none that can be used, and why."""
+    """A voice folder that cannot be used, and why."""
 
     id: str
     problem: str
 
 
 class VoiceLibrary:
-    """All methods but `references` read or write files: call them in a thread."""
+    """The stored voices. All methods but `references` read or write files: call them in a thread."""
 
     def __init__(
         self, folder: Path, limits: DecodeLimits, further: Sequence[Path] = (), *, opened_bytes: int = 0
     ) -> None:
-        """`opened_bytes` of decoded recordings are kept in memory."""
+        """Keep at most `opened_bytes` of decoded recordings in memory."""
         self.folder = folder
         self.limits = limits
         self._finder = VoiceFinder(folder, further)
@@ -83,7 +84,7 @@ class VoiceLibrary:
         return cls(data_folder(settings) / "voices", limits, further, opened_bytes=opened_bytes)
 
     def recover(self) -> None:
-        """Clear what a death in the middle of a write left behind. Once, at the start."""
+        """Remove what interrupted writes left behind. Call it once, at the start."""
         with storing("the voices"):
             if self.folder.is_dir():
                 with exclusive(self.folder):
@@ -92,20 +93,20 @@ class VoiceLibrary:
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def list(self) -> list[StoredVoice]:
-        """All voices, by id."""
+        """All voices that can be used, sorted by id."""
         return [found for found in self._look() if isinstance(found, StoredVoice)]
 
     def problems(self) -> Sequence[VoiceProblem]:
-        """The folders that hold no voice that can be used."""
+        """The voice folders that cannot be used, and why."""
         return [found for found in self._look() if isinstance(found, VoiceProblem)]
 
     def has(self, id: str) -> bool:
-        """Whether there is a folder for this id, sound or not."""
+        """True if there is a folder for this id, damaged or not."""
         with storing("the voices"):
             return self._finder.find(id) is not None
 
     def get(self, id: str) -> StoredVoice:
-        """The voice of this id. Raises UnknownVoice, also for a damaged one, with what is wrong with it."""
+        """The voice of this id. Raises UnknownVoice, also for a damaged one, and says what is wrong with it."""
         found = self._look_at(*self._find(id))
         if isinstance(found, StoredVoice):
             return found
@@ -122,10 +123,12 @@ class VoiceLibrary:
             raise _unknown(id, VoiceProblem(id=id, problem=str(damage))) from None
 
     def recording(self, id: str, number: int) -> tuple[str, bytes]:
-        """The name and the content of a recording's file, as it is stored. Raises UnknownVoice, InvalidRequest."""
+        """The name and the content of a recording's file. Raises UnknownVoice, InvalidRequest."""
         voice = self.get(id)
         if not 0 <= number < len(voice.recordings):
-            raise InvalidRequest(f"voice {voice.id!r} has {len(voice.recordings)} recordings, counted from 0")
+            raise InvalidRequest(
+                f"voice {voice.id!r} has no recording {number}: it has {len(voice.recordings)}, counted from 0"
+            )
         name = voice.recordings[number].file
         with storing(f"voice {voice.id!r}"):
             return name, (self._find(voice.id)[1] / name).read_bytes()
@@ -135,14 +138,14 @@ class VoiceLibrary:
         return (await asyncio.to_thread(self.open, id)).references
 
     def fit(self, voice: StoredVoice, model: str, capabilities: Capabilities) -> VoiceFit:
-        """Whether a model with these capabilities can speak as `voice`."""
+        """The fit of `voice` for a model with these capabilities."""
         reason = unfitness(voice.recordings, voice.language, model, capabilities)
         return VoiceFit(usable=not reason, reason=reason)
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
     def create(self, id: str, facts: Facts, references: tuple[Reference, ...]) -> StoredVoice:
-        """Keep a new voice; `references` are decoded already. Raises InvalidRequest, Conflict, StorageFailed."""
+        """Store a new voice; `references` are decoded already. Raises InvalidRequest, Conflict, StorageFailed."""
         id = check_id(id)
         if not 1 <= len(references) <= MOST_RECORDINGS:
             raise InvalidRequest(f"a voice has 1 to {MOST_RECORDINGS} recordings, not {len(references)}")
@@ -153,14 +156,14 @@ class VoiceLibrary:
         with storing(f"voice {id!r}"), exclusive(self.folder):
             self._check_free(id)
             write_folder(path, files_of(facts, cleaned))
-            if all(is_hub_wav(one.audio) for one in cleaned):  # then reading them would give just this
+            if all(is_hub_wav(one.audio) for one in cleaned):  # reading the files would give the same
                 self._remember(path, stamp_of(path), opened_of(id, facts, cleaned))
         return self.get(id)
 
     def update(
         self, id: str, *, new_id: str | None = None, texts: dict[str, str] | None = None, **changes: Any
     ) -> StoredVoice:
-        """Change facts (`changes`: fields of Facts), transcripts (recording's file -> text) and the id; the voice.
+        """Change facts (`changes`: fields of Facts), transcripts (`texts` by recording's file) and the id.
 
         Raises UnknownVoice, InvalidRequest, StorageFailed, and Conflict for a taken id or a voice of `voice_folders`.
         """
@@ -181,7 +184,7 @@ class VoiceLibrary:
         return self.get(new_id or voice.id)
 
     def delete(self, id: str) -> None:
-        """Remove the voice, or what is left of a damaged one.
+        """Remove the voice, damaged or not.
 
         Raises UnknownVoice, StorageFailed, and Conflict for a voice of `voice_folders`.
         """
@@ -191,7 +194,7 @@ class VoiceLibrary:
     # ---- the folders ------------------------------------------------------------------------------------------------
 
     def _own(self, id: str) -> Path:
-        """The folder of a voice that is the library's to change. Raises UnknownVoice, Conflict."""
+        """The folder of a voice that the library may change. Raises UnknownVoice, Conflict."""
         id, path = self._find(id)
         if path.parent != self.folder:
             raise Conflict(f"voice {id!r} is in a folder that the hub only reads (voice_folders)", voice=id)

@@ -1,4 +1,4 @@
-"""Decisions: why a model is loaded or not. A short memory of what residency did, for people who wonder."""
+"""Decisions: a short history of what residency did with the models, and why."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from msgspec import Struct
 log = logging.getLogger("hub.models")
 
 Action = Literal["load", "ready", "measured", "failed", "wait", "refuse", "evict", "unload", "crash"]
-"""`wait`: there is no room yet; `refuse`: there was none in time, or there can never be; `crash`: the worker died."""
+"""`wait`: no room yet; `refuse`: no room in time, or none without evicting; `crash`: the worker died."""
 
 KEPT = 200
-"""Decisions that are remembered of a hub."""
+"""Decisions that a hub remembers."""
 
 
 class Decision(Struct, kw_only=True, frozen=True):
@@ -44,7 +44,7 @@ class Decisions:
         return iter(self._kept)
 
     def note(self, model: str, action: Action, why: str, device: str, before: int, after: int) -> None:
-        """Remember a decision, and log it."""
+        """Keep a decision, and log it."""
         decision = Decision(
             time=time.time(), model=model, action=action, why=why, device=device, before=before, after=after
         )
@@ -52,5 +52,5 @@ class Decisions:
         log.info("model %s: %s (%s)", model, action, why)
 
     def of(self, model: str) -> list[Decision]:
-        """Those about one model, oldest first."""
+        """The decisions about one model, oldest first."""
         return [decision for decision in self._kept if decision.model == model]

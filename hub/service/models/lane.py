@@ -1,4 +1,4 @@
-"""Lane: the queue of one model. It bounds what runs at once, what waits, and how long."""
+"""Lane: the queue of one model. It limits how many requests run at once, how many wait, and for how long."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from contextlib import contextmanager
 from hub.contract.errors import Busy, DeadlineExceeded
 
 FIRST_GUESS = 1.0
-"""Seconds that a request is thought to take before any has been seen."""
+"""Seconds that a request is assumed to take before any has been measured."""
 
 
 class Place:
-    """One of the requests that a model works on at once. `leave` lets the next one in; doing it twice is harmless."""
+    """One of the requests that a model works on at once. `leave` lets the next one in; a second call does nothing."""
 
     def __init__(self, lane: Lane, now: float) -> None:
         self._lane: Lane | None = lane
         self._entered = now
 
     def leave(self) -> None:
-        """The model is through with this request."""
+        """Free the place for the next request."""
         lane, self._lane = self._lane, None
         if lane is not None:
             lane._left(asyncio.get_running_loop().time() - self._entered)
 
 
 class Lane:
-    """`concurrency` requests run, up to `queue` more wait in order of arrival, the next is refused."""
+    """`concurrency` requests run, up to `queue` more wait in order of arrival, and further ones are refused."""
 
     def __init__(self, model: str, *, queue: int, concurrency: int = 1) -> None:
         self._model = model
@@ -49,7 +49,7 @@ class Lane:
 
     @property
     def concurrency(self) -> int:
-        """Requests that may run at once; raising it lets the next ones in."""
+        """Requests that may run at once; a higher value lets waiting ones in."""
         return self._concurrency
 
     @concurrency.setter
@@ -59,7 +59,7 @@ class Lane:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let nobody in for the duration: requests wait in the queue."""
+        """Let no request in during the block; they wait in the queue."""
         self._pauses += 1
         try:
             yield
@@ -68,14 +68,14 @@ class Lane:
             self._let_in()
 
     def retry_after(self) -> float:
-        """Seconds after which one more request should find a place: the queue's length at the lane's own pace."""
+        """Seconds until one more request should find a place, by the queue's length and the lane's own pace."""
         return max(1.0, math.ceil((self.waiting + 1) / self._concurrency * self._pace))
 
     async def enter(self, until: float) -> Place:
         """Wait for a place, at most until loop time `until`.
 
-        Raises Busy at once if the queue is full, DeadlineExceeded if the time is over. A caller that is cancelled
-        while it waits gives its place up.
+        Raises Busy at once if the queue is full, DeadlineExceeded at `until`. A caller that is cancelled while it
+        waits leaves the queue.
         """
         loop = asyncio.get_running_loop()
         if self.running < self._concurrency and not self._queued and not self._pauses:
@@ -99,16 +99,16 @@ class Lane:
                 self._queued.remove(turn)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(
-                    f"no place at model {self._model!r} came free in time; try again later, or raise its `deadline`",
+                    f"no place at model {self._model!r} became free in time; try again later, or raise its `deadline`",
                     retry_after=self.retry_after(),
                 ) from None
             raise
         return Place(self, loop.time())
 
     async def lull(self, patience: float) -> None:
-        """Wait until a place is free and nobody queues for it, at most `patience` seconds.
+        """Wait until a place is free and no request waits for it, at most `patience` seconds.
 
-        For work in the background, before it enters: it lets requests go first, and is not starved by them either.
+        Background work calls this before `enter`: requests go first, but cannot keep it waiting for ever.
         """
         if self.running < self._concurrency and not self._queued:
             return

@@ -19,7 +19,7 @@ def chars_of(request: SpeechRequest) -> int:
 
 
 class Ledger:
-    """Counts one request from its arrival, and reports it once."""
+    """The times and counts of one request, which are reported once."""
 
     def __init__(self, report: Callable[[SpeechReport], None], chars: int, request_id: str) -> None:
         self._report = report
@@ -39,21 +39,21 @@ class Ledger:
         self.arrived = asyncio.get_running_loop().time()
 
     def work_began(self) -> None:
-        """The model has the request."""
+        """Note that the model begins work on the request."""
         self._began = asyncio.get_running_loop().time()
 
     def work_ended(self) -> None:
-        """The model is through with the request; its caller may still be reading."""
+        """Note that the model has finished; the caller may still be reading."""
         self._worked = asyncio.get_running_loop().time()
 
     def read(self, chars: int) -> None:
-        """More of a live text came. Until now the player may have run dry for want of text, not of work."""
+        """Count `chars` more of a live text. If the player has run dry, it lacked text, so that is not an underrun."""
         self._chars += chars
         if self._first_audio is not None:
             self._deadline = max(self._deadline, asyncio.get_running_loop().time())
 
     def count(self, seconds: float, *, waited: bool) -> None:
-        """A chunk of audio came; `waited`: its consumer was ready for it before it came."""
+        """Count a chunk of `seconds` of audio. `waited`: its consumer was ready before the chunk came."""
         now = asyncio.get_running_loop().time()
         if self._first_audio is None:
             self._first_audio = self._deadline = now
@@ -67,7 +67,7 @@ class Ledger:
 
     @contextmanager
     def reported(self) -> Iterator[Self]:
-        """What is raised within is the outcome that is reported."""
+        """Report an error in the block as the outcome."""
         try:
             yield self
         except BaseException as error:
@@ -75,11 +75,11 @@ class Ledger:
             raise
 
     def about(self, model: str, backend: str) -> None:
-        """The model that the request is for."""
+        """Note the model and the backend of the request."""
         self.model, self.backend = model, backend
 
     def close(self, outcome: str) -> None:
-        """Report, the first time."""
+        """Report the request; a second call does nothing."""
         if self._closed:
             return
         self._closed = True

@@ -1,7 +1,7 @@
 """Memory: how much a worker holds, as the system reports it.
 
-Resident memory comes from /proc (elsewhere from `ps`), the memory of NVIDIA GPUs from `nvidia-smi`. Nothing here loads
-a library of a device.
+Resident memory comes from /proc (elsewhere from `ps`), the memory of NVIDIA GPUs from `nvidia-smi`. No device library
+is loaded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ ASK_TIMEOUT = 10.0
 def device_of(setting: str) -> str:
     """The device whose memory a model of this setting uses: `cpu`, `mps`, or a GPU by number, `cuda:0`.
 
-    For `auto` it is a guess until the worker reports what it chose: the first NVIDIA GPU if there is one, else the CPU,
-    as `hub.nn.device` chooses.
+    For `auto` it is a guess until the worker reports its choice: the first NVIDIA GPU if there is one, else the CPU, as
+    `hub.nn.device` chooses.
     """
     if setting == "auto":
         return "cuda:0" if has_nvidia() else "cpu"
@@ -30,7 +30,7 @@ def device_of(setting: str) -> str:
 
 @cache
 def has_nvidia() -> bool:
-    """Whether this machine has an NVIDIA GPU that answers."""
+    """True if this machine has a working NVIDIA GPU."""
     return bool(_ask("nvidia-smi", "--query-gpu=index", "--format=csv,noheader"))
 
 
@@ -47,8 +47,8 @@ def files_size(path: str) -> int:
 def used(device: str, pids: Iterable[int]) -> dict[int, int]:
     """Bytes that each worker of `pids`, with the processes it started, holds on `device`.
 
-    A worker is missing where it cannot be told: it has ended, or a GPU's driver does not name processes (in containers
-    with process ids of their own it often does not). Blocks for some milliseconds.
+    A worker whose memory is unknown is left out: it has ended, or the GPU's driver does not name its process (often so
+    in containers with process ids of their own). Blocks for some milliseconds.
     """
     sessions = _sessions()
     found: dict[int, int] = {}
@@ -65,10 +65,10 @@ def used(device: str, pids: Iterable[int]) -> dict[int, int]:
 
 
 def _sessions() -> dict[int, set[int]]:
-    """Process ids by session: a worker leads one, in which all that it starts are."""
+    """Process ids by session. A worker leads a session, which holds every process that it starts."""
     found: dict[int, set[int]] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:  # pid (name) state ppid pgrp session ...; the name may hold anything, blanks and brackets too
+        try:  # pid (name) state ppid pgrp session ...; the name may hold any character, spaces and parentheses too
             fields = entry.read_bytes().rpartition(b")")[2].split()
         except OSError:
             continue
@@ -82,7 +82,7 @@ def _resident(pid: int) -> int | None:
     except (OSError, IndexError, ValueError):
         answer = _ask("ps", "-o", "rss=", "-p", str(pid)) if not Path("/proc/self").exists() else []
         return int(answer[0]) * 1024 if answer and answer[0].strip().isdigit() else None
-    return pages * os.sysconf("SC_PAGE_SIZE") or None  # nothing resident: it has ended and was not yet collected
+    return pages * os.sysconf("SC_PAGE_SIZE") or None  # 0 if it has ended but is not reaped yet
 
 
 def _gpu_memory(device: str) -> dict[int, int]:
@@ -98,7 +98,7 @@ def _gpu_memory(device: str) -> dict[int, int]:
 
 
 def _ask(program: str, *arguments: str) -> list[str]:
-    """The lines that a program prints; none if it is not there or fails."""
+    """The lines that a program prints; none if it is missing or fails."""
     path = shutil.which(program)
     if path is None:
         return []

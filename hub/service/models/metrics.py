@@ -1,6 +1,6 @@
-"""Prometheus metrics: an Observer that counts finished requests, and gauges read from the models when asked for.
+"""Prometheus metrics: an Observer that counts finished requests, and gauges that read the models at each scrape.
 
-Labels are model names of the configuration and error codes of the contract, never what a caller sent.
+Labels are model names of the configuration and error codes of the contract, never text from a caller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 FACTORS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
-"""Buckets of the real-time factor; over 1 the model is slower than the speech it makes."""
+"""Buckets of the real-time factor; over 1, the model is slower than the speech that it makes."""
 
 STATES = ("stopped", "starting", "ready", "backing_off", "broken")
 
@@ -64,9 +64,7 @@ class Metrics:
         self.underruns = Counter(
             "ttshub_underruns", "Chunks that came later than a player needed them", ["model"], registry=registry
         )
-        self.crashes = Counter(
-            "ttshub_worker_crashes", "Worker processes that died unasked", ["model"], registry=registry
-        )
+        self.crashes = Counter("ttshub_worker_crashes", "Worker processes that crashed", ["model"], registry=registry)
         for name in self._models:  # a counter that has never counted is 0, not missing
             for counter in (self.audio, self.chars, self.underruns, self.crashes):
                 counter.labels(name)
@@ -75,7 +73,7 @@ class Metrics:
         ProcessCollector(registry=registry)  # RSS, CPU seconds, open descriptors; nothing where there is no /proc
 
     def speech_ended(self, report: SpeechReport) -> None:
-        """Count a finished request; one for a model that there is not counts as model "other"."""
+        """Count a finished request; one for an unknown model counts as model "other"."""
         model = self._label(report.model)
         outcome = report.outcome if report.outcome in self._outcomes else "other"
         self.requests.labels(model, outcome).inc()
@@ -101,7 +99,7 @@ class Metrics:
 
 
 class _ModelGauges(Collector):
-    """How the models are at the moment of the scrape."""
+    """Gauges of the models, read at each scrape."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -111,7 +109,7 @@ class _ModelGauges(Collector):
         waiting = GaugeMetricFamily("ttshub_waiting", "Requests in the queue", labels=["model"])
         places = GaugeMetricFamily("ttshub_concurrency", "Requests that may be spoken at once", labels=["model"])
         memory = GaugeMetricFamily(
-            "ttshub_model_memory_bytes", "What its worker was last measured to hold", labels=["model", "device"]
+            "ttshub_model_memory_bytes", "Memory of its worker, as last measured", labels=["model", "device"]
         )
         state = GaugeMetricFamily(
             "ttshub_model_state", "1 for the state that the model is in", labels=["model", "state"]
@@ -129,11 +127,11 @@ class _ModelGauges(Collector):
 
 
 class _LoopGauge(Collector):
-    """How busy the event loop is at the moment of the scrape."""
+    """A gauge of the event loop, read at each scrape."""
 
     def collect(self) -> Iterator[Metric]:
         try:
             count = len(asyncio.all_tasks())
-        except RuntimeError:  # asked outside of it
+        except RuntimeError:  # called outside the loop
             return
         yield GaugeMetricFamily("ttshub_asyncio_tasks", "Tasks of the hub's event loop", value=count)

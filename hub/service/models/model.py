@@ -20,7 +20,7 @@ from hub.settings import ModelSettings
 
 
 class ModelStatus(Struct, kw_only=True, frozen=True):
-    """One model, for `/v1/backends` and `/v1/health`. `memory`: what it holds of `device`, in bytes, where known."""
+    """One model, for `/v1/backends` and `/v1/health`. `memory`: the bytes that it holds of `device`, if known."""
 
     name: str
     backend: str
@@ -37,9 +37,9 @@ class ModelStatus(Struct, kw_only=True, frozen=True):
 class ModelMemory(Struct, kw_only=True, frozen=True):
     """A model's share of a device. Sizes are bytes.
 
-    `need` is what has to be free before it is loaded, known from `source`; `held` what it was last measured to hold,
-    None where it is not loaded or that cannot be told; `counted` what it counts for; `loaded` what all models of the
-    device count for together, against `budget` (None: no bound).
+    `need` must be free before the model is loaded; `source` says where the figure is from. `held` is the last
+    measurement, None if the model is not loaded or cannot be measured. `counted` is the model's part of `loaded`, which
+    counts all models of the device against `budget` (None: no limit).
     """
 
     device: str
@@ -67,12 +67,12 @@ class Model:
 
     @property
     def loaded(self) -> Loaded | None:
-        """What it said of itself when it was last loaded; None before its first load."""
+        """The model's report from its last load; None before the first."""
         return self.engine.loaded
 
     @property
     def capabilities(self) -> Capabilities:
-        """Of the loaded checkpoint once it has been loaded, of the backend before."""
+        """The capabilities of the loaded checkpoint; before the first load, those of the backend."""
         return self.loaded.capabilities if self.loaded else self.spec.capabilities
 
     @property
@@ -82,14 +82,14 @@ class Model:
 
     @property
     def missed(self) -> bool:
-        """It is marked `preload` and is not up, and nobody decided so: not yet loaded, failed or crashed."""
+        """True if it is marked `preload` and is not loaded, unless on purpose: not yet loaded, failed or crashed."""
         return self.settings.preload and not self._seat.rested and self.engine.status.state != "ready"
 
     async def start(self, until: float | None = None, *, why: str = "a request came", evict: bool = True) -> Loaded:
-        """The model, loaded, waiting at most until loop time `until`; see `Residency.load`.
+        """Load the model, at most until loop time `until`; see `Residency.load`.
 
-        It stays loaded while a request is in its lane. Who calls the engine without one, and does more than begin one
-        stream or call at once, uses `hold`.
+        It stays loaded while a request is in its lane. Code that uses the engine without one, for more than a single
+        stream or call at once, needs `hold`.
         """
         loaded = await self._residency.load(self._seat, until, why, evict=evict)
         if self.lane.concurrency != loaded.concurrency:
@@ -98,7 +98,7 @@ class Model:
 
     @asynccontextmanager
     async def hold(self, until: float | None = None) -> AsyncIterator[Loaded]:
-        """The model, loaded, and not unloaded before the end of the block, unless by force."""
+        """Load the model, and keep it loaded during the block unless it is unloaded by force."""
         self._seat.holds += 1
         try:
             yield await self.start(until)
@@ -109,10 +109,10 @@ class Model:
 
     @asynccontextmanager
     async def visit(self, ledger: Ledger, until: float) -> AsyncIterator[Visit]:
-        """A place in the lane and the model, loaded, both at most until loop time `until`, for the block.
+        """Take a place in the lane for the block, and load the model, both at most until loop time `until`.
 
-        The place is left with the block, or later where the block says so (`Visit.outlast`). Raises Busy,
-        DeadlineExceeded, or what `start` raises.
+        The place is freed with the block, or later if the block calls `Visit.outlast`. Raises Busy, DeadlineExceeded,
+        or the errors of `start`.
         """
         place = await self.lane.enter(until)
         try:
@@ -128,7 +128,7 @@ class Model:
         if not visit.outlasts:
             visit.end()
 
-    async def unload(self, *, until: float | None = None, force: bool = False, why: str = "somebody asked") -> None:
+    async def unload(self, *, until: float | None = None, force: bool = False, why: str = "by command") -> None:
         """End the worker; see `Residency.unload`."""
         await self._residency.unload(self._seat, why, until=until, force=force)
 
@@ -137,7 +137,7 @@ class Model:
         return (self.loaded or await self.start()).voices
 
     async def lull(self, patience: float) -> None:
-        """See `Lane.lull`."""
+        """Wait for a lull in the lane; see `Lane.lull`."""
         await self.lane.lull(patience)
 
     def status(self) -> ModelStatus:
@@ -156,7 +156,7 @@ class Model:
         )
 
     def memory(self) -> ModelMemory:
-        """What it takes of its device."""
+        """The model's share of its device."""
         seat = self._seat
         return ModelMemory(
             device=seat.device,
@@ -174,7 +174,7 @@ class Model:
         return self._seat.last_used_at
 
     def decisions(self) -> list[Decision]:
-        """Why it was loaded, unloaded, and so on: the last ones, oldest first."""
+        """The last decisions about the model, oldest first."""
         return self._residency.decisions.of(self.name)
 
 

@@ -30,16 +30,16 @@ class Models:
     def __init__(self, models: dict[str, Model], missing: dict[str, str], default: str, residency: Residency) -> None:
         self._models = models
         self.residency = residency
-        self.missing = missing  # model name -> its backend, which no working plugin brings
+        self.missing = missing  # model name -> its backend, which no working plugin provides
         self.default = models.get(default)
 
     @classmethod
     def build(cls, settings: Settings, plugins: Plugins, on_crash: CrashListener) -> Models:
-        """Make the configured models, or with none configured, those that the backends bring by default.
+        """Make the configured models, or the backends' default models if none is configured.
 
-        Raises SettingsError for a backend that nobody knows, a `default_model` that is not there, or a value that a
-        command or a plugin set and no setting may have. A backend whose plugin is broken or disabled does not stop the
-        hub: its models answer `backend_unavailable`.
+        Raises SettingsError for an unknown backend, a `default_model` that is not configured, or an invalid value from
+        a command or a plugin. A backend whose plugin is broken or disabled does not stop the hub: its models answer
+        `backend_unavailable`.
         """
         configured = dict(settings.models) or default_models(plugins)
         _check_memory(settings)
@@ -73,7 +73,7 @@ class Models:
         return len(self._models)
 
     def get(self, name: str | None) -> Model:
-        """The model of this name; None or "" is the default model. Raises UnknownModel, naming those there are."""
+        """The model of this name; None or "" is the default model. Raises UnknownModel, BackendUnavailable."""
         if not name:
             if self.default is None:
                 raise UnknownModel("no model is configured; add a [models.NAME] table to hub.toml")
@@ -88,10 +88,10 @@ class Models:
         raise UnknownModel(f"there is no model {name[:100]!r}; there are: {', '.join(known) or 'none'}", models=known)
 
     def able(self, name: str | None, capability: str) -> Model:
-        """The model of this name; without a name the default model if it has the capability, else the first that has.
+        """The model of this name; without a name, the default model if it has the capability, else the first that does.
 
-        A model that is not loaded yet has what its backend declares, and may turn out to have more or less, so a named
-        one is not refused here. Raises as `get`.
+        Until its first load a model has the capabilities that its backend declares, and may turn out to have others, so
+        a named model is not refused here. Raises as `get`.
         """
         if not name and not (self.default and getattr(self.default.capabilities, capability)):
             name = next((model.name for model in self if getattr(model.capabilities, capability)), name)
@@ -105,7 +105,7 @@ class Models:
 
 
 def default_models(plugins: Plugins) -> dict[str, ModelSettings]:
-    """What a hub has whose settings name no model."""
+    """The models of a hub whose settings name none."""
     return {
         name: ModelSettings(backend=spec.name, **keywords)
         for spec in plugins.backends.values()
@@ -114,7 +114,7 @@ def default_models(plugins: Plugins) -> dict[str, ModelSettings]:
 
 
 def _check_memory(settings: Settings) -> None:
-    """Raises SettingsError for a device that there cannot be, or a model that can never be loaded."""
+    """Raise SettingsError for an impossible device, or for a model that can never be loaded."""
     for name in settings.devices:
         if not re.fullmatch(DEVICE, name):
             raise SettingsError(f'devices.{name}: a device is cpu, mps, cuda or "cuda:N", such as [devices."cuda:0"]')

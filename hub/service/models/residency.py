@@ -1,12 +1,12 @@
 """Residency: which models are loaded, and how much memory they may hold.
 
 A model is loaded when it is first needed, and unloaded when it has rested for its `idle_unload`, when another model
-needs its memory, or when somebody asks. The models of one device share its budget (`[devices.NAME] memory`): for one
-that does not fit, those that have rested longest are unloaded first. A busy model is never unloaded for another;
-whoever needs room waits for it until the deadline. Each decision is kept, with its reason, in `decisions`.
+needs its memory, or by command. The models of one device share its budget (`[devices.NAME] memory`): if one does not
+fit, those that have rested longest are unloaded first. A busy model is never unloaded for another; a request that needs
+the room waits until its deadline. `decisions` keeps each decision with its reason.
 
-Nothing can go between two decisions: they are made without awaiting anything, on one event loop, and at once visible in
-the model's `Seat`. A seat counts from the decision to load until the worker process is gone.
+A decision is made without awaiting anything, on one event loop, and is at once visible in the model's `Seat`, so no two
+can conflict. A seat counts from the decision to load until the worker process is gone.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from hub.settings import DeviceSettings, ModelSettings
 log = logging.getLogger("hub.models")
 
 FRESH = 2.0
-"""Seconds for which a measurement of memory is believed."""
+"""Seconds for which a measurement of memory is used."""
 
 TRY_AGAIN = 5.0
-"""Retry-After of a request whose model did not get ready in time."""
+"""Retry-After of a request whose model was not ready in time."""
 
 
 class Residency:
-    """See the module's docstring. All methods belong to one event loop."""
+    """Loads and unloads the models of a hub. All methods belong to one event loop."""
 
     def __init__(self, devices: Mapping[str, DeviceSettings]) -> None:
         self.decisions = Decisions()
@@ -54,7 +54,7 @@ class Residency:
     # -- what there is ----------------------------------------------------------------------------
 
     def add(self, name: str, engine: Engine, lane: Lane, settings: ModelSettings) -> Seat:
-        """A model to look after."""
+        """Add a model; return its seat."""
         seat = self._seats[name] = Seat(name, engine, lane, settings, device_of(settings.device))
         seat.budget = self._budgets.get(seat.device)
         lane.on_idle = lambda: self._rests(seat)
@@ -70,10 +70,10 @@ class Residency:
     # -- loading ----------------------------------------------------------------------------------
 
     async def load(self, seat: Seat, until: float | None, why: str, *, evict: bool = True) -> Loaded:
-        """The model, loaded: at once if it is, else within loop time `until`.
+        """Load the model, at most until loop time `until`; return at once if it is loaded.
 
-        Without `evict` no other model is unloaded for it. Raises DeadlineExceeded, Unavailable where there is no room
-        without evicting, or what `Engine.start` raises.
+        Without `evict` no other model is unloaded for it. Raises DeadlineExceeded, Unavailable if there is no room
+        without evicting, or the errors of `Engine.start`.
         """
         seat.touch()
         if not seat.up:
@@ -106,7 +106,7 @@ class Residency:
             await asyncio.shield(seat.loading)
 
     def _give_up(self, seat: Seat) -> None:
-        """Nobody waits for room any more. Who comes now begins anew, and does not join what is being cancelled."""
+        """Cancel the load: no request waits for it any more. A new request starts another one and does not join it."""
         loading, seat.loading = seat.loading, None
         if loading is not None:
             loading.cancel()
@@ -117,10 +117,10 @@ class Residency:
                 f"model {seat.name!r} is still loading; try again later, or raise its `deadline`", retry_after=TRY_AGAIN
             )
         others = [one for one in self._on(seat.device) if one is not seat]
-        told = ", ".join(f"{one.name!r} ({show_size(one.counted)})" for one in others)
+        holders = ", ".join(f"{one.name!r} ({show_size(one.counted)})" for one in others)
         message = (
             f"there was no room for model {seat.name!r} in time: it needs {show_size(seat.need)}, and the budget of "
-            f"{seat.device}, {show_size(seat.budget)}, was taken by busy models: {told or 'none'}; try again later"
+            f"{seat.device}, {show_size(seat.budget)}, was taken by busy models: {holders or 'none'}; try again later"
         )
         self._note(seat, "refuse", message)
         return DeadlineExceeded(message, retry_after=TRY_AGAIN)
@@ -129,7 +129,7 @@ class Residency:
         engine = seat.engine
         began = asyncio.get_running_loop().time()
         try:
-            if not engine.status.retry_after:  # else it refuses to start: nobody has to go for that
+            if not engine.status.retry_after:  # else it refuses to start, and no model is unloaded for that
                 await self._admit(seat, why)
             await engine.start()
         except asyncio.CancelledError:
@@ -151,7 +151,7 @@ class Residency:
         self._begin(self._settle(seat))
 
     def _book(self, seat: Seat) -> None:
-        """Count the model where its worker says that its weights are: `auto` may have been taken for another device."""
+        """Count the model on the device that its worker reports; the guess for `auto` may have been wrong."""
         loaded = seat.engine.loaded
         device = device_of(loaded.device) if loaded is not None and loaded.device else seat.device
         if device != seat.device:
@@ -159,7 +159,7 @@ class Residency:
             seat.device, seat.budget, seat.held = device, self._budgets.get(device), None
 
     async def _admit(self, seat: Seat, why: str) -> None:
-        """Wait until the model fits, making room where that helps. Then it is resident."""
+        """Wait until the model fits, unloading others where that helps. Then it is resident."""
         if seat.need_is_guess:
             await asyncio.to_thread(seat.look_at_files)
         waited = False
@@ -184,12 +184,12 @@ class Residency:
                 await self._evict(victims, f"{seat.name!r} needs {show_size(seat.need)}")
             else:
                 if not waited:
-                    self._note(seat, "wait", f"{why}; it needs {seat.need_words}, and what is loaded is busy")
+                    self._note(seat, "wait", f"{why}; it needs {seat.need_words}, and the loaded models are busy")
                 waited = True
                 await change.wait()
 
     def _victims(self, seat: Seat) -> list[Seat] | None:
-        """Whom to unload so that `seat` fits: nobody ([]), some idle models, or None if that is no help now."""
+        """Idle models to unload so that `seat` fits: [] if it fits, None if unloading would not help now."""
         self._sweep()
         if seat.budget is None:
             return []
@@ -200,7 +200,7 @@ class Residency:
         return self._oldest(seat, over) or None
 
     def _oldest(self, seat: Seat, over: int) -> list[Seat]:
-        """Idle models of the seat's device, longest at rest first, that hold `over` bytes; none if they do not."""
+        """Idle models of the seat's device, longest at rest first, that hold `over` bytes; [] if all hold less."""
         chosen: list[Seat] = []
         for one in sorted(self._on(seat.device), key=lambda one: one.last_used):
             if over > 0 and one is not seat and not one.busy and one.ending is None and one.counted:
@@ -209,7 +209,7 @@ class Residency:
         return chosen if over <= 0 else []
 
     async def _settle(self, seat: Seat) -> None:
-        """After a load: see what it really holds, and keep the budget."""
+        """Measure the model after its load, and evict others if the device is over its budget."""
         before = self.total(seat.device)
         await self._measure(seat.device, fresh=True)
         if seat.held is not None:
@@ -217,7 +217,7 @@ class Residency:
         if seat.budget is not None and (over := self.total(seat.device) - seat.budget) > 0:
             victims = self._oldest(seat, over)
             if victims:
-                await self._evict(victims, f"with {seat.name!r} the models of {seat.device} are over its budget")
+                await self._evict(victims, f"with {seat.name!r} loaded, {seat.device} is over its budget")
             else:
                 log.warning("the models of %s hold %s more than its budget", seat.device, show_size(over))
         self.changed()
@@ -225,9 +225,9 @@ class Residency:
     # -- unloading --------------------------------------------------------------------------------
 
     async def unload(self, seat: Seat, why: str, *, until: float | None = None, force: bool = False) -> None:
-        """End the model's worker; nothing happens if there is none.
+        """End the model's worker, if there is one.
 
-        What it speaks is finished first, at most until loop time `until`, and new requests wait; with `force` its
+        Requests that it works on finish first, at most until loop time `until`, and new ones wait; with `force` its
         streams end with a fault. Raises DeadlineExceeded.
         """
         if not (seat.resident or seat.loading or seat.ending):
@@ -288,19 +288,19 @@ class Residency:
     # -- what happens meanwhile -------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Something became idle, free or broken: whoever waits looks again."""
+        """Wake all that wait for a change: a model became idle, free or broken."""
         self._change.set()
         self._change = asyncio.Event()
 
     def crashed(self, name: str, reason: str) -> None:
-        """A worker died unasked. While it is being respawned its memory stays counted."""
+        """Note a crash. The model's memory stays counted while the engine respawns the worker."""
         seat = self._seats[name]
         seat.held = None
         self._note(seat, "crash", f"the worker {reason}")
         self._begin(self._respawned(seat))
 
     async def _respawned(self, seat: Seat) -> None:
-        """Respawns are the engine's own; see how this one ends."""
+        """Wait for the end of the engine's respawn, and measure the new worker."""
         while seat.resident and not seat.up:
             await self._change.wait()
             self._sweep()
@@ -308,7 +308,7 @@ class Residency:
             await self._settle(seat)
 
     def _sweep(self) -> None:
-        """Whose respawn after a crash failed leaves its seat."""
+        """Vacate the seat of each model whose respawn after a crash failed."""
         for seat in self._seats.values():
             if seat.resident and seat.dead:
                 self._vacate(seat, "failed", seat.engine.status.last_error)
@@ -318,7 +318,7 @@ class Residency:
         self.changed()
 
     def _arm(self, seat: Seat, seconds: float | None = None) -> None:
-        """Look in some time whether the model has rested for its `idle_unload`."""
+        """Check later whether the model has rested for its `idle_unload`."""
         idle_unload = seat.settings.idle_unload
         if idle_unload is None or self._closed:
             return
@@ -338,9 +338,9 @@ class Residency:
             self._end(seat, "unload", f"it rested for {idle_unload:g} s")
 
     async def _measure(self, device: str, *, fresh: bool = False) -> None:
-        """Look how much the models of `device` hold, unless that was done a moment ago."""
+        """Measure the memory of the models of `device`, unless that was done a moment ago."""
         loop = asyncio.get_running_loop()
-        async with self._measuring:  # in turn: who came first decides first
+        async with self._measuring:  # in order of arrival: the first request decides first
             if not fresh and loop.time() - self._measured.get(device, -FRESH) < FRESH:
                 return
             self._measured[device] = loop.time()
@@ -362,6 +362,6 @@ class Residency:
 
 
 def _seen(task: asyncio.Task[None]) -> None:
-    """Nobody may be left to hear how a load ended."""
+    """Retrieve the error of a load, which no request may be left to await."""
     with suppress(asyncio.CancelledError):
         task.exception()

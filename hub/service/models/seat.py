@@ -16,10 +16,10 @@ NeedSource = Literal["settings", "measured", "files", "unknown"]
 
 
 class Seat:
-    """What `Residency` knows of a model. Only `Residency` changes it. Sizes are bytes, times are of the event loop.
+    """The state of one model in `Residency`, which alone changes it. Sizes are bytes, times are of the event loop.
 
     `resident`: its memory is counted, from the decision to load it until its process is gone. `rested`: it is not
-    loaded because that was decided, not because it failed.
+    loaded on purpose, not because it failed.
     """
 
     def __init__(self, name: str, engine: Engine, lane: Lane, settings: ModelSettings, device: str) -> None:
@@ -31,10 +31,10 @@ class Seat:
         self.budget: int | None = None
         self.resident = False
         self.rested = False
-        self.measured: int | None = None  # what it held when that was last looked at
-        self.held: int | None = None  # the same, of the worker that is there now
+        self.measured: int | None = None  # bytes at the last measurement, of any worker
+        self.held: int | None = None  # the same, of the present worker only
         self.wanted = 0  # requests that wait for it to be loaded
-        self.holds = 0  # others that need it to stay
+        self.holds = 0  # blocks that keep it loaded, see `Model.hold`
         self.may_evict = False
         self.last_used = 0.0
         self.loading: asyncio.Task[None] | None = None
@@ -47,34 +47,34 @@ class Seat:
 
     @property
     def up(self) -> bool:
-        """Ready, and to stay."""
+        """True if it is ready and not being unloaded."""
         return self.resident and self.ending is None and self.engine.status.state == "ready"
 
     @property
     def dead(self) -> bool:
-        """Its worker is gone, and nobody is at work on it."""
+        """True if its worker is gone, and no load or unload is under way."""
         idle = self.loading is None and self.ending is None
         return idle and self.engine.status.state in ("stopped", "broken")
 
     @property
     def working(self) -> bool:
-        """It speaks, or has been promised to somebody."""
+        """True if a request uses it, waits for its load, or keeps it loaded."""
         return bool(self.lane.running or self.wanted or self.holds or self.engine.status.active)
 
     @property
     def busy(self) -> bool:
-        """It must not be unloaded for another."""
+        """True if it must not be unloaded for another model."""
         return self.working or self.lane.waiting > 0 or self.loading is not None
 
     def touch(self) -> None:
-        """It is used now."""
+        """Note that it is used now."""
         self.last_used = asyncio.get_running_loop().time()
 
     # -- what it needs ----------------------------------------------------------------------------
 
     @property
     def need(self) -> int:
-        """What has to be free before it is loaded. What is not declared is a guess, and never more than the budget."""
+        """Bytes that must be free before it is loaded. Unless declared, a guess, and never more than the budget."""
         if self._declared is not None:
             return self._declared
         guess = self.measured if self.measured is not None else self._files or 0
@@ -82,7 +82,7 @@ class Seat:
 
     @property
     def need_source(self) -> NeedSource:
-        """Where `need` is from."""
+        """The source of `need`."""
         if self._declared is not None:
             return "settings"
         if self.measured is not None:
@@ -91,30 +91,30 @@ class Seat:
 
     @property
     def need_is_guess(self) -> bool:
-        """Neither declared nor ever measured."""
+        """True if its memory is neither declared nor was ever measured."""
         return self._declared is None and self.measured is None
 
     def look_at_files(self) -> None:
-        """Weights take at least the room of their files. Blocks."""
+        """Read the size of the files of the weights, which take at least that much. Blocks."""
         self._files = files_size(self.settings.path)
 
     @property
     def counted(self) -> int:
-        """What it counts for against the budget: what it holds, at least what is declared."""
+        """Bytes that count against the budget: those that it holds, but at least those that are declared."""
         if not self.resident:
             return 0
         return max(self._declared or 0, self.held if self.held is not None else self.need)
 
     @property
     def need_words(self) -> str:
-        """`need`, for people."""
+        """`need` and its source, in words."""
         said = {"settings": "as its settings say", "measured": "as last measured", "files": "by its files"}
         source = self.need_source
         return f"{show_size(self.need)}, {said[source]}" if source != "unknown" else "an unknown amount of memory"
 
     @property
     def rest_words(self) -> str:
-        """How long it has not been used, for people."""
+        """The time since its last use, in words."""
         return f"not used for {max(0.0, asyncio.get_running_loop().time() - self.last_used):.0f} s"
 
     @property

@@ -1,4 +1,4 @@
-"""Visit: a request at a model, from its place in the lane to the moment when the model is through with it."""
+"""Visit: a request at a model, from its place in the lane until the model is through with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hub.service.models.ledger import Ledger
 
 
 class Visit:
-    """Made by `Model.visit`, which ends it with its block, unless something outlasts the block."""
+    """A visit. `Model.visit` ends it with its block, unless the block calls `outlast`."""
 
     def __init__(self, place: Place, ledger: Ledger, loaded: Loaded) -> None:
         self.loaded = loaded
@@ -20,11 +20,11 @@ class Visit:
         ledger.work_began()
 
     def outlast(self) -> Callable[[], None]:
-        """Go on when the block ends well: what is returned ends the visit, once a stream or a call is over."""
+        """Let the visit outlast its block, unless that raises. Return the function that ends it, to be called later."""
         self.outlasts = True
         return self.end
 
     def end(self) -> None:
-        """The model is through with the request."""
+        """Leave the place: the model is through with the request."""
         self._place.leave()
         self._ledger.work_ended()

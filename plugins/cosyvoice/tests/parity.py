@@ -49,6 +49,10 @@ Stage = Callable[..., Arrays]
 FAMILY = "cosyvoice"
 TRAINING: frozenset[str] = frozenset()
 
+OSCILLATING = frozenset({"stream_token2wav"})
+"""Stages whose waveform comes from phases that are summed over seconds of pitch, which the flow has predicted: rounding
+in the flow turns them. Where a CPU rounds otherwise, `out_wav*` may differ by as much as such rounding moves it."""
+
 
 class WaveParts:
     """The flow and the vocoder of such a checkpoint."""

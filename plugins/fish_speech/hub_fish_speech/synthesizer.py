@@ -64,14 +64,16 @@ class FishSpeech:
             raise WorkerStartFailed("a fish_speech model needs a path: the folder of its checkpoint")
         if options.threads:
             torch.set_num_threads(options.threads)
+        codec = Path(options.codec or model.path)
         placement = find_placement(model)
         self.machinery = machinery = load_machinery(
             Path(model.path),
             placement,
-            codec_path=Path(options.codec) if options.codec else None,
+            codec_path=codec,
             max_seq_len=options.max_seq_len,
             compiled=model.compile,
         )
+        self.files = (codec,)
         self.device = str(placement.device)
         self.concurrency = options.concurrency or (4 if placement.device.type == "cuda" else 2)
         self.capabilities = replace(

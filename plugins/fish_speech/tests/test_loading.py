@@ -1,5 +1,8 @@
 """Loading a model: what the operator sets wrongly is named."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from hub_fish_speech.synthesizer import FishSpeech
@@ -15,6 +18,12 @@ def test_a_loaded_model_describes_itself(s1, s2):
         assert fish.concurrency == 2
         assert fish.voices() == []
         assert (fish.capabilities.sample_rate, fish.capabilities.dialogue) == (44_100, dialogue)
+
+
+def test_voices_are_prepared_with_the_codec_wherever_it_is(s1_folder, tmp_path):
+    assert loaded(s1_folder).files == (s1_folder,)
+    codec = Path(shutil.copytree(s1_folder, tmp_path / "codec"))
+    assert loaded(s1_folder, codec=str(codec)).files == (codec,)
 
 
 @pytest.mark.parametrize("dtype", ["auto", "bfloat16"])

@@ -10,7 +10,7 @@ from typing import TypeVar
 from hub.contract.errors import InvalidRequest
 from hub.nn.device import Placement
 from hub.nn.weights import CheckpointError
-from hub_gpt_sovits.layout import BERT, Release
+from hub_gpt_sovits.layout import BERT, SPEAKER, Release
 from hub_gpt_sovits.model.upsampling import Upsampler
 from hub_gpt_sovits.model.vits import Vits
 from hub_gpt_sovits.networks import ON_CPU, Acoustics, Networks, Semantics
@@ -69,6 +69,12 @@ class Machinery:
         if pair.acoustics.vocoder is not None:
             _ = pair.acoustics.vocoder.net
         return pair
+
+    @property
+    def voice_files(self) -> tuple[Path, ...]:
+        """The weights that prepare a voice for the default pair: S2, HuBERT and the speaker network of v2Pro."""
+        found = (self._default[1], self.networks.hubert_folder, self.release.find(SPEAKER))
+        return tuple(path for path in found if path is not None)
 
     def semantics(self, name: str = "") -> Semantics:
         """S1 weights by the name that a request gives, or the default ones. Raises InvalidRequest."""

@@ -152,7 +152,12 @@ class Networks:
     @property
     def hubert(self) -> Hubert:
         """Chinese HuBERT."""
-        return cast(Hubert, self._net(HUBERT, lambda: Hubert(self._folder(HUBERT, "HuBERT"))))
+        return cast(Hubert, self._net(HUBERT, lambda: Hubert(self.hubert_folder)))
+
+    @property
+    def hubert_folder(self) -> Path:
+        """The folder of HuBERT. Raises CheckpointError."""
+        return self._folder(HUBERT, "HuBERT")
 
     @property
     def bert(self) -> Bert:

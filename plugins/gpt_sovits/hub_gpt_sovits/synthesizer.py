@@ -43,6 +43,7 @@ class GptSovits:
         placement = find_placement(model, half=torch.float16, half_on_cpu=False)
         machinery = Machinery(Path(model.path), options, placement)
         acoustics = machinery.load_default().acoustics
+        self.files = machinery.voice_files
         self.device = str(placement.device)
         self.concurrency = machinery.concurrency
         self.capabilities = replace(

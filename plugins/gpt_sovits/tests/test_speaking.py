@@ -3,6 +3,7 @@
 import json
 import threading
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +120,14 @@ def test_prepared_voices_are_the_recordings(v2, folder):
     other = loaded(folder, version="v2")  # without the cache of the first one
     prepared = request(references=references, prepared=state)
     assert alike(wave(spoken(other, prepared)[0]), plain)
+
+
+def test_voices_are_prepared_with_the_default_acoustic_weights_and_the_networks_of_recordings(folder, v2):
+    names = {str(path.relative_to(folder)) for path in v2.files}
+    assert {Path(name).name for name in names} >= {"chinese-hubert-base"}
+    assert [path for path in v2.files if not path.exists()] == []
+    own = loaded(folder, version="v2", sovits="SoVITS_weights_v2/own_e5_s50.pth")
+    assert set(own.files) ^ set(v2.files) == {own.files[0], v2.files[0]}
 
 
 def test_a_voice_prepared_for_other_weights_is_made_again(folder, v2, v4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -22,13 +23,17 @@ from hub_higgs_audio.tokenizer import HiggsTokenizer
 
 @dataclass
 class Machinery:
-    """Shared by all requests; holds no state of any. A prompt and its answer fill at most `positions`."""
+    """Shared by all requests; holds no state of any.
+
+    A prompt and its answer fill at most `positions`. `codec_folder` is the folder of the codec.
+    """
 
     language: LanguageModel
     tokenizer: HiggsTokenizer
     codec: Codec
     sessions: Loans[Session]
     positions: int
+    codec_folder: Path
 
     @classmethod
     def load(cls, model: ModelConfig, options: HiggsLoadOptions) -> Machinery:
@@ -45,6 +50,7 @@ class Machinery:
             codec,
             make_sessions(language, keep=options.streams, compiled=model.compile),
             min(options.max_positions, language.sizes.max_positions),
+            codec_part.folder,
         )
 
     @property

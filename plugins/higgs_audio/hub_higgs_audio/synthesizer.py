@@ -44,6 +44,7 @@ class HiggsSynthesizer:
         codec = self._machinery.codec
         self._voices = Voices(codec, load_profiles(self._options.profiles, Path(model.path).expanduser()))
         self.concurrency = self._options.streams
+        self.files = (self._machinery.codec_folder,)
         self.device = str(self._machinery.language.device)
         self.capabilities: Capabilities = replace(CAPABILITIES, sample_rate=codec.sample_rate)
         self._warm_up()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import shutil
 from itertools import combinations
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 from hub_higgs_audio.voices import read_wave
 from msgspec.structs import replace
 
-from hub.contract import CastVoice, Reference, Turn, VoiceDraft
+from hub.contract import CastVoice, ModelConfig, Reference, Turn, VoiceDraft
 from hub.contract.errors import InvalidAudio, InvalidRequest, UnknownVoice
 from hub.testing.sounds import alike
 from plugins.higgs_audio.tests.support.saying import TEXT, reference, samples, say
@@ -134,3 +136,28 @@ def test_a_stored_voice_sounds_as_its_recordings(hub, stored):
             answer = hub.client.post("/v1/speech", json={**asked, "voice": stored})
             assert answer.status_code == 200, answer.text
             assert alike(answer.content, cloned.content)
+
+
+def test_a_codec_beside_the_model_counts_as_the_weights_that_prepare_voices(tmp_path):
+    from hub.plugin.manager import Plugins
+    from hub.testing.driver import Driver
+    from plugins.higgs_audio.tests.support.tiny import Size, write_checkpoint, write_codec
+
+    folder = write_checkpoint(tmp_path)
+    spec = Plugins.discover().backends["higgs_audio"]
+
+    def prepared():
+        driver = Driver(spec, ModelConfig(name="higgs", path=str(folder / "language"), device="cpu"))
+        try:
+            return driver.start().weights, driver.call("make_voice", VoiceDraft(references=(FIRST,)))
+        finally:
+            driver.close()
+
+    before, state = prepared()
+    os.utime(folder / "language" / "config.json")
+    assert prepared() == (before, state)
+    shutil.rmtree(folder / "codec")
+    write_codec(folder / "codec", Size(), seed=7)
+    after, other = prepared()
+    assert after != before
+    assert other != state

@@ -52,7 +52,7 @@ class Checkpoint:
     def machinery(self, language: LanguageModel | None = None) -> Machinery:
         """Enough of the machinery to generate codes, which needs no codec."""
         language = language or self.language
-        return Machinery(language, self.tokenizer, None, make_sessions(language, keep=0), ENDLESS)
+        return Machinery(language, self.tokenizer, None, make_sessions(language, keep=0), ENDLESS, self.path)
 
 
 def tensors(inputs: Arrays) -> dict[str, Tensor]:

@@ -100,7 +100,7 @@ async def test_references_reach_the_model_as_float_wav_and_change_the_voice(hubs
         (say("[pause:1s] ... [pause:2s]"), UnspeakableText, "no letter"),
         (say("one [pause:soon] two"), InvalidRequest, "no pause"),
         (say(pronunciations={"a": "/a/"}), UnsupportedCapability, "phonemes"),
-        (say("a b " * 400, pronunciations={"a": "y" * 100}), TooLarge, "as it is to be pronounced"),
+        (say("a b " * 400, pronunciations={"a": "y" * 100}), TooLarge, "after filters and pronunciations"),
         (say(dictionary="nope"), NotFound, "no dictionary"),
         (say(options={"chunk_mss": 5}), InvalidRequest, "chunk_ms"),
         (say(options={"chunk_ms": "long"}), InvalidRequest, "chunk_ms"),

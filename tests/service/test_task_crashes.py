@@ -63,7 +63,7 @@ def wait_completed(client, name):
 
 
 def check_progress(client, accepted, progress):
-    """Check that no task failed or lost segments; update `progress`; return the numbers of resumed and unfinished tasks."""
+    """Check that no task failed or lost segments; update `progress`; count the resumed and the unfinished tasks."""
     resumed = unfinished = 0
     for name in accepted:
         task = client.get(f"/v1/tasks/{name}").json()

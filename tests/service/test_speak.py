@@ -98,7 +98,7 @@ async def test_references_reach_the_model_as_float_wav_and_change_the_voice(hubs
         (SpeechRequest(turns=(Turn(text="ho", instruct="angrily"),)), UnsupportedCapability, "instruct"),
         (SpeechRequest(turns=(Turn(text="ho"), Turn(text="  "))), EmptyText, "no text"),
         (say("[pause:1s] ... [pause:2s]"), UnspeakableText, "no letter"),
-        (say("one [pause:soon] two"), InvalidRequest, "no pause"),
+        (say("one [pause:soon] two"), InvalidRequest, "invalid pause"),
         (say(pronunciations={"a": "/a/"}), UnsupportedCapability, "phonemes"),
         (say("a b " * 400, pronunciations={"a": "y" * 100}), TooLarge, "after filters and pronunciations"),
         (say(dictionary="nope"), NotFound, "no dictionary"),

@@ -15,13 +15,13 @@ from hub.service.speech.marks import Marker
 from hub.service.speech.script import Say
 
 HEAD = 2.0
-"""Seconds of a voice that are measured for its loudness. Until then its audio is held back."""
+"""Seconds of a new voice that are held back to measure its loudness."""
 
 
 class Levels:
     """The loudness of each voice of a script. The other voices are matched to the first one.
 
-    A voice is measured once: only its first turn has to be held back.
+    The measurement of a voice goes on from turn to turn, so only its first turn has to be held back.
     """
 
     def __init__(self, voices: int) -> None:

@@ -1,4 +1,4 @@
-"""Hub.speak with real workers: what is refused, what counts as an answer, and what is reported."""
+"""Hub.speak with real workers: refusals, valid answers, and reports."""
 
 import asyncio
 import io
@@ -231,7 +231,7 @@ async def test_reports_tell_how_it_went(hubs):
 
     class Clumsy:
         def speech_ended(self, report):
-            raise RuntimeError("an observer that fails disturbs nobody")
+            raise RuntimeError("an observer that fails disturbs no request")
 
         worker_crashed = speech_ended
 

@@ -133,7 +133,7 @@ def _check_table(
             _check_value(field.type, types[field.name], value[field.name], (*path, field.name), tree, problems)
         elif field.required:
             origin, table = tree.origin(path), dotted(path)
-            problems.append(f"{origin}: {table}: the key {field.name!r} is missing; it is {describe(field.type)}")
+            problems.append(f"{origin}: {table}: the key {field.name!r} is missing; it must be {describe(field.type)}")
     for key in value:
         if key not in types:
             where = (*path, key)

@@ -145,12 +145,12 @@ class Stop(Protocol):
 
 @runtime_checkable
 class Live(Protocol):
-    """Optional, with `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
+    """An optional ability, declared by `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
 
     def speak_live(
         self, request: ResolvedRequest, pieces: Iterator[str], stop: Stop
     ) -> Iterator[AudioChunk | Mark | Done]:
-        """Like `speak`, with the text from `pieces`, which blocks until the next piece arrives and ends with the text.
+        """Speak the text of `pieces`, an iterator that blocks until the next piece arrives; otherwise like `speak`.
 
         `request.text` is None. Spans count characters of the joined pieces.
         """
@@ -159,7 +159,7 @@ class Live(Protocol):
 
 @runtime_checkable
 class Mixer(Protocol):
-    """Optional, with `Capabilities.mixing`: voices between voices."""
+    """An optional ability, declared by `Capabilities.mixing`: mixtures of voices."""
 
     def mix_voices(self, parts: list[VoicePart]) -> bytes:
         """Return the state of the blended voice, in the form of `make_voice`; `speak` gets it without references."""
@@ -168,7 +168,7 @@ class Mixer(Protocol):
 
 @runtime_checkable
 class Codec(Protocol):
-    """Optional, with `Capabilities.codec`: audio to tokens and back, without speaking.
+    """An optional ability, declared by `Capabilities.codec`: audio to tokens and back.
 
     Each call takes a place as `speak` does, in a thread of its own, and cannot be stopped half-way.
     """
@@ -184,7 +184,7 @@ class Codec(Protocol):
 
 @runtime_checkable
 class Converter(Protocol):
-    """Optional, with `Capabilities.conversion`: a recording, said again by another voice."""
+    """An optional ability, declared by `Capabilities.conversion`: a recording, said again by another voice."""
 
     def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Yield audio as soon as it exists and check `stop` between steps, like `speak`. A Done may carry a report.
@@ -207,7 +207,7 @@ class Synthesizer(Protocol):
     """
 
     def load(self, model: ModelConfig) -> None:
-        """Load weights and warm up. Called once, first."""
+        """Load the weights and warm up. The hub calls this once, before any other method."""
         ...
 
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
@@ -218,7 +218,7 @@ class Synthesizer(Protocol):
         ...
 
     def voices(self) -> list[Voice]:
-        """The presets of the loaded model; an empty list if it has none."""
+        """Return the presets of the loaded model; an empty list if it has none."""
         ...
 
     def make_voice(self, draft: VoiceDraft) -> bytes:
@@ -226,5 +226,5 @@ class Synthesizer(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything; the process ends right after."""
+        """Release everything; the process ends right after."""
         ...

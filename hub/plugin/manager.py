@@ -168,7 +168,7 @@ class Plugins:
                 yield name, result
 
     def _each_object(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Like `_each`, for hooks that return lists: yield a (plugin, object) pair per object."""
+        """Yield (plugin, object) for each object of a hook that returns lists, as `_each` does."""
         for name, result in self._each(hook, **arguments):
             if isinstance(result, list | tuple):
                 yield from ((name, thing) for thing in result)

@@ -89,7 +89,7 @@ def register_checks() -> list[ModelCheck]:  # type: ignore[empty-body]
 
 @hookspec
 def register_observers() -> list[Observer]:  # type: ignore[empty-body]
-    """Return objects that receive each finished request and each worker crash."""
+    """Return observers, which the hub calls after each request and each worker crash."""
 
 
 @hookspec

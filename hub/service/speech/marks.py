@@ -28,8 +28,8 @@ class Marker:
     """A maker of `sentence` marks from a stream's chunks, for a model that gives none itself.
 
     Add text with `text` before its audio. A time is exact if a chunk begins or ends with the sentence; otherwise it is
-    `estimated`: the chunk's time is divided by the length of the text. The mark of a sentence is ready when the chunk
-    after its last one has arrived; without spans, all marks are ready at the end.
+    `estimated`: the chunk's time is divided in proportion to the text. The mark of a sentence is ready when the
+    chunk after its last one has arrived; without spans, all marks are ready at the end.
     """
 
     def __init__(self) -> None:

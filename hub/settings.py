@@ -1,6 +1,6 @@
-"""Settings: what `hub.toml`, `TTSHUB_*` environment variables and command-line flags may say.
+"""Settings: the keys of `hub.toml`, `TTSHUB_*` environment variables and command-line flags.
 
-The Structs here are the whole list of keys, types and ranges; `hub.settings_load` reads them.
+The Structs here list all keys, types and ranges; `hub.settings_load` reads the values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hub.contract.backend import Device, Dtype
 Seconds = Annotated[float, Meta(gt=0)]
 
 SIZE = r"^(?P<number>\d+(?:\.\d+)?) *(?P<unit>[Bb]|[KMGTkmgt][Ii]?[Bb])$"
-"""How bytes are written: `8 GiB`, `500 MB`."""
+"""The pattern of sizes in bytes: `8 GiB`, `500 MB`."""
 
 Size = Annotated[str, Meta(pattern=SIZE)]
 
@@ -28,19 +28,19 @@ class SettingsError(Exception):
 
 
 class ServerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Where the hub listens."""
+    """The address that the hub listens on."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8900
     allow_public: bool = False
-    """Say outright that a public address may be bound without API keys."""
+    """Allow a public address without API keys."""
 
 
 class ApiKey(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """One named key. Limits are per minute; None is no limit.
 
-    `key` may be `env:NAME` (an environment variable) or `file:PATH` (a file with the key in it, as container
-    secrets come), so that the configuration itself can be shown to anybody.
+    `key` may be `env:NAME` (an environment variable) or `file:PATH` (a file that holds the key, such as a container's
+    secret), so that the configuration itself need not be secret.
     """
 
     name: str
@@ -49,61 +49,61 @@ class ApiKey(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     audio_seconds_per_minute: Annotated[float, Meta(gt=0)] | None = None
 
     def __repr__(self) -> str:
-        """Without the key: settings end up in logs and tracebacks."""
+        """Show the name without the key: settings appear in logs and tracebacks."""
         return f"ApiKey(name={self.name!r})"
 
 
 class AuthSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Who may call. No keys: anybody, and then only on a loopback address."""
+    """The API keys. Without keys every client may call, but the hub then serves only a loopback address."""
 
     keys: tuple[ApiKey, ...] = ()
 
 
 class CorsSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which web pages may call: exact origins, or "*"."""
+    """The web pages that may call: exact origins, or "*"."""
 
     origins: tuple[str, ...] = ()
 
 
 class LimitSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Bounds on what callers send."""
+    """Limits on requests and on the caches of stored voices."""
 
     text_chars: Annotated[int, Meta(ge=1)] = 100_000
     body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024 * 1024
     reference_seconds: Seconds = 120.0
     prepared_bytes: Annotated[int, Meta(ge=0)] = 1024 * 1024 * 1024
-    """How much of what models prepare of stored voices is kept on disk."""
+    """Bytes on disk for the state that models prepare of stored voices."""
     decoded_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
-    """How much of the decoded recordings of stored voices is kept in memory."""
+    """Bytes of memory for the decoded recordings of stored voices."""
 
 
 class LiveSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """`WS /v1/speech/live`."""
 
     idle_timeout: Seconds = 60.0
-    """A websocket that waits for its client, with nothing to speak, is closed after so long."""
+    """Seconds after which the hub closes a websocket that waits for its client and has nothing to speak."""
     utterances: Annotated[int, Meta(ge=1)] = 16
-    """Utterances of one websocket that may be there at once; one more is refused."""
+    """Utterances that one websocket may have open; one more is refused."""
     message_bytes: Annotated[int, Meta(ge=1024)] = 16 * 1024 * 1024
     """A longer message closes the websocket with code 1009."""
 
 
 class WorkerSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How worker processes are run. All times in seconds."""
+    """Settings of the worker processes. All times are in seconds."""
 
     start_timeout: Seconds = 300.0
     buffer_seconds: Seconds = 60.0
-    """Audio that may wait in the hub for one slow client before the model is held."""
+    """Audio that the hub buffers for one slow client before it makes the model wait."""
     stall_timeout: Seconds = 120.0
-    """A client with a full buffer that reads nothing for so long is cut off."""
+    """Time after which a client with a full buffer that reads nothing is disconnected."""
     cancel_timeout: Seconds = 30.0
-    """A worker that does not stop a cancelled stream for so long is hung: it is killed and respawned."""
+    """Time after which a worker that does not stop a cancelled stream is killed and started again."""
     backoff_first: Annotated[float, Meta(ge=0)] = 0.25
     backoff_max: Seconds = 30.0
     breaker_crashes: Annotated[int, Meta(ge=1)] = 5
-    """Crashes in a row, with no request completed between, that open the circuit breaker."""
+    """Crashes in a row, without a completed request between them, that open the circuit breaker."""
     breaker_pause: Seconds = 60.0
-    """How long an open breaker refuses requests before one more start is tried."""
+    """Time for which an open breaker refuses requests before the hub tries one more start."""
 
 
 class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -115,9 +115,9 @@ class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     dtype: Dtype = "auto"
     compile: bool = False
     python: str = ""
-    """The interpreter of another virtual environment to run the worker in; default: the hub's own."""
+    """The Python interpreter that runs the worker, such as another virtual environment's; default: the hub's own."""
     concurrency: Annotated[int, Meta(ge=1)] | None = None
-    """Requests spoken at once; default, and at most, what the synthesizer declares."""
+    """Requests spoken at once; default and maximum: the number that the synthesizer declares."""
     queue: Annotated[int, Meta(ge=0)] = 64
     """Requests that may wait; one more is answered 429."""
     deadline: Seconds = 120.0
@@ -126,74 +126,74 @@ class ModelSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     idle_unload: Seconds | None = None
     """Seconds without a request after which the model is unloaded; the next request loads it again. Default: never."""
     memory: Size | None = None
-    """What the model needs of its device, such as `6 GiB`; default: what was measured, before that its files' size."""
+    """Memory that the model needs on its device, such as `6 GiB`; default: measured, at first the size of its files."""
     options: dict[str, Any] = {}
     env: dict[str, str] = {}
     """Environment variables of the worker process."""
 
 
 class DeviceSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """`[devices.NAME]`, such as `[devices.cpu]` or `[devices."cuda:0"]`: what the models on it may use."""
+    """`[devices.NAME]`, such as `[devices.cpu]` or `[devices."cuda:0"]`: limits for the models on a device."""
 
     memory: Size | None = None
-    """What all loaded models may need together, such as `20 GiB`; idle models make room. Default: no bound."""
+    """Memory for all loaded models together, such as `20 GiB`; idle models make room. Default: no limit."""
 
 
 class TaskSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How long jobs are done."""
+    """Settings of tasks."""
 
     concurrency: Annotated[int, Meta(ge=1)] = 4
-    """Tasks worked on at once."""
+    """Tasks that run at once."""
     places: Annotated[int, Meta(ge=1)] = 2
-    """Segments that all tasks together may speak at once with one model; one place is left to requests if there is."""
+    """Segments that all tasks together may speak at once with one model; a model with several places keeps one free."""
     queue: Annotated[int, Meta(ge=1)] = 1000
-    """Tasks that may be unfinished; one more is answered 429."""
+    """Unfinished tasks; one more is answered 429."""
     keep_hours: Annotated[float, Meta(gt=0)] = 168.0
-    """How long a finished task and its result are kept."""
+    """Hours for which a finished task and its result are kept."""
     text_chars: Annotated[int, Meta(ge=1)] = 10_000_000
-    """Characters of one task."""
+    """Characters that one task may have."""
     segment_chars: Annotated[int, Meta(ge=40, le=4000)] = 240
-    """Long texts are spoken in segments of whole sentences, up to so many characters."""
+    """Maximum characters of a segment; long texts are spoken in segments of whole sentences."""
 
 
 class PluginSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which installed plugins are left out."""
+    """Installed plugins that the hub does not load."""
 
     disabled: tuple[str, ...] = ()
 
 
 class ReferenceSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """`[references]`: what the hub may open because a caller names it. Nothing, unless it is said here."""
+    """`[references]`: the files and URLs that a caller may have the hub open; by default none."""
 
     roots: tuple[str, ...] = ()
     """Folders whose files a voice upload may name by `path`."""
     urls: bool = False
-    """Whether a voice upload may name recordings by `url` (http and https)."""
+    """Allow a voice upload to name recordings by `url` (http and https)."""
     private_addresses: bool = False
-    """Whether such a URL may lead to loopback, private and other addresses that are not of the public internet."""
+    """Allow such a URL to lead to loopback, private and other addresses outside the public internet."""
     url_timeout: Seconds = 20.0
-    """Seconds until a recording must be there, redirects included."""
+    """Seconds within which a recording must have arrived, including redirects."""
 
 
 class CompatSettings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """`[compat.PLUGIN]`: where a plugin's own routes are served, besides under `/compat/PLUGIN/`."""
+    """`[compat.PLUGIN]`: further places for a plugin's own routes, besides `/compat/PLUGIN/`."""
 
     root: bool = True
-    """Also at the family's original paths."""
+    """Serve them also at the family's original paths."""
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    """Also alone, at their original paths, on a port of their own (the family's usual one)."""
+    """Serve them also alone, at their original paths, on this port (the family's usual one)."""
     options: dict[str, Any] = {}
-    """What the plugin's own routes can be told, as the plugin documents it."""
+    """Options of the plugin's own routes, as the plugin documents them."""
 
 
 class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Everything. `default_model` answers requests that name none; default: the first configured model.
+    """All settings. `default_model` answers requests that name no model; default: the first configured model.
 
-    `data` is the folder where the hub keeps voices, scenes, tasks and caches; default: `tts-hub` below
-    `XDG_DATA_HOME` or `~/.local/share`. `scene_folders` are further folders of scenes, which are only read: `*.txt`,
-    as Higgs Audio has them, and `*.json`; so are `voice_folders` of voices: a folder each, such as Fish Speech's
-    `references`. `database` is the URL of the tasks' database, such as
-    `postgresql://user@host/name`; default: a SQLite file in `data`.
+    `data` is the folder of voices, scenes, tasks and caches; default: `tts-hub` below `XDG_DATA_HOME` or
+    `~/.local/share`. The hub only reads `scene_folders`, further folders of scenes (`*.json`, or `*.txt` as in Higgs
+    Audio), and `voice_folders`, further folders of voices (one folder per voice, such as Fish Speech's `references`).
+    `database` is the URL of the tasks' database, such as `postgresql://user@host/name`; default: a SQLite file in
+    `data`.
     """
 
     default_model: str = ""

@@ -1,4 +1,4 @@
-"""Checking settings against their Structs, with messages that say what to write instead."""
+"""The check of settings against their Structs, with messages that say what to write instead."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hub.settings import SIZE, Settings, SettingsError
 KeyPath = tuple[str, ...]
 
 _PATTERNS = {SIZE: "a size such as 8 GiB or 500 MB", DEVICE: "auto, cpu, cuda, cuda:N (such as cuda:1) or mps"}
-"""What a text of a pattern looks like, in words."""
+"""Descriptions of the strings that a pattern allows."""
 
 
 class Tree:
-    """The values read so far, as nested dicts, with where each was read."""
+    """The values read so far, as nested dicts, and the origin of each."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -27,7 +27,7 @@ class Tree:
         self._origins: dict[KeyPath, str] = {}
 
     def put(self, path: KeyPath, value: Any, origin: str) -> None:
-        """Set the value at `path`, merging a dict into the one there. Raises SettingsError if a parent is no table."""
+        """Set the value at `path`; merge a dict into an existing one. Raises SettingsError below a plain value."""
         if isinstance(value, dict) and (not path or isinstance(self._at(path), dict | None)):
             self._origins[path] = origin
             if path:
@@ -39,18 +39,18 @@ class Tree:
         self._origins[path] = origin
 
     def origin(self, path: KeyPath) -> str:
-        """Where the value at `path`, or the nearest table around it, was read from."""
+        """Return the origin of the value at `path`, or of the nearest table around it."""
         while path and path not in self._origins:
             path = path[:-1]
         return self._origins.get(path, "settings")
 
     def names(self, section: str) -> list[str]:
-        """The keys of a section."""
+        """Return the keys of a section."""
         table = self.values.get(section)
         return list(table) if isinstance(table, dict) else []
 
     def unknown_variable(self, name: str, known: Iterable[str]) -> None:
-        """Record an environment variable that means nothing."""
+        """Record an environment variable that names no setting."""
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.75)
         if near:
             advice = f"Did you mean {' or '.join(near)}?"
@@ -78,7 +78,7 @@ class Tree:
 
 
 def check(tree: Tree) -> Settings:
-    """The Settings that `tree` holds. Raises SettingsError with every problem found."""
+    """Return the Settings that `tree` holds. Raises SettingsError with every problem found."""
     problems = tree.problems
     _check_value(inspect.type_info(Settings), Settings, tree.values, (), tree, problems)
     if not problems:
@@ -93,7 +93,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def convert_table(values: dict[str, Any], kind: type[T], path: KeyPath) -> T:
-    """The table at `path`, whose Struct only a plugin knows. Raises SettingsError with every problem found."""
+    """Convert the table at `path` to a plugin's Struct. Raises SettingsError with every problem found."""
     problems: list[str] = []
     _check_value(inspect.type_info(kind), kind, values, path, Tree(), problems)
     if problems:
@@ -104,7 +104,7 @@ def convert_table(values: dict[str, Any], kind: type[T], path: KeyPath) -> T:
 def _check_value(
     kind: inspect.Type, annotation: Any, value: Any, path: KeyPath, tree: Tree, problems: list[str]
 ) -> None:
-    """Go down as far as there are Structs, so that a problem is named by its own key."""
+    """Check a value, descending into Structs so that a problem names its own key."""
     if isinstance(kind, inspect.StructType) and isinstance(value, dict):
         _check_table(kind, value, path, tree, problems)
     elif isinstance(kind, inspect.DictType) and isinstance(value, dict) and _is_struct(kind.value_type):
@@ -133,7 +133,7 @@ def _check_table(
             _check_value(field.type, types[field.name], value[field.name], (*path, field.name), tree, problems)
         elif field.required:
             origin, table = tree.origin(path), dotted(path)
-            problems.append(f"{origin}: {table}: the key {field.name!r} is missing; it is {describe(field.type)}")
+            problems.append(f"{origin}: {table}: the key {field.name!r} is missing; it must be {describe(field.type)}")
     for key in value:
         if key not in types:
             where = (*path, key)
@@ -171,7 +171,7 @@ def _paths_ending_in(key: str) -> list[KeyPath]:
 
 
 def dotted(path: Sequence[str]) -> str:
-    """A key path as one text: `models.s1-mini.device`, `auth.keys[0].name`."""
+    """Return a key path as one string: `models.s1-mini.device`, `auth.keys[0].name`."""
     text = ""
     for part in path:
         text += part if part.startswith("[") or not text else f".{part}"
@@ -179,14 +179,14 @@ def dotted(path: Sequence[str]) -> str:
 
 
 def unwrap(kind: inspect.Type | None) -> inspect.Type | None:
-    """`X` of `X | None`."""
+    """Return `X` for `X | None`."""
     if isinstance(kind, inspect.UnionType):
         return next(one for one in kind.types if not isinstance(one, inspect.NoneType))
     return kind
 
 
 def describe(kind: inspect.Type) -> str:
-    """What a type and its bounds allow, in words."""
+    """Describe in words the values that a type and its bounds allow."""
     match unwrap(kind):
         case inspect.BoolType():
             return "true or false"
@@ -195,19 +195,21 @@ def describe(kind: inspect.Type) -> str:
         case inspect.FloatType() as number:
             return "a number" + _bounds(number)
         case inspect.StrType(pattern=str(pattern)):
-            return _PATTERNS.get(pattern, f"a text like {pattern}")
+            return _PATTERNS.get(pattern, f"a string like {pattern}")
         case inspect.StrType(min_length=int(length)):
-            return f"a text of at least {length} characters"
+            return f"a string of at least {length} characters"
         case inspect.StrType():
-            return "a text"
+            return "a string"
         case inspect.LiteralType(values=values):
             return "one of " + ", ".join(map(str, values))
         case inspect.VarTupleType(item_type=inspect.StructType()):
             return "a list of tables"
+        case inspect.VarTupleType(item_type=inspect.StrType(pattern=None, min_length=None)):
+            return "a list of strings"
         case inspect.VarTupleType(item_type=item):
             return f"a list, each {describe(item)}"
         case inspect.DictType(value_type=inspect.StrType()):
-            return "a table of texts"
+            return "a table of strings"
         case _:
             return "a table"
 
@@ -221,13 +223,13 @@ def _bounds(number: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _shown(value: Any, path: KeyPath) -> str:
-    """What was found, for the message; where it could be a secret, only its type."""
+    """Show a value in a message; if it could be a secret, only its type."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if path[:1] == ("auth",) or {"env", "options"} & set(path) or not isinstance(value, str | int | float):
-        names = {"str": "a text", "dict": "a table", "list": "a list"}
+        names = {"str": "a string", "dict": "a table", "list": "a list"}
         return names.get(type(value).__name__, f"a value of type {type(value).__name__}")
-    return repr(value) if len(repr(value)) <= 60 else "a long text"
+    return repr(value) if len(repr(value)) <= 60 else "a long string"
 
 
 def _is_struct(kind: inspect.Type) -> bool:

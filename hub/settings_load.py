@@ -1,12 +1,12 @@
-"""Reading the settings: `hub.toml`, over it `TTSHUB_*` variables, over them the command line.
+"""The reader of settings: `hub.toml`, overridden by `TTSHUB_*` variables, overridden by the command line.
 
-Tables merge key by key, lists and plain values replace what was there.
+Tables merge key by key; lists and plain values replace earlier ones.
 
 Environment variables are the key path in capitals: `TTSHUB_SERVER_PORT`, `TTSHUB_WORKER_START_TIMEOUT`. A list is
 comma separated or JSON, a table (`TTSHUB_MODELS`) is JSON, an empty variable counts as unset. A model's keys are
-`TTSHUB_MODELS_<NAME>_<KEY>`, where `<NAME>` is a configured model's name with every other character than letters
-and digits written `_`; `TTSHUB_MODELS_<NAME>_BACKEND` adds the model if there is none of that name yet, called by the
-name in lower case with `-` for `_`. A `TTSHUB_*` variable that means nothing is an error, because it is a typing error.
+`TTSHUB_MODELS_<NAME>_<KEY>`, where `<NAME>` is a configured model's name with `_` for every character that is not a
+letter or digit. `TTSHUB_MODELS_<NAME>_BACKEND` adds a model if none has that name; it is named `<NAME>` in lower case
+with `-` for `_`. A `TTSHUB_*` variable that names no setting is an error, because it is probably misspelt.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hub.settings_check import KeyPath, Tree, check, dotted, unwrap
 
 PREFIX = "TTSHUB_"
 NOT_SETTINGS = ("TTSHUB_CONFIG", "TTSHUB_URL", "TTSHUB_API_KEY", "TTSHUB_DEBUG")
-"""Variables of the command line itself: which file to read, and which hub the client commands talk to."""
+"""Variables of the command line itself: the file to read, and the hub that the client commands call."""
 
 _ROOT = inspect.type_info(Settings)
 _PLAIN: tuple[tuple[type[inspect.Type], type], ...] = (
@@ -42,8 +42,8 @@ def load_settings(
 ) -> Settings:
     """Read the settings from `path` (default: `find_config`), the environment and `overrides`, the last winning.
 
-    `overrides` are the command line's: dotted key (`server.port`, `models.s1-mini.device`) to a value, or to a text
-    that is read as an environment variable's would be. Raises SettingsError with every problem found.
+    `overrides` come from the command line: dotted key (`server.port`, `models.s1-mini.device`) -> a value, or a string
+    that is parsed like an environment variable. Raises SettingsError with every problem found.
     """
     file = find_config(path, environ)
     tree = Tree()
@@ -56,9 +56,9 @@ def load_settings(
 
 
 def find_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The file to read: `path`, else `TTSHUB_CONFIG`, else `./hub.toml` if there is one, else None.
+    """Return the file to read: `path`, else `TTSHUB_CONFIG`, else `./hub.toml` if it exists, else None.
 
-    Raises SettingsError if a file that was asked for is not there.
+    Raises SettingsError if a file that was named does not exist.
     """
     named = path or environ.get("TTSHUB_CONFIG")
     if not named:
@@ -85,7 +85,7 @@ def _read_file(tree: Tree, file: Path) -> None:
 
 
 def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
-    """Make a file's paths relative to the file. What names no existing thing may be a hub id, and stays."""
+    """Resolve the paths in a file relative to it. A path that does not exist may be a hub id and stays as it is."""
     if isinstance(values.get("data"), str) and values["data"]:
         values["data"] = os.path.abspath(folder / Path(values["data"]).expanduser())
     for key in ("scene_folders", "voice_folders"):
@@ -116,14 +116,15 @@ def _resolve(text: str, folder: Path) -> str:
     meant = text.startswith(("./", "../", ".\\", "..\\", "~"))
     if not meant and not (folder / path).exists():
         return text
-    # abspath, not resolve(): a virtual environment's python is a link, and its own path is what makes it that python.
+    # abspath, not resolve(): the python of a virtual environment is a link, and only by its own path does it use that
+    # environment.
     return os.path.abspath(folder / path)
 
 
 def _read_environment(tree: Tree, environ: Mapping[str, str]) -> None:
     known = {_shout("TTSHUB", *path): path for path in _leaves(_ROOT, ())}
     given = [name for name in environ if name.startswith(PREFIX) and name not in NOT_SETTINGS and environ[name]]
-    # TTSHUB_MODELS first and ..._BACKEND next, since they name the models that the other variables are about.
+    # TTSHUB_MODELS first and ..._BACKEND next: they name the models that the other variables set.
     for name in sorted(given, key=lambda name: (name != "TTSHUB_MODELS", not name.endswith("_BACKEND"), name)):
         origin = f"environment variable {name}"
         path = known.get(name) or _model_variable(name, tree)
@@ -134,7 +135,7 @@ def _read_environment(tree: Tree, environ: Mapping[str, str]) -> None:
 
 
 def _model_variable(name: str, tree: Tree) -> KeyPath | None:
-    """The model's key that a `TTSHUB_MODELS_<NAME>_<KEY>` variable means, if any."""
+    """Return the key path that a `TTSHUB_MODELS_<NAME>_<KEY>` variable sets, if any."""
     if not name.startswith("TTSHUB_MODELS_"):
         return None
     found = [
@@ -145,7 +146,7 @@ def _model_variable(name: str, tree: Tree) -> KeyPath | None:
     ]
     if len(found) > 1:
         meanings = " or ".join(map(dotted, found))
-        raise SettingsError(f"environment variable {name}: may mean {meanings}; say it as JSON in TTSHUB_MODELS")
+        raise SettingsError(f"environment variable {name}: it may mean {meanings}; use JSON in TTSHUB_MODELS instead")
     if found:
         return found[0]
     new = name.removeprefix("TTSHUB_MODELS_").removesuffix("_BACKEND")
@@ -169,7 +170,7 @@ def _read_overrides(tree: Tree, overrides: Mapping[str, Any]) -> None:
 
 
 def _dotted(key: str) -> KeyPath:
-    """A key as TOML writes it (`models."v1.5".device`) as a path."""
+    """Parse a key in TOML's notation, such as `models."v1.5".device`, into a path."""
     try:
         node = tomllib.loads(f"{key} = 0") if "\n" not in key else {}
     except tomllib.TOMLDecodeError:
@@ -179,12 +180,12 @@ def _dotted(key: str) -> KeyPath:
         ((part, node),) = node.items()
         path.append(part)
     if not path:
-        raise SettingsError(f"command line: {key!r} is not a key; write it as in hub.toml, such as server.port")
+        raise SettingsError(f"command line: invalid key {key!r}; write it as in hub.toml, such as server.port")
     return tuple(path)
 
 
 def _read_secrets(tree: Tree, environ: Mapping[str, str]) -> None:
-    """Replace `env:NAME` and `file:PATH` in API keys by what they stand for."""
+    """Replace `env:NAME` and `file:PATH` in API keys by the keys themselves."""
     for number, entry in enumerate(_api_keys(tree.values)):
         source, _, where = entry["key"].partition(":")
         key = f"{tree.origin(('auth', 'keys'))}: auth.keys[{number}].key"
@@ -206,7 +207,7 @@ def _api_keys(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _leaves(kind: inspect.Type, path: KeyPath) -> Iterator[KeyPath]:
-    """Every key with a fixed name that holds a value, not a section."""
+    """Yield the path of every key with a fixed name that holds a value, not a section."""
     if not isinstance(kind, inspect.StructType):
         yield path
         return
@@ -227,7 +228,7 @@ def _type_at(path: KeyPath) -> inspect.Type | None:
 
 
 def _from_text(text: str, kind: inspect.Type | None, origin: str) -> Any:
-    """A variable's text as a value of `kind`; where it is none, the text itself, which the check then reports."""
+    """Parse a variable's text as a value of `kind`; return invalid text unchanged, for the check to report."""
     kind = unwrap(kind)
     if isinstance(kind, inspect.AnyType):
         try:

@@ -1,4 +1,4 @@
-"""Settings: precedence, what is refused, and what the refusals say."""
+"""Settings: precedence, refusals and their messages."""
 
 import json
 from pathlib import Path
@@ -88,22 +88,22 @@ BAD_FILES = {
         ["models.s1-mini.devcie", "Did you mean 'device'?", "backend, path, device"],
     ),
     "wrong type": ('[server]\nport = "a"', ["server.port", "a whole number from 0 to 65535", "got 'a'"]),
-    "bool is no number": ("[server]\nport = true", ["server.port", "got true"]),
-    "number is no bool": ("[server]\nallow_public = 1", ["server.allow_public", "true or false", "got 1"]),
+    "bool for a number": ("[server]\nport = true", ["server.port", "got true"]),
+    "number for a bool": ("[server]\nallow_public = 1", ["server.allow_public", "true or false", "got 1"]),
     "out of range": ("[server]\nport = 70000", ["server.port", "from 0 to 65535", "got 70000"]),
     "not positive": ("[worker]\nstart_timeout = 0", ["worker.start_timeout", "a number over 0", "got 0"]),
     "not a number": ("[worker]\nstart_timeout = nan", ["worker.start_timeout", "a number over 0"]),
     "below one": ("[worker]\nbreaker_crashes = 0", ["worker.breaker_crashes", "a whole number, 1 or more"]),
     "no such level": ('log_level = "loud"', ["log_level", "one of", "debug", "got 'loud'"]),
-    "list wanted": ('[cors]\norigins = "*"', ["cors.origins", "a list, each a text", "got '*'"]),
-    "list of the wrong thing": ("[plugins]\ndisabled = [1]", ["plugins.disabled", "a list, each a text"]),
-    "table wanted": ("server = 3", ["server", "expected a table", "got 3"]),
-    "models is a table": ("models = []", ["models", "expected a table", "got a list"]),
-    "model is a table": ('[models]\ntone = "tone"', ["models.tone", "expected a table", "got 'tone'"]),
-    "keys are tables": ('[auth]\nkeys = ["x"]', ["auth.keys[0]", "expected a table"]),
+    "string for a list": ('[cors]\norigins = "*"', ["cors.origins", "a list of strings", "got '*'"]),
+    "list of the wrong thing": ("[plugins]\ndisabled = [1]", ["plugins.disabled", "a list of strings"]),
+    "number for a table": ("server = 3", ["server", "expected a table", "got 3"]),
+    "list for a table": ("models = []", ["models", "expected a table", "got a list"]),
+    "string for a model": ('[models]\ntone = "tone"', ["models.tone", "expected a table", "got 'tone'"]),
+    "string for a key": ('[auth]\nkeys = ["x"]', ["auth.keys[0]", "expected a table"]),
     "backend missing": ('[models.a]\npath = "x"', ["models.a", "'backend' is missing"]),
     "concurrency": ('[models.a]\nbackend = "x"\nconcurrency = 0', ["models.a.concurrency", "1 or more"]),
-    "environment of a worker": ('[models.a]\nbackend = "x"\nenv = {A = 1}', ["models.a.env", "a table of texts"]),
+    "environment of a worker": ('[models.a]\nbackend = "x"\nenv = {A = 1}', ["models.a.env", "a table of strings"]),
     "not TOML": ("[server\nport = 1", ["not valid TOML", "line 1"]),
 }
 
@@ -122,7 +122,7 @@ def test_a_file_that_is_not_text(folder):
     assert "UTF-8" in problems()
 
 
-def test_all_problems_are_told_at_once(folder):
+def test_all_problems_are_reported_at_once(folder):
     write(folder, "[server]\nport = 70000\nhots = 'x'\n[worker]\nstart_timeout = -1")
     message = problems(environ={"TTSHUB_SERVER_POTR": "1"})
     for key in ("server.port", "server.hots", "worker.start_timeout", "TTSHUB_SERVER_POTR"):
@@ -185,7 +185,7 @@ BAD_ENVIRONMENTS = {
     "bad bool": ("TTSHUB_SERVER_ALLOW_PUBLIC", "perhaps", ["server.allow_public", "true or false"]),
     "bad JSON list": ("TTSHUB_CORS_ORIGINS", "[1", ["not valid JSON"]),
     "bad JSON table": ("TTSHUB_MODELS", "tone", ["not valid JSON"]),
-    "table of the wrong thing": ("TTSHUB_MODELS", '{"tone": {"backend": 3}}', ["models.tone.backend", "a text"]),
+    "table of the wrong thing": ("TTSHUB_MODELS", '{"tone": {"backend": 3}}', ["models.tone.backend", "a string"]),
 }
 
 
@@ -198,7 +198,7 @@ def test_a_bad_variable_is_refused_with_advice(folder, name, value, expected):
         assert part in message
 
 
-def test_variables_of_the_command_line_are_no_settings(folder):
+def test_variables_of_the_command_line_are_not_settings(folder):
     environ = {"TTSHUB_URL": "http://x", "TTSHUB_API_KEY": "secret", "TTSHUB_DEBUG": "1"}
     assert load_settings(environ=environ) == Settings()
 
@@ -227,7 +227,7 @@ def test_bad_override_keys(folder, key):
 
 
 @given(st.integers(min_value=-(10**6), max_value=10**6))
-def test_a_port_is_taken_alike_from_everywhere(port):
+def test_a_port_is_accepted_alike_from_everywhere(port):
     layers = [
         {"environ": {"TTSHUB_SERVER_PORT": str(port)}},
         {"environ": {}, "overrides": {"server.port": port}},
@@ -242,7 +242,7 @@ def test_a_port_is_taken_alike_from_everywhere(port):
 
 
 @given(st.text(min_size=1, max_size=20))
-def test_no_unknown_key_is_taken(key):
+def test_an_unknown_key_is_refused(key):
     if key in Settings.__struct_fields__:
         return
     with pytest.raises(SettingsError):
@@ -335,6 +335,6 @@ def test_memory_is_a_size_and_devices_have_names_of_their_own(folder):
     assert {name: device.memory for name, device in settings.devices.items()} == {"cuda:0": "20 GiB", "cuda:1": "8GiB"}
     assert (settings.models["a"].memory, settings.models["a"].idle_unload) == ("500 MB", 60)
     environ = {"TTSHUB_MODELS_A_MEMORY": "much", "TTSHUB_MODELS_A_IDLE_UNLOAD": "0"}
-    told = problems(environ=environ)
-    assert "models.a.memory: expected a size such as 8 GiB or 500 MB, got 'much'" in told
-    assert "models.a.idle_unload: expected a number over 0, got 0" in told
+    message = problems(environ=environ)
+    assert "models.a.memory: expected a size such as 8 GiB or 500 MB, got 'much'" in message
+    assert "models.a.idle_unload: expected a number over 0, got 0" in message

@@ -1,4 +1,4 @@
-"""What a plugin declares (`BackendSpec`) and what its author implements (`Synthesizer`)."""
+"""The interface of a backend: what a plugin declares (`BackendSpec`) and implements (`Synthesizer`)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What a model can do. The hub asks this, never a backend's name.
+    """The abilities of a model. The hub decides by these, never by a backend's name.
 
-    A request that needs what is not declared here is refused with `unsupported_capability`.
-    `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz. What a model wants of
-    reference recordings: `needs_transcript`, and the seconds between `min_reference` and `max_reference` (0: any).
-    `phonemes`: it reads /phonemes/ in the text; `mixing`: it can blend voices (`Mixer`); `codec` and `conversion`: its
-    synthesizer is a `Codec`, a `Converter`. `prepared_suffices`: what `make_voice` returns is all that it needs of a
-    stored voice; the references that come with it then have their texts and no audio.
+    A request that needs an ability not declared here is refused with `unsupported_capability`.
+    `languages` are BCP 47 tags (empty: any); `sample_rate` is the model's output rate in Hz. Reference recordings must
+    have a transcript if `needs_transcript` is set, and last from `min_reference` to `max_reference` seconds (0: no
+    bound). `phonemes`: the model reads /phonemes/ in the text; `mixing`: it can blend voices (`Mixer`); `codec` and
+    `conversion`: its synthesizer is a `Codec`, a `Converter`. `prepared_suffices`: the model needs nothing of a stored
+    voice but what `make_voice` returned; the references that come with it then have texts and no audio.
     """
 
     sample_rate: int = 0
@@ -59,15 +59,15 @@ class Capabilities(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Checkpoint(Struct, kw_only=True, frozen=True):
-    """Weights that a backend loads and where they are published, for `ttshub pull`.
+    """The weights that a backend loads and where they are published, for `ttshub pull`.
 
-    `huggingface` and `modelscope` are repository ids ("" where it is not published); `revision` is a branch, tag or
-    commit of the first, `modelscope_revision` of the second ("" is their default branch). `files` are patterns of the
-    paths to fetch (`*` also crosses `/`; none: all); `sha256` pins files by path; `size` is about what is fetched, in
-    bytes, `parts` included. `model` holds further keys of a `[models.NAME]` table that this checkpoint wants. `parts`
-    are what it needs from other repositories: each is fetched into the folder of its name inside this one's. `github`
-    is a repository of code that publishes some of it, such as tables; it is the source where it is named, whichever
-    source was asked for. With `unpack`, zip and tar files are unpacked where they lie, and are not kept.
+    `huggingface` and `modelscope` are repository ids ("" if it is not published there); `revision` is a branch, tag or
+    commit of the first, `modelscope_revision` of the second ("" is the default branch). `files` are patterns of the
+    paths to fetch (`*` also matches `/`; none: all); `sha256` pins files by path; `size` is the approximate download in
+    bytes, including `parts`. `model` holds further keys that the checkpoint needs in its `[models.NAME]` table. `parts`
+    are the files it needs from other repositories: each part is fetched into the subfolder of its name. `github` is a
+    code repository that publishes some of the files, such as tables; where it is set, it is the source, whichever
+    source the user chose. With `unpack`, zip and tar files are unpacked in place and then deleted.
     """
 
     huggingface: str = ""
@@ -92,7 +92,7 @@ class BackendSpec(Struct, kw_only=True, frozen=True):
     Struct that validates `SpeechRequest.options`; its schema is published. `default_models` are models
     that exist without any configuration (name -> ModelConfig keywords). `checkpoints` are the weights that can be
     pulled (variant -> Checkpoint), the recommended one first. `contract` is the version that the plugin was written
-    for, as a number: it has no default, because that would always be the installed hub's own.
+    for, written as a number: it has no default, because a default would always be the installed hub's version.
     """
 
     name: str
@@ -126,9 +126,9 @@ class ModelConfig(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Loaded(Struct, kw_only=True, frozen=True):
-    """What a loaded model says of itself (the worker's Ready frame).
+    """The facts that a loaded model reports (the worker's Ready frame).
 
-    `device` is where its weights are, if it says; `weights` changes when a file that prepares voices does.
+    `device` is where its weights are, or ""; `weights` changes when a file that prepares voices does.
     """
 
     contract: int
@@ -140,92 +140,91 @@ class Loaded(Struct, kw_only=True, frozen=True):
 
 
 class Stop(Protocol):
-    """Asked by a synthesizer between its steps: is the caller gone?"""
+    """The flag that a synthesizer checks between its steps."""
 
     def is_set(self) -> bool:
-        """True once nobody wants the rest; return from `speak` as soon as it is."""
+        """True once the request is cancelled: return from `speak` then."""
         ...
 
 
 @runtime_checkable
 class Live(Protocol):
-    """Optional, with `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
+    """An optional ability, declared by `Capabilities.live_text`: text that arrives in pieces while it is spoken."""
 
     def speak_live(
         self, request: ResolvedRequest, pieces: Iterator[str], stop: Stop
     ) -> Iterator[AudioChunk | Mark | Done]:
-        """Like `speak`, with the text from `pieces`, which blocks until the next piece is there and ends with the text.
+        """Speak the text of `pieces`, an iterator that blocks until the next piece arrives; otherwise like `speak`.
 
-        `request.text` is None. Spans count characters of all pieces joined.
+        `request.text` is None. Spans count characters of the joined pieces.
         """
         ...
 
 
 @runtime_checkable
 class Mixer(Protocol):
-    """Optional, with `Capabilities.mixing`: voices between voices."""
+    """An optional ability, declared by `Capabilities.mixing`: mixtures of voices."""
 
     def mix_voices(self, parts: list[VoicePart]) -> bytes:
-        """The state of the blended voice, as `make_voice` would have made it; `speak` gets it without references."""
+        """Return the state of the blended voice, in the form of `make_voice`; `speak` gets it without references."""
         ...
 
 
 @runtime_checkable
 class Codec(Protocol):
-    """Optional, with `Capabilities.codec`: audio to tokens and back, without speaking.
+    """An optional ability, declared by `Capabilities.codec`: audio to tokens and back.
 
     Each call takes a place as `speak` does, in a thread of its own, and cannot be stopped half-way.
     """
 
     def encode(self, audio: bytes) -> Tokens:
-        """The tokens of a recording: mono 32-bit float WAV at its own sample rate, decoded and checked by the hub."""
+        """Return the tokens of `audio`: mono 32-bit float WAV at its own sample rate, which the hub has checked."""
         ...
 
     def decode(self, tokens: Tokens) -> AudioChunk:
-        """The audio of tokens. Raise InvalidRequest for a number of codebooks or an id that the codec does not have."""
+        """Return the audio of `tokens`. Raise InvalidRequest for a number of codebooks or an id the codec lacks."""
         ...
 
 
 @runtime_checkable
 class Converter(Protocol):
-    """Optional, with `Capabilities.conversion`: a recording, said again by another voice."""
+    """An optional ability, declared by `Capabilities.conversion`: a recording, said again by another voice."""
 
     def convert(self, request: ResolvedConversion, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
-        """Like `speak`: yield audio as soon as it exists; look at `stop` between steps. A Done may carry a report.
+        """Yield audio as soon as it exists and check `stop` between steps, like `speak`. A Done may carry a report.
 
-        There is a preset's id in `request.voice`, or there are `request.references` or a `request.prepared`. The
-        references need no transcript here, whatever `needs_transcript` says of speaking.
+        `request.voice` is a preset's id, or `request.references` or `request.prepared` is set. The references need no
+        transcript here, even if the model has `needs_transcript` for speech.
         """
         ...
 
 
 @runtime_checkable
 class Synthesizer(Protocol):
-    """All that a plugin author implements. It lives in a worker process; heavy imports are welcome there.
+    """The class that a plugin author implements. It lives in a worker process, so it may import heavy packages.
 
     Optional attributes, read after `load`: `capabilities` (what the loaded checkpoint can do, when that
     differs from the BackendSpec), `concurrency` (how many `speak` calls may run at once, each in a thread
     of its own; default 1), `device` (where the weights are, such as `cpu` or `cuda:0`, so that their memory is
-    booked there; default: the device that the settings name) and `files` (paths of the files and folders whose weights
+    counted there; default: the device that the settings name) and `files` (paths of the files and folders whose weights
     prepare voices, such as a codec that an option names: when one changes, voices are prepared anew; default: all at
-    `model.path`). Raise `hub.contract.errors` types for what the caller can
-    mend; anything else is reported as `backend_failed`.
+    `model.path`). Raise `hub.contract.errors` types for what the caller can correct; the hub reports any other
+    exception as `backend_failed`.
     """
 
     def load(self, model: ModelConfig) -> None:
-        """Load weights and warm up. Called once, first."""
+        """Load the weights and warm up. The hub calls this once, before any other method."""
         ...
 
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
-        """Yield audio as soon as it exists; look at `stop` between steps. A Done at the end may carry a report.
+        """Yield audio as soon as it exists; check `stop` between steps. A Done at the end may carry a report.
 
-        The hub has validated the request against the capabilities, and `request.voice`, when set, is an id
-        from `voices()`.
+        The hub has checked the request against the capabilities. `request.voice`, if set, is an id from `voices()`.
         """
         ...
 
     def voices(self) -> list[Voice]:
-        """The presets of the loaded model; an empty list if it has none."""
+        """Return the presets of the loaded model; an empty list if it has none."""
         ...
 
     def make_voice(self, draft: VoiceDraft) -> bytes:
@@ -233,5 +232,5 @@ class Synthesizer(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything; the process ends right after."""
+        """Release everything; the process ends right after."""
         ...

@@ -1,4 +1,4 @@
-"""Who is calling: set by `hub.api.http.auth` for the duration of a request, charged as audio is generated."""
+"""The caller of a request: set by `hub.api.http.auth` while it runs, charged for the audio it generates."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Caller(Protocol):
         ...
 
     def admit(self) -> None:
-        """Count one more request: an utterance of a websocket. Raises RateLimited."""
+        """Count one more request, such as an utterance of a websocket. Raises RateLimited."""
         ...
 
     def charge_audio(self, seconds: float) -> None:
-        """Count audio that was generated for this caller."""
+        """Count `seconds` of audio that were generated for this caller."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a caller asks of voice conversion: a recording, said again by another voice."""
+"""Requests for voice conversion: a recording, said again by another voice."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hub.contract.speech import AudioFormat, Reference
 
 
 class ConversionRequest(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A recording, and who shall have said it: `voice` or `references`.
+    """A recording, and the voice to say it with: `voice` or `references`.
 
-    The words, the pace and the pauses are the recording's. What the chosen model cannot do is refused.
+    Words, pace and pauses come from the recording. The hub refuses what the chosen model cannot do.
     """
 
     audio: Annotated[bytes, Meta(description="the recording: wav, flac, mp3, ogg, m4a, ... (base64 in JSON)")]
@@ -34,7 +34,7 @@ class ConversionRequest(Struct, kw_only=True, forbid_unknown_fields=True, omit_d
 
 
 class ResolvedConversion(ConversionRequest, kw_only=True, omit_defaults=True):
-    """A ConversionRequest as `Converter.convert` gets it: names are replaced by what they stand for.
+    """A ConversionRequest as `Converter.convert` gets it, with all names looked up.
 
     `audio` and the references are mono 32-bit float WAV at their own sample rates. A stored voice has become
     `references` (and `prepared`, see `ResolvedRequest`); `voice` is then None, else a preset of the model.

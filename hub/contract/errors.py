@@ -1,4 +1,4 @@
-"""Every error that a caller can meet, each with a stable code and an HTTP status.
+"""All errors that reach a caller, each with a stable code and an HTTP status.
 
     HubError
     ├── InvalidRequest            400  invalid_request
@@ -30,7 +30,7 @@
         ├── BackendUnavailable    503  backend_unavailable
         └── WorkerStartFailed     503  worker_start_failed
 
-A HubError's `message` says what was wrong and what to do, in words fit for a stranger: no path, no
+A HubError's `message` says what was wrong and what to do. It may be shown to any client: it holds no path and no
 traceback. `detail` holds the same as data. `retry_after` (seconds) becomes the `Retry-After` header.
 """
 
@@ -55,7 +55,7 @@ class HubError(Exception):
         self.retry_after = retry_after
 
     def to_fault(self) -> Fault:
-        """This error as data. `retry_after` travels in the detail."""
+        """Return this error as data, with `retry_after` in its detail."""
         detail = dict(self.detail)
         if self.retry_after is not None:
             detail["retry_after"] = self.retry_after
@@ -93,19 +93,19 @@ class UnsupportedCapability(InvalidRequest):
 
 
 class Unauthorized(HubError):
-    """No API key, or one that is not known."""
+    """The API key is missing or unknown."""
 
     code, status = "unauthorized", 401
 
 
 class Forbidden(HubError):
-    """The caller is known and may not do this."""
+    """The caller is known but may not do this."""
 
     code, status = "forbidden", 403
 
 
 class NotFound(HubError):
-    """There is no such route or thing."""
+    """The route, or the thing it names, does not exist."""
 
     code, status = "not_found", 404
 
@@ -129,13 +129,13 @@ class UnknownScene(NotFound):
 
 
 class MethodNotAllowed(HubError):
-    """The route exists, not for this HTTP method."""
+    """The route does not support this HTTP method."""
 
     code, status = "method_not_allowed", 405
 
 
 class NotAcceptable(HubError):
-    """The hub cannot answer in any of the asked-for representations."""
+    """The hub cannot answer in any of the requested representations."""
 
     code, status = "not_acceptable", 406
 
@@ -153,13 +153,13 @@ class TooLarge(HubError):
 
 
 class UnsupportedMediaType(HubError):
-    """The body is in a content type that the route does not read."""
+    """The route does not read bodies of this content type."""
 
     code, status = "unsupported_media_type", 415
 
 
 class Busy(HubError):
-    """The model's queue is full; `Retry-After` is computed from its pace."""
+    """The model's queue is full; `Retry-After` is computed from the model's pace."""
 
     code, status = "queue_full", 429
 
@@ -193,7 +193,7 @@ class EmptyAudio(HubError):
 
 
 class StorageFailed(HubError):
-    """The data folder cannot be written or read: the disk is full, read-only, or not the hub's to use."""
+    """The hub cannot write or read the data folder: the disk is full, read-only, or not accessible to it."""
 
     code, status = "storage_failed", 507
 
@@ -217,7 +217,7 @@ class BackendCrashed(Unavailable):
 
 
 class BackendUnavailable(Unavailable):
-    """The model's worker keeps crashing, or the hub is stopping; no new attempt is made for a while."""
+    """The model's worker keeps crashing, or the hub is stopping; the hub makes no new attempt for a while."""
 
     code = "backend_unavailable"
 
@@ -229,7 +229,7 @@ class WorkerStartFailed(Unavailable):
 
 
 def all_errors() -> list[type[HubError]]:
-    """Every error class, base first, in the order of the tree above."""
+    """Return every error class, bases first, in the order of the tree above."""
     found: list[type[HubError]] = []
 
     def walk(kind: type[HubError]) -> None:
@@ -245,7 +245,7 @@ def all_errors() -> list[type[HubError]]:
 
 
 def from_fault(fault: Fault) -> HubError:
-    """The exception that a Fault stands for; a code nobody knows becomes BackendFailed with the code in `detail`."""
+    """Return the exception of a Fault; an unknown code becomes BackendFailed, with the code in `detail`."""
     detail = dict(fault.detail)
     retry_after = detail.pop("retry_after", None)
     if not isinstance(retry_after, int | float):
@@ -261,7 +261,7 @@ def from_fault(fault: Fault) -> HubError:
 
 
 def few(names: Iterable[str]) -> str:
-    """Names for a message: not all of them, if there are many."""
+    """Join names for a message, at most 30 of them."""
     names = list(names)
     more = f" and {len(names) - 30} more" if len(names) > 30 else ""
     return (", ".join(names[:30]) or "none") + more

@@ -1,4 +1,4 @@
-"""What comes back: the tagged union `SpeechEvent` of audio, marks and one ending.
+"""The events of an answer: the tagged union `SpeechEvent` of audio, marks and one ending.
 
 A stream is any number of `AudioChunk` and `Mark`, then exactly one `Done` or `Fault`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 Span = tuple[int, int]
-"""Start and end (exclusive) in characters of the request's text; of a dialogue, of its turns' texts, a line each."""
+"""Start and end (exclusive), in characters of the request's text; for a dialogue, of its turns' texts, one a line."""
 
 
 class AudioChunk(Struct, tag="audio", frozen=True, omit_defaults=True):
@@ -53,7 +53,7 @@ class Mark(Struct, tag="mark", frozen=True, omit_defaults=True):
     """A point in time that belongs to a point in the text.
 
     `start` and `end` are seconds from the start of the stream; `kind` is `segment`, `sentence` or `word`;
-    `estimated` says that the times were not given by the model but spread over a longer exact span; `speaker` is the
+    `estimated` marks times that the hub spread over a longer exact span, because the model gave none; `speaker` is the
     tag of the turn, in a dialogue.
     """
 
@@ -67,7 +67,7 @@ class Mark(Struct, tag="mark", frozen=True, omit_defaults=True):
 
 
 class Done(Struct, tag="done", frozen=True, omit_defaults=True):
-    """The stream ended well. `report` holds what the backend wants known (a retry, a length cap)."""
+    """The stream ended well. `report` holds facts from the backend, such as a retry or a length cap."""
 
     report: dict[str, Any] = {}
 
@@ -75,7 +75,7 @@ class Done(Struct, tag="done", frozen=True, omit_defaults=True):
 class Fault(Struct, tag="fault", frozen=True, omit_defaults=True):
     """The stream ended badly: an error as data, so that it crosses the process border safely.
 
-    `code` is one of docs/errors.md; `hub.contract.errors.from_fault` makes the exception of it.
+    `code` is one of docs/errors.md; `hub.contract.errors.from_fault` turns it into an exception.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""Observers: objects that a plugin registers to be told what happened (logs, metrics, billing)."""
+"""Observers: objects that a plugin registers to record what happened (logs, metrics, billing)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from msgspec import Struct
 
 
 class SpeechReport(Struct, kw_only=True, frozen=True):
-    """One finished request to speak, to convert a recording, or to a codec. Times in seconds.
+    """One finished request: speech, a conversion, or a call to a codec. Times are in seconds.
 
-    `chars` are of the text, 0 where there is none. `outcome` is `ok` or an error code of docs/errors.md; `model` and
-    `backend` are empty if the request named a model that there is not. `queued` is from arrival to the start of work,
-    `work` from there until the model was through with it, `first_audio` from arrival to the first chunk (None if there
-    was none), `total` from arrival to the end. `underruns` counts the chunks that came later than a player that began
-    at the first chunk would have needed them.
+    `chars` is the length of the text, 0 if there is none. `outcome` is `ok` or an error code of docs/errors.md; `model`
+    and `backend` are empty if the request named an unknown model. `queued` is from arrival to the start of work,
+    `work` from there until the model has finished, `first_audio` from arrival to the first chunk (None if there was
+    none), `total` from arrival to the end. `underruns` counts the chunks that came too late for a player that began at
+    the first chunk.
     """
 
     request_id: str
@@ -33,15 +33,15 @@ class SpeechReport(Struct, kw_only=True, frozen=True):
 
 
 class Observer(Protocol):
-    """Called from the event loop after the fact, never between two chunks; must return at once.
+    """A listener that the event loop calls after a request has ended, never between two chunks; it must return at once.
 
-    An observer that raises is logged and does not disturb the request.
+    If an observer raises, the hub logs the error; the request is not affected.
     """
 
     def speech_ended(self, report: SpeechReport) -> None:
-        """A request ended, well or badly."""
+        """Record that a request ended, well or badly."""
         ...
 
     def worker_crashed(self, model: str, reason: str) -> None:
-        """A model's worker process died unasked."""
+        """Record that a model's worker process crashed."""
         ...

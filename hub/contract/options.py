@@ -1,4 +1,4 @@
-"""The backend's own options, of a request and of a model: one error for each, which names what is wrong."""
+"""The backend's own options, of a request and of a model, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T", bound=Struct)
 
 
 def request_options(request: SpeechRequest | ConversionRequest, kind: type[T]) -> T:
-    """`request.options` as the backend's Struct. Raises InvalidRequest."""
+    """Return `request.options` as the backend's Struct. Raises InvalidRequest."""
     try:
         return msgspec.convert(request.options, kind)
     except msgspec.ValidationError as error:
@@ -24,7 +24,7 @@ def request_options(request: SpeechRequest | ConversionRequest, kind: type[T]) -
 
 
 def load_options(model: ModelConfig, kind: type[T]) -> T:
-    """`[models.NAME.options]` as the backend's Struct. Raises WorkerStartFailed: the operator must change them."""
+    """Return `[models.NAME.options]` as the backend's Struct. Raises WorkerStartFailed if they are invalid."""
     try:
         return msgspec.convert(model.options, kind)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Scenes: where and how something is said, and by whom."""
+"""Scenes: stored settings for requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Scene(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_
     """A stored description with a cast.
 
     `text` describes the scene for models that read one; `cast` is speaker tag -> voice id, for dialogue; `defaults`
-    are fields of a SpeechRequest (speed, instruct, language, ...) that hold where a request says nothing.
+    are fields of a SpeechRequest (speed, instruct, language, ...) that apply where a request leaves them out.
     """
 
     id: str
@@ -21,4 +21,4 @@ class Scene(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_
 
 
 NOT_BY_DEFAULT = {"text", "turns", "references", "scene", "stream", "format"}
-"""What a scene cannot say for a request."""
+"""Fields that a scene cannot set for a request."""

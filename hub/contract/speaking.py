@@ -9,7 +9,7 @@ from hub.contract.event import AudioChunk, Done, Mark
 
 
 class Speaking(Protocol):
-    """A Speech, or what behaves like one."""
+    """A Speech, or an object that behaves like one."""
 
     @property
     def sample_rate(self) -> int:
@@ -18,7 +18,7 @@ class Speaking(Protocol):
 
     @property
     def request_id(self) -> str:
-        """The id under which the logs know this request."""
+        """The id of this request in the logs."""
         ...
 
     @property
@@ -28,7 +28,7 @@ class Speaking(Protocol):
 
     @property
     def voice(self) -> str:
-        """The voice that speaks; "" where it has no name."""
+        """The voice that speaks; "" if it has no name."""
         ...
 
     def __aiter__(self) -> AsyncIterator[AudioChunk | Mark | Done]: ...
@@ -36,5 +36,5 @@ class Speaking(Protocol):
     async def __anext__(self) -> AudioChunk | Mark | Done: ...
 
     async def aclose(self) -> None:
-        """Stop the model, if it still speaks."""
+        """Stop the model if it is still speaking."""
         ...

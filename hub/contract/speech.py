@@ -1,8 +1,8 @@
-"""What a caller asks for: one utterance or one dialogue.
+"""Requests to speak: one utterance or one dialogue.
 
 Every Struct here refuses unknown fields, so that a misspelt field is an error and never silently
-ignored, and omits defaults when encoded, so that a worker built against an older hub only meets a
-new field when somebody really uses it.
+ignored, and omits defaults when encoded, so that a worker built against an older hub meets a new
+field only when a request uses it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 Container = Literal["wav", "pcm", "mp3", "opus", "aac", "flac"]
-"""Audio containers that every hub offers; plugins may register more (`register_encoders`)."""
+"""The built-in audio containers; plugins may register more (`register_encoders`)."""
 
 Encoding = Literal["s16le", "f32le"]
 """Sample encodings of `wav` and `pcm`: 16-bit signed or 32-bit float, little-endian."""
 
 
 class AudioFormat(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the answer is packed.
+    """The audio format of the answer.
 
     `sample_rate` (Hz) defaults to the model's own rate, or the nearest rate above it that the
     container can carry. `bitrate` (kbit/s) applies to mp3, opus and aac.
@@ -36,7 +36,7 @@ class AudioFormat(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True,
 
 
 class Sampling(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Token sampling of autoregressive models; None leaves the model's own default."""
+    """Token sampling of autoregressive models; None keeps the model's own default."""
 
     temperature: Annotated[float, Meta(ge=0.0, le=5.0)] | None = None
     top_k: Annotated[int, Meta(ge=0, le=100_000)] | None = None
@@ -46,10 +46,10 @@ class Sampling(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, om
 
 
 class Reference(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A recording to speak like, with what is said in it.
+    """A recording to speak like, with its transcript.
 
-    From a caller `audio` is any audio file (bytes; base64 in JSON). A synthesizer always gets mono
-    32-bit float WAV at the recording's own sample rate: the hub has decoded and checked it.
+    In a caller's request, `audio` is any audio file (bytes; base64 in JSON). A synthesizer always gets mono 32-bit
+    float WAV at the recording's own sample rate: the hub has decoded and checked it.
     """
 
     audio: Annotated[bytes, Meta(description="an audio file: wav, flac, mp3, ogg, m4a, ... (base64 in JSON)")]
@@ -69,7 +69,7 @@ class Turn(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_d
 class SpeechRequest(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One utterance (`text`) or one dialogue (`turns`), and how to say it.
 
-    What the chosen model cannot do is refused (`unsupported_capability`), never ignored.
+    The hub refuses what the chosen model cannot do (`unsupported_capability`); it ignores nothing.
     """
 
     text: Annotated[str, Meta(description="what to say", examples=["Hello from the hub."])] | None = None
@@ -101,9 +101,9 @@ class SpeechRequest(Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 
 
 class CastVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One voice as a synthesizer gets it: a preset of its own (`voice`), or references with their prepared state.
+    """One voice as a synthesizer gets it: a preset of the model (`voice`), or references with their prepared state.
 
-    `prepared` is what `Synthesizer.make_voice` made of exactly these references; None if the model makes none.
+    `prepared` is what `Synthesizer.make_voice` returned for exactly these references; None if it returned nothing.
     """
 
     voice: str | None = None
@@ -112,18 +112,18 @@ class CastVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class VoicePart(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A voice and its share of a mixture; all `weight`s of a mixture are together 1."""
+    """A voice and its share of a mixture; the `weight`s of a mixture add up to 1."""
 
     voice: CastVoice
     weight: float
 
 
 class ResolvedRequest(SpeechRequest, kw_only=True, omit_defaults=True):
-    """A SpeechRequest as `Synthesizer.speak` gets it: names are replaced by what they stand for.
+    """A SpeechRequest as `Synthesizer.speak` gets it, with all names looked up.
 
-    A stored voice has become `references` (and `prepared`), a mixture `prepared` alone; `voice` is then None. Where the
-    model declares `prepared_suffices` and something is prepared, the references have texts and no audio. `cast` holds
-    the voices of a dialogue by speaker tag, in `turns` whose `speaker` is always set; `scene_text` is the scene's
+    A stored voice has become `references` (and `prepared`), a mixture `prepared` alone; `voice` is then None. If the
+    model declares `prepared_suffices` and `prepared` is set, the references have texts and no audio. `cast` holds the
+    voices of a dialogue by speaker tag, and `speaker` is set in each of its `turns`; `scene_text` is the scene's
     description.
     """
 
@@ -133,7 +133,7 @@ class ResolvedRequest(SpeechRequest, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, request: SpeechRequest) -> ResolvedRequest:
-        """`request` as it is: for one that names nothing which would have to be looked up."""
+        """Return `request` unchanged as a ResolvedRequest, for a request without names to look up."""
         if isinstance(request, ResolvedRequest):
             return request
         return cls(**{name: getattr(request, name) for name in SpeechRequest.__struct_fields__})

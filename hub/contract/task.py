@@ -10,7 +10,7 @@ TaskState = Literal["pending", "processing", "completed", "failed", "cancelled"]
 
 
 class TaskProgress(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """How far a task is: `done` of `total` steps, and the seconds of audio so far."""
+    """The progress of a task: `done` of `total` steps, and the seconds of audio so far."""
 
     done: int = 0
     total: int = 0

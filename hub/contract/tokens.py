@@ -1,4 +1,4 @@
-"""Tokens: what a neural codec makes of audio, and makes audio of."""
+"""Tokens: the ids that a neural codec turns audio into, and back into audio."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Tokens(Struct, frozen=True):
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[int]]) -> Tokens:
-        """From lists, one a codebook. Raises ValueError if they differ in length, OverflowError beyond 32 bits."""
+        """Join lists, one per codebook. Raises ValueError if they differ in length, OverflowError beyond 32 bits."""
         given = list(rows)
         if len({len(row) for row in given}) > 1:
             raise ValueError("the rows differ in length")
@@ -42,18 +42,18 @@ class Tokens(Struct, frozen=True):
 
     @property
     def frames(self) -> int:
-        """Tokens of one codebook."""
+        """The number of tokens in each codebook."""
         return len(self.ids) // 4 // self.codebooks if self.codebooks else 0
 
     @property
     def rows(self) -> list[list[int]]:
-        """Lists, one a codebook. `numpy.frombuffer(tokens.ids, "<i4").reshape(tokens.codebooks, -1)` is the array."""
+        """Lists, one per codebook. `numpy.frombuffer(tokens.ids, "<i4").reshape(tokens.codebooks, -1)` is the array."""
         ids = array("i", self.ids).tolist()
         return [ids[start : start + self.frames] for start in range(0, len(ids), self.frames or 1)]
 
 
 class Encoded(Struct, kw_only=True, frozen=True):
-    """What a model's codec makes of a recording, which lasts `seconds`."""
+    """The tokens of a recording that lasts `seconds`, made by the codec of `model`."""
 
     model: str
     tokens: Tokens

@@ -1,4 +1,4 @@
-"""Voices: who speaks. Presets of models (`Voice`) and recordings that the hub keeps (`StoredVoice`)."""
+"""Voices: presets of models (`Voice`) and recordings that the hub stores (`StoredVoice`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hub.contract.speech import Reference
 class Voice(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """A voice that a model offers.
 
-    `id` is what requests name; `languages` are BCP 47 tags (empty: not known); `tags` are free words
-    such as `female` or `narration`; `default` marks the model's own default.
+    `id` is its name in requests; `languages` are BCP 47 tags (empty: unknown); `tags` are free words such as `female`
+    or `narration`; `default` marks the model's own default.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Voice(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Recording(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One recording of a stored voice. `file` is its name in the voice's folder; `seconds` and Hz are measured."""
+    """One recording of a stored voice. `file` is its name in the voice's folder; `sample_rate` is in Hz."""
 
     file: str
     text: str | None = None
@@ -34,7 +34,7 @@ class Recording(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class StoredVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A voice of the library: recordings, what is said in them, and what is known about the speaker.
+    """A voice of the library: recordings, their transcripts, and facts about the speaker.
 
     `consent` notes who allowed the use; `digest` is a hash of the recordings and transcripts; times are seconds since
     the epoch.
@@ -53,14 +53,14 @@ class StoredVoice(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class VoiceDraft(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What `Synthesizer.make_voice` prepares a state from: checked references, in the order given."""
+    """The input of `Synthesizer.make_voice`: checked references, in the order given."""
 
     references: tuple[Reference, ...]
     language: str | None = None
 
 
 class VoiceFit(Struct, kw_only=True, frozen=True):
-    """Whether a model can use a voice; if not, `reason` says why."""
+    """The answer to whether a model can use a voice; if not, `reason` says why."""
 
     usable: bool
     reason: str = ""
@@ -84,7 +84,7 @@ class VoiceView(Struct, kw_only=True, frozen=True):
     models: Annotated[dict[str, VoiceFit], Meta(description="model -> whether it can use the voice, and why not")] = {}
 
 
-# -- what callers send to have a voice kept ----------------------------------------------------
+# -- what callers send to store a voice --------------------------------------------------------
 
 MOST_RECORDINGS = 16
 
@@ -108,7 +108,7 @@ class RecordingUpload(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
 
 
 class VoiceUpload(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A new voice: what is known about it, and its recordings."""
+    """A new voice: its recordings, and facts about it."""
 
     id: Annotated[str, Meta(description="letters and digits of any script, '-', '_', '.', spaces")]
     recordings: Annotated[tuple[RecordingUpload, ...], Meta(min_length=1, max_length=MOST_RECORDINGS)]

@@ -1,7 +1,7 @@
 """Host: the hub as plugins see it. Hooks, routes, task kinds and commands get it as `hub`.
 
-What is here is part of the plugin API (docs/plugin-api.md): it stays while `CONTRACT` stays. The hub itself has more;
-what a plugin takes of that may change with any release.
+This module is part of the plugin API (docs/plugin-api.md): it stays while `CONTRACT` stays. The hub's own objects have
+more attributes; those may change with any release.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ModelState(Protocol):
-    """A snapshot of a model. `memory` is what it holds of `device`, in bytes, where that is known."""
+    """A snapshot of a model."""
 
     @property
     def state(self) -> str:
@@ -37,27 +37,27 @@ class ModelState(Protocol):
 
     @property
     def device(self) -> str:
-        """`cpu`, `mps` or a GPU, `cuda:0`."""
+        """`cpu`, `mps`, or a GPU such as `cuda:0`."""
         ...
 
     @property
     def running(self) -> int:
-        """Requests that the model works on."""
+        """The number of requests that the model is working on."""
         ...
 
     @property
     def waiting(self) -> int:
-        """Requests in its lane."""
+        """The number of requests in its lane."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """Requests that it works on at once."""
+        """The number of requests that it can work on at once."""
         ...
 
     @property
     def memory(self) -> int | None:
-        """Bytes."""
+        """The memory of `device` that the model occupies, in bytes; None if unknown."""
         ...
 
 
@@ -76,17 +76,17 @@ class HostModel(Protocol):
 
     @property
     def settings(self) -> ModelSettings:
-        """`[models.NAME]`."""
+        """Its settings, `[models.NAME]`."""
         ...
 
     @property
     def loaded(self) -> Loaded | None:
-        """What it said of itself when it was last loaded; None before its first load."""
+        """The facts that it reported at its last load; None before its first load."""
         ...
 
     @property
     def capabilities(self) -> Capabilities:
-        """Of the loaded checkpoint once it has been loaded, of the backend before."""
+        """The capabilities of its checkpoint; those of the backend before its first load."""
         ...
 
     @property
@@ -95,23 +95,23 @@ class HostModel(Protocol):
         ...
 
     async def start(self, until: float | None = None, *, why: str = "a plugin asked") -> Loaded:
-        """Load it, unless it is, at most until loop time `until`; `why` is kept in its ledger. Raises HubError."""
+        """Load it if it is not loaded, by loop time `until`; `why` goes into its history. Raises HubError."""
         ...
 
     async def unload(self, *, until: float | None = None, force: bool = False, why: str = "a plugin asked") -> None:
-        """End its worker, when it has finished what it speaks, or with `force` at once. Raises DeadlineExceeded."""
+        """End its worker after its current requests, or at once with `force`. Raises DeadlineExceeded."""
         ...
 
     async def voices(self) -> tuple[Voice, ...]:
-        """Its presets; loads it if it was never loaded."""
+        """Return its presets, loading it if it was never loaded."""
         ...
 
     async def lull(self, patience: float) -> None:
-        """Wait until the model has a place free and no request queues for it, at most `patience` seconds."""
+        """Wait until the model has a free place and an empty queue, for `patience` seconds at most."""
         ...
 
     def status(self) -> ModelState:
-        """How it is now."""
+        """Return its current state."""
         ...
 
 
@@ -120,15 +120,15 @@ class HostModels(Protocol):
 
     @property
     def default(self) -> HostModel | None:
-        """The model that answers requests without one."""
+        """The model for requests that name none."""
         ...
 
     def get(self, name: str | None) -> HostModel:
-        """The model of this name; None or "" is the default model. Raises UnknownModel."""
+        """Return the model of this name; None or "" is the default model. Raises UnknownModel."""
         ...
 
     def able(self, name: str | None, capability: str) -> HostModel:
-        """As `get`; without a name the default model if it has the capability, else the first that has it."""
+        """Return the model as `get` does; without a name, the default model if it is able, else the first that is."""
         ...
 
     def __iter__(self) -> Iterator[HostModel]: ...
@@ -140,27 +140,27 @@ class HostVoices(Protocol):
     """The stored voices. Every method but `references` reads or writes files: call it in a thread."""
 
     def list(self) -> Sequence[StoredVoice]:
-        """All voices, by id."""
+        """Return all voices, sorted by id."""
         ...
 
     def has(self, id: str) -> bool:
-        """Whether there is a stored voice of this id."""
+        """Return True if there is a stored voice of this id."""
         ...
 
     def get(self, id: str) -> StoredVoice:
-        """The voice of this id. Raises UnknownVoice."""
+        """Return the voice of this id. Raises UnknownVoice."""
         ...
 
     async def references(self, id: str) -> tuple[Reference, ...]:
-        """Its recordings as synthesizers get them. Raises UnknownVoice."""
+        """Return its recordings as synthesizers get them. Raises UnknownVoice."""
         ...
 
     def recording(self, id: str, number: int) -> tuple[str, bytes]:
-        """Name and content of a recording's file. Raises UnknownVoice, InvalidRequest."""
+        """Return the name and content of a recording's file. Raises UnknownVoice, InvalidRequest."""
         ...
 
     def fit(self, voice: StoredVoice, model: str, capabilities: Capabilities) -> VoiceFit:
-        """Whether a model with these capabilities can use `voice`, and why not."""
+        """Check if a model with these capabilities can use `voice`; if not, the result says why."""
         ...
 
     def update(
@@ -170,7 +170,7 @@ class HostVoices(Protocol):
         ...
 
     def delete(self, id: str) -> None:
-        """Remove it. Raises UnknownVoice, Conflict, StorageFailed."""
+        """Delete the voice. Raises UnknownVoice, Conflict, StorageFailed."""
         ...
 
 
@@ -178,29 +178,29 @@ class HostScenes(Protocol):
     """The scenes. Both methods read files: call them in a thread."""
 
     def list(self) -> Sequence[Scene]:
-        """All scenes, by id."""
+        """Return all scenes, sorted by id."""
         ...
 
     def get(self, id: str) -> Scene:
-        """The scene of this id. Raises UnknownScene."""
+        """Return the scene of this id. Raises UnknownScene."""
         ...
 
 
 class HostTasks(Protocol):
-    """The tasks; with API keys, those of the caller's own key. Every method may raise StorageFailed, Unavailable."""
+    """The tasks; with API keys, only those of the caller's key. Every method may raise StorageFailed, Unavailable."""
 
     async def submit(self, kind: str, body: Any) -> tuple[Task, bool]:
-        """Accept a task of a kind; returns it, and whether it is new. Raises Conflict, Busy, HubError."""
+        """Accept a task of `kind`; return it, and True if it is new. Raises Conflict, Busy, HubError."""
         ...
 
     async def get(self, id: str) -> Task:
-        """A task as it is now. Raises NotFound."""
+        """Return the current state of a task. Raises NotFound."""
         ...
 
     async def page(
         self, *, state: str | None = None, kind: str | None = None, before: str | None = None, limit: int = 50
     ) -> list[Task]:
-        """Tasks, the newest first: those older than the task `before`."""
+        """Return tasks, newest first; with `before`, only those older than that task."""
         ...
 
     async def cancel(self, id: str) -> Task:
@@ -208,16 +208,16 @@ class HostTasks(Protocol):
         ...
 
     async def delete(self, id: str) -> None:
-        """Cancel a task if it is unfinished, and forget it with its result. Raises NotFound."""
+        """Delete a task and its result, after cancelling it if it is unfinished. Raises NotFound."""
         ...
 
     def folder_of(self, id: str) -> Path:
-        """The folder of a task's result."""
+        """Return the folder of a task's result."""
         ...
 
 
 class Host(Protocol):
-    """A running hub. All methods belong to its event loop."""
+    """A running hub. Call all methods in its event loop."""
 
     @property
     def settings(self) -> Settings:
@@ -226,7 +226,7 @@ class Host(Protocol):
 
     @property
     def data_folder(self) -> Path:
-        """Where the hub keeps what it keeps; a plugin's own files go below `compat/PLUGIN`. It need not exist yet."""
+        """The hub's data folder, which may not exist yet; a plugin keeps its own files below `compat/PLUGIN`."""
         ...
 
     @property
@@ -251,7 +251,7 @@ class Host(Protocol):
 
     @property
     def encoders(self) -> Mapping[str, EncoderSpec]:
-        """The audio containers, those of plugins included."""
+        """The audio containers, including those of plugins."""
         ...
 
     @property
@@ -260,20 +260,20 @@ class Host(Protocol):
         ...
 
     async def vet(self, request: SpeechRequest) -> ResolvedRequest:
-        """Check all that can be checked of a request now, and return it with what its scene says and its model by name.
+        """Check a request as far as possible now; return it with its scene's entries and its model's name.
 
-        What only the loaded model knows is checked if it is loaded. Raises HubError, as `speak` would.
+        Checks that need the loaded model are made only if it is loaded. Raises HubError, as `speak` would.
         """
         ...
 
     async def speak(self, request: SpeechRequest, *, request_id: str = "") -> Speaking:
-        """Speak; returns as soon as the first audio has come and been checked. Raises HubError."""
+        """Speak; return as soon as the first audio has arrived and passed its checks. Raises HubError."""
         ...
 
     async def speak_live(
         self, request: SpeechRequest, text: LiveText, *, request_id: str = "", words: bool = False
     ) -> Speaking:
-        """Speak `text` while it arrives; `request` has none. With `words` there is a mark for each word."""
+        """Speak `text` while it arrives; `request` has no text. With `words` there is a mark for each word."""
         ...
 
     async def convert(self, request: ConversionRequest, *, request_id: str = "") -> Speaking:
@@ -281,24 +281,24 @@ class Host(Protocol):
         ...
 
     async def encode(self, audio: bytes, *, model: str | None = None, request_id: str = "") -> Encoded:
-        """The tokens of a recording, by a model with a codec. Raises HubError."""
+        """Return the tokens of a recording, made by a model with a codec. Raises HubError."""
         ...
 
     async def decode(self, tokens: Tokens, *, model: str | None = None, request_id: str = "") -> Speaking:
-        """The audio of tokens, by a model with a codec. Raises HubError."""
+        """Return the audio of tokens, made by a model with a codec. Raises HubError."""
         ...
 
     async def all_voices(self) -> Sequence[VoiceView]:
-        """Presets and stored voices, each with the models that can use it; of a model never loaded no presets."""
+        """Return presets and stored voices with the models that can use them; models never loaded add no presets."""
         ...
 
     async def model_for(self, voice: str, name: str | None = None) -> HostModel:
-        """The model to speak with `voice`: of this name, else the default one if it can, else the first that can.
+        """Return the model called `name`; without a name the default model if it can use `voice`, else one that can.
 
         Raises UnknownModel, UnknownVoice.
         """
         ...
 
     async def keep_voice(self, upload: VoiceUpload) -> StoredVoice:
-        """Check, decode and keep a new voice. Raises HubError."""
+        """Check, decode and store a new voice. Raises HubError."""
         ...

@@ -1,9 +1,9 @@
-"""Finding plugins, one at a time, so that a broken one is a line in a report and not the end of the hub.
+"""Discovery of plugins, one at a time, so that a broken plugin is a line in a report and does not stop the hub.
 
-The only place that touches pluggy's machinery. Facts it works around: collecting hooks return in the reverse order of
-registration (so results are collected plugin by plugin, the hub's own parts first, then by name); a misspelt hook
-registers silently (so `check_pending` runs per plugin); one broken entry point would abort
-`load_setuptools_entrypoints` for all.
+This is the only module that uses pluggy's machinery. It works around three facts: hooks return results in the reverse
+order of registration (so results are collected plugin by plugin, the hub's own parts first, then by name); pluggy
+accepts a misspelt hook silently (so `check_pending` runs per plugin); one broken entry point makes
+`load_setuptools_entrypoints` fail for all.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ HUB = "tts-hub"
 """The distribution of the hub itself."""
 
 _BUILT_IN = {name: f"hub.builtin.{name}" for name in ("openai", "elevenlabs", "wyoming")}
-"""The hub's own parts that are plugins like any other: found without an entry point, asked first, in this order."""
+"""The hub's own plugins: found without an entry point and called first, in this order."""
 
 log = logging.getLogger("hub.plugin")
 
 
 class PluginFailure(Struct, kw_only=True, frozen=True):
-    """A plugin, or one of its hooks, that did not work, and why."""
+    """The failure of a plugin or of one of its hooks."""
 
     plugin: str
     distribution: str
@@ -53,7 +53,7 @@ class PluginFailure(Struct, kw_only=True, frozen=True):
 
 
 class PluginNote(Struct, kw_only=True, frozen=True):
-    """What is worth knowing of a plugin that works."""
+    """A remark about a plugin that works."""
 
     plugin: str
     note: str
@@ -70,7 +70,7 @@ class PluginInfo(Struct, kw_only=True, frozen=True):
 
 
 class Plugins:
-    """The plugins of one hub: what they registered and what failed."""
+    """The plugins of one hub: the objects they registered, and their failures."""
 
     def __init__(self) -> None:
         self.backends: dict[str, BackendSpec] = {}
@@ -87,7 +87,8 @@ class Plugins:
     ) -> Plugins:
         """Load every installed plugin that is not `disabled`, then `extra` objects, and collect their backends.
 
-        An entry of `extra` is a module or object with hookimpls; its name is `__name__`'s last part or its class.
+        An entry of `extra` is a module or object with hookimpls, named after the last part of the module's name or
+        after the object's class.
         """
         plugins = cls()
         off = set(disabled)
@@ -111,17 +112,17 @@ class Plugins:
 
     @property
     def installed(self) -> list[PluginInfo]:
-        """Every plugin that was installed, disabled ones included, by name; without the hub's own parts."""
+        """All installed plugins, including disabled ones, sorted by name; without the hub's own."""
         return [info for info in self.all if info.name not in _BUILT_IN]
 
     @property
     def all(self) -> list[PluginInfo]:
-        """Every plugin: the hub's own parts first, then by name."""
+        """All plugins: the hub's own first, then by name."""
         return sorted(self._infos.values(), key=lambda info: _rank(info.name))
 
     def _add(self, name: str, load: Callable[[], Any], *, distribution: str, version: str, enabled: bool) -> None:
         if name in self._infos:
-            self.fail(name, f"another plugin is already called {name!r}", distribution)
+            self.fail(name, f"there is already a plugin named {name!r}", distribution)
             return
         self._infos[name] = PluginInfo(name=name, distribution=distribution, version=version, enabled=enabled)
         if not enabled:
@@ -129,28 +130,28 @@ class Plugins:
         try:
             self._manager.register(load(), name=name)
             self._manager.check_pending()
-        except (Exception, SystemExit) as error:  # whatever a plugin's import raises must not reach the others
+        except (Exception, SystemExit) as error:  # a failed import must not stop the other plugins
             log.exception("plugin %s did not load", name)
             self.fail(name, f"{type(error).__name__}: {error}", distribution)
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
 
     def fail(self, plugin: str, error: str, distribution: str | None = None) -> None:
-        """Record that something of `plugin` does not work."""
+        """Record a failure of `plugin`."""
         if distribution is None:
             distribution = self._infos[plugin].distribution
         failure = PluginFailure(plugin=plugin, distribution=distribution, error=error)
-        if failure not in self.failures:  # a second Hub of the same plugins finds it again
+        if failure not in self.failures:  # a second Hub with the same plugins meets the failure again
             self.failures.append(failure)
 
     def note(self, plugin: str, words: str) -> None:
-        """Record something that is as it should be and may surprise."""
+        """Record a remark about correct behaviour that may surprise the operator."""
         note = PluginNote(plugin=plugin, note=words)
         if note not in self.notes:
             self.notes.append(note)
 
     def _each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """(plugin, result) of one hook, by plugin name; a plugin that raises is recorded and passed over."""
+        """Yield (plugin, result) of one hook, by plugin name; record and skip a plugin that raises."""
         for name, plugin in sorted(self._manager.list_name_plugin(), key=lambda pair: _rank(pair[0])):
             if plugin is None or not any(
                 impl.plugin is plugin for impl in getattr(self._manager.hook, hook).get_hookimpls()
@@ -167,7 +168,7 @@ class Plugins:
                 yield name, result
 
     def _each_object(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
-        """Like `_each` for hooks that return lists: one (plugin, object) pair an object."""
+        """Yield (plugin, object) for each object of a hook that returns lists, as `_each` does."""
         for name, result in self._each(hook, **arguments):
             if isinstance(result, list | tuple):
                 yield from ((name, thing) for thing in result)
@@ -178,7 +179,9 @@ class Plugins:
         for name, backend in self._each_object("register_backends", settings=settings):
             problem = _backend_problem(backend)
             if problem is None and backend.name in self.backends:
-                problem = f"backend {backend.name!r} is registered by plugin {self.backend_plugins[backend.name]!r}"
+                problem = (
+                    f"plugin {self.backend_plugins[backend.name]!r} has already registered backend {backend.name!r}"
+                )
             if problem is not None:
                 self.fail(name, problem)
                 continue
@@ -189,18 +192,18 @@ class Plugins:
             self._infos[name] = replace(info, backends=owned)
 
     def routes(self, hub: Host) -> list[tuple[str, list[Any]]]:
-        """(plugin, its Litestar handlers) for each plugin that has routes."""
+        """Return (plugin, its Litestar handlers) for each plugin with routes."""
         grouped: dict[str, list[Any]] = {}
         for name, handler in self._each_object("register_routes", hub=hub):
             grouped.setdefault(name, []).append(handler)
         return list(grouped.items())
 
     def compat_options(self) -> dict[str, type[Struct]]:
-        """Plugin -> the Struct of `[compat.PLUGIN.options]`, for each plugin that has one."""
+        """Return plugin -> the Struct of `[compat.PLUGIN.options]`, for each plugin with options."""
         kinds: dict[str, type[Struct]] = {}
         for name, kind in self._each("register_compat_options"):
             if not (isinstance(kind, type) and issubclass(kind, Struct)):
-                self.fail(name, "register_compat_options: the result is no msgspec Struct class")
+                self.fail(name, "register_compat_options: the result must be a msgspec Struct class")
             elif required := [field.name for field in fields(kind) if field.required]:
                 self.fail(name, f"register_compat_options: {', '.join(required)} must have a default")
             else:
@@ -208,28 +211,28 @@ class Plugins:
         return kinds
 
     def checks(self) -> list[tuple[str, ModelCheck]]:
-        """(plugin, check) for each thing that plugins look at in `ttshub check`."""
+        """Return (plugin, check) for each check that plugins add to `ttshub check`."""
         return list(self._each_object("register_checks"))
 
     def encoders(self) -> list[tuple[str, EncoderSpec]]:
-        """(plugin, container) for each further container."""
+        """Return (plugin, container) for each container that a plugin adds."""
         return list(self._each_object("register_encoders"))
 
     def text_filters(self) -> list[TextFilter]:
-        """Text filters in the order in which they run."""
+        """Return the text filters in the order in which they run."""
         filters: list[TextFilter] = [text_filter for _, text_filter in self._each_object("register_text_filters")]
         return sorted(filters, key=lambda text_filter: text_filter.order)
 
     def scenes(self) -> list[tuple[str, Scene]]:
-        """(plugin, scene) for each scene that comes with a plugin."""
+        """Return (plugin, scene) for each scene that comes with a plugin."""
         return list(self._each_object("register_scenes"))
 
     def task_kinds(self, settings: Settings) -> list[tuple[str, TaskKind]]:
-        """(plugin, kind) for each further kind of task."""
+        """Return (plugin, kind) for each kind of task that a plugin adds."""
         return list(self._each_object("register_task_kinds", settings=settings))
 
     def observers(self) -> list[Observer]:
-        """Everybody who wants to be told."""
+        """Return all observers."""
         return [observer for _, observer in self._each_object("register_observers")]
 
     def register_commands(self, cli: Any) -> None:
@@ -244,7 +247,7 @@ class Plugins:
 
 
 def _rank(name: str) -> tuple[int, str]:
-    """Where a plugin stands among those that are asked for something."""
+    """Return the sort key of a plugin: the hub's own first, then by name."""
     own = list(_BUILT_IN)
     return (own.index(name) if name in own else len(own), name)
 
@@ -260,9 +263,9 @@ def _name_of(thing: Any) -> str:
 
 
 def _backend_problem(backend: Any) -> str | None:
-    """Why `backend` cannot be used, or None."""
+    """Return the reason why `backend` cannot be used, or None."""
     if not isinstance(backend, BackendSpec):
-        return f"register_backends gave {type(backend).__name__}, not BackendSpec"
+        return f"register_backends returned {type(backend).__name__}, not BackendSpec"
     if backend.contract != CONTRACT:
         newer = "the hub" if backend.contract > CONTRACT else "the plugin"
         return f"backend {backend.name!r} needs contract {backend.contract}, this hub has {CONTRACT}: update {newer}"

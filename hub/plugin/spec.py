@@ -1,7 +1,7 @@
 """The hooks of the hub.
 
-The one law: hooks run at start-up only. They register objects, and the request path calls the objects. No hook is
-async and none runs between two chunks. A hook may be left out; a misspelt one is reported.
+Hooks run at start-up only. They register objects, and requests call the objects. No hook is async, and none runs
+between two chunks. A plugin implements the hooks it needs; the hub reports a misspelt one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hub.contract.backend import BackendSpec
 from hub.contract.observer import Observer
 from hub.contract.scene import Scene
 
-if TYPE_CHECKING:  # typed for the reader; nothing heavy is imported for a hook's signature
+if TYPE_CHECKING:  # a hook's signature must not import anything heavy
     import click
     import msgspec
     from litestar.config.app import AppConfig
@@ -36,70 +36,70 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def register_backends(settings: Settings) -> list[BackendSpec]:  # type: ignore[empty-body]
-    """The model families that this plugin brings.
+    """Return the model families that this plugin adds.
 
-    Runs in the hub's own process, so the plugin's module must import nothing heavy: a BackendSpec names its
-    synthesizer as a string, and only the worker imports it. Two backends of one name are a failure of the second
-    plugin, in order of plugin name.
+    It runs in the hub's own process, so the plugin's module must import nothing heavy: a BackendSpec names its
+    synthesizer as a string, and only the worker imports it. If two plugins register a backend of the same name, the
+    hub reports a failure of the second one, in order of plugin name.
     """
 
 
 @hookspec
 def register_routes(hub: Host) -> list[ControllerRouterHandler]:  # type: ignore[empty-body]
-    """The family's own HTTP routes, as Litestar handlers, controllers or routers.
+    """Return the family's own HTTP routes: Litestar handlers, controllers or routers.
 
-    Mounted under `/compat/<plugin>/` always, and at the paths as written while the hub has a model of the plugin's (or
-    it brings no backend) and they are free. `hub` is what plugins see of the hub
-    (`hub.plugin.host.Host`); answer audio with `hub.api.respond.speech_response`.
+    The hub always mounts them under `/compat/<plugin>/`. It also mounts them at the paths as written if those are free
+    and the hub has a model of the plugin (or the plugin has no backend). Answer audio with
+    `hub.api.respond.speech_response`.
     """
 
 
 @hookspec
 def register_compat_options() -> type[msgspec.Struct]:  # type: ignore[empty-body]
-    """What `[compat.<plugin>.options]` may say: a Struct whose fields all have defaults.
+    """Return the Struct of `[compat.<plugin>.options]`; all its fields have defaults.
 
-    Checked when the hub is built; a wrong key or value is an error of the settings. The routes read the result with
-    `hub.api.family.options_of`. Options for a plugin without this hook are an error too.
+    The hub checks the options when it is built and raises SettingsError for a wrong key or value, or for options of a
+    plugin without this hook. The routes read the result with `hub.api.family.options_of`.
     """
 
 
 @hookspec
 def register_encoders() -> list[EncoderSpec]:  # type: ignore[empty-body]
-    """Further audio containers for `AudioFormat.container`. A built-in name cannot be replaced."""
+    """Return further audio containers for `AudioFormat.container`. Their names must differ from the built-in ones."""
 
 
 @hookspec
 def register_text_filters() -> list[TextFilter]:  # type: ignore[empty-body]
-    """Objects that may rewrite the text of each request before its model gets it, in order of `TextFilter.order`."""
+    """Return objects that rewrite the text of each request before synthesis, in order of `TextFilter.order`."""
 
 
 @hookspec
 def register_commands(cli: click.Group) -> None:
-    """Add commands to `ttshub`: call `cli.add_command` or use `@cli.command`. Import heavy things inside them."""
+    """Add commands to `ttshub` with `cli.add_command` or `@cli.command`. Import heavy packages inside them."""
 
 
 @hookspec
 def register_checks() -> list[ModelCheck]:  # type: ignore[empty-body]
-    """What `ttshub check` should tell of the models of this plugin's backends, besides what it looks at itself.
+    """Return further checks of this plugin's models for `ttshub check`.
 
-    Each is called with the settings of a model and yields notes: what is not there, and what is done without it. It
-    runs in the command's process, so it looks at files and packages and loads nothing.
+    Each is called with the settings of a model and yields notes: what is missing, and what the model does without it.
+    It runs in the command's process, so it looks at files and packages and loads nothing.
     """
 
 
 @hookspec
 def register_observers() -> list[Observer]:  # type: ignore[empty-body]
-    """Objects that are told of each finished request and of each worker crash."""
+    """Return observers, which the hub calls after each request and each worker crash."""
 
 
 @hookspec
 def register_scenes() -> list[Scene]:  # type: ignore[empty-body]
-    """Scenes that come with the family. A scene of the same id in the data folder or `scene_folders` comes first."""
+    """Return the family's scenes. A scene of the same id in the data folder or `scene_folders` takes precedence."""
 
 
 @hookspec
 def register_task_kinds(settings: Settings) -> list[TaskKind]:  # type: ignore[empty-body]
-    """Kinds of long jobs that survive restarts; `POST /v1/tasks/<name>` takes them. `speech` is the hub's own."""
+    """Return kinds of long jobs that survive restarts, for `POST /v1/tasks/<name>`. `speech` is the hub's own."""
 
 
 @hookspec

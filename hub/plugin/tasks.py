@@ -1,4 +1,4 @@
-"""TaskKind: what `register_task_kinds` registers, a kind of long job that survives restarts."""
+"""TaskKind: the object that `register_task_kinds` registers, a kind of long job that survives restarts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Job(Struct, kw_only=True, frozen=True):
-    """What an accepted task has to do.
+    """The work of an accepted task.
 
-    `data` is all that `TaskKind.run` needs, in bytes of the kind's own (msgspec makes good ones; never pickle);
-    `steps` is how many steps the work has.
+    `data` is the input of `TaskKind.run`, encoded as the kind chooses (msgspec works well; never use pickle); `steps`
+    is the number of steps.
     """
 
     data: bytes
@@ -43,39 +43,39 @@ class TaskWork(Protocol):
     id: str
     hub: Host
     job: bytes
-    """What `accept` returned as `Job.data`."""
+    """`Job.data` as `accept` returned it."""
     folder: Path
-    """The task's own folder, for its result. It exists, and lives as long as the task."""
+    """The task's own folder, for its result. It exists as long as the task does."""
     scratch: Path
-    """A folder in it for what is needed only until the task has ended."""
+    """A subfolder for files that are needed only until the task has ended."""
 
     async def done(self) -> Mapping[int, bytes]:
-        """The record of each step that is done, from this run or one before a restart, by number."""
+        """Return the records of the finished steps, by number, including those from before a restart."""
         ...
 
     async def finish_step(self, number: int, record: bytes, *, audio: float = 0.0) -> None:
-        """Commit that a step is done. Whatever else the step leaves must be on the disk before.
+        """Record that a step is done. Its files must be on the disk before this call.
 
-        `audio` is the seconds that the step has spoken. Raises StorageFailed.
+        `audio` is the length of the step's audio in seconds. Raises StorageFailed.
         """
         ...
 
     def waits(self, reason: Exception | None) -> None:
-        """Show why the task does not go on at the moment; None: it goes on."""
+        """Show the reason why the task waits; None: it goes on."""
         ...
 
     async def persist(self, model: HostModel, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What `attempt` returns: lets requests go first, waits while the model is busy, and shows so (`waits`).
+        """Return the result of `attempt`. Let requests go first, wait while the model is busy, and show that (`waits`).
 
-        When the model's worker breaks down it is tried again, a few times. Raises what the last attempt raised, and any
-        other HubError at once.
+        If the model's worker crashes, try again, a few times. Raises the error of the last attempt, and any other
+        HubError at once.
         """
         ...
 
     async def write_audio(self, speech: Speaking, format: AudioFormat, name: str) -> AudioFile:
-        """Write a speech to its end, and close it. The file is `name` plus the container's extension, in `folder`.
+        """Write a speech to its end and close it. The file is `name` plus the container's extension, in `folder`.
 
-        It is there whole or not at all. Raises StorageFailed, or what the speech raises.
+        The file is written whole or not at all. Raises StorageFailed, or the errors of the speech.
         """
         ...
 
@@ -83,29 +83,29 @@ class TaskWork(Protocol):
 class TaskKind(Protocol):
     """A kind of long job: `POST /v1/tasks/<name>` takes its `body`, and the hub runs it, again after a restart.
 
-    Work is cut into steps. A hub that is killed at any moment runs the task again, and `TaskWork.done` tells which
-    steps need no second time; a step that was under way is done anew, so a step must be repeatable.
+    The work is split into steps. The hub may be killed at any moment; it then runs the task again, and `TaskWork.done`
+    returns the finished steps. A step that was interrupted is repeated from its start, so it must be repeatable.
     """
 
     @property
     def name(self) -> str:
-        """In routes and listings: lower case letters, digits and `-`."""
+        """The name in routes and listings: lower case letters, digits and `-`."""
         ...
 
     @property
     def body(self) -> type[Struct]:
-        """What callers send. An `id` field (`str | None`), if it has one, is the client's id for the task."""
+        """The type of the request's body. Its field `id` (`str | None`), if any, is the client's id for the task."""
         ...
 
     async def accept(self, hub: Host, body: Any) -> Job:
-        """Check a body and say what is to be done. Random choices (a seed) are made here. Raises HubError."""
+        """Check a body and return the job. Make random choices, such as a seed, here. Raises HubError."""
         ...
 
     async def run(self, work: TaskWork) -> dict[str, Any]:
-        """Do what is not done yet; returns what `Task.result` shows (JSON types).
+        """Do the steps that are left; return the value of `Task.result` (JSON types).
 
-        A result that is to be downloaded lists its files: `{"items": [{"file": "001.wav", "media_type": ...}]}`, in
-        `work.folder`. Raises HubError to fail the task, StorageFailed to be tried again later. Cancelled
-        (`asyncio.CancelledError`) when nobody wants the rest, or when the hub stops.
+        A result with files to download lists them: `{"items": [{"file": "001.wav", "media_type": ...}]}`, in
+        `work.folder`. Raises HubError to fail the task, StorageFailed to let the hub run it again later. The hub
+        cancels this coroutine when the task is cancelled or the hub stops.
         """
         ...

@@ -1,1 +1,1 @@
-"""Policy: which model, which voice, in which order, and what counts as an answer."""
+"""All policy: the choice of model and voice, the order of requests, the checks of an answer."""

@@ -1,4 +1,4 @@
-"""Hub: everything behind the routes, built once from settings and plugins."""
+"""Hub: all services behind the routes, built once from settings and plugins."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ log = logging.getLogger("hub")
 
 
 class Hub:
-    """What routes, commands and plugins work with. All methods belong to one event loop."""
+    """The services that routes, commands and plugins use. Call all methods in one event loop."""
 
     def __init__(self, settings: Settings, plugins: Plugins) -> None:
         self.settings = settings
@@ -91,13 +91,13 @@ class Hub:
 
     @classmethod
     def build(cls, settings: Settings, plugins: Plugins | None = None) -> Hub:
-        """A hub that is not started yet. Raises SettingsError for settings that contradict the plugins."""
+        """Build a hub without starting it. Raises SettingsError for settings that contradict the plugins."""
         if plugins is None:
             plugins = Plugins.discover(settings.plugins.disabled, settings=settings)
         return cls(settings, plugins)
 
     async def start(self) -> None:
-        """Begin to load the models marked `preload`, and do not wait for them. Requests wait for their model."""
+        """Start loading the models marked `preload`, without waiting for them; their requests wait."""
         try:
             await asyncio.to_thread(self.voices.recover)
             await asyncio.to_thread(self.preparing.recover)
@@ -117,7 +117,7 @@ class Hub:
             log.error("model %s was not preloaded: %s", model.name, error.message)
 
     async def stop(self) -> None:
-        """End every worker. Streams under way end with a fault, tasks go on at the next start."""
+        """End every worker. Streams under way end with a fault; tasks resume at the next start."""
         await self.tasks.stop()
         for task in list(self._starts):
             task.cancel()
@@ -125,68 +125,68 @@ class Hub:
 
     @property
     def ready(self) -> bool:
-        """Every model marked `preload` is up, or was unloaded on purpose."""
+        """True if every model marked `preload` is up, or was unloaded on purpose."""
         return not any(model.missed for model in self.models)
 
     async def vet(self, request: SpeechRequest) -> ResolvedRequest:
-        """Check all that can be checked of a request now; see `Host.vet`. Raises HubError."""
+        """Check a request as far as possible now; see `Host.vet`. Raises HubError."""
         return (await vet_early(self.desk, request)).request
 
     async def speak(self, request: SpeechRequest, *, request_id: str = "") -> Speech:
-        """Speak; returns as soon as the first audio has come and been checked. Raises HubError."""
+        """Speak; return as soon as the first audio has arrived and passed its checks. Raises HubError."""
         return await speak(self.desk, request, request_id=request_id)
 
     async def speak_live(
         self, request: SpeechRequest, text: LiveText, *, request_id: str = "", words: bool = False
     ) -> Speaking:
-        """Speak `text` while it arrives; `request` has none. Returns with the first audio, as `speak` does.
+        """Speak `text` while it arrives; `request` has no text. Return with the first audio, as `speak` does.
 
-        There are marks for sentences, and with `words` for words. Raises HubError.
+        The answer has marks for sentences, and with `words` also for words. Raises HubError.
         """
         return await speak_live(self.desk, request, text, request_id=request_id, words=words)
 
     async def convert(self, request: ConversionRequest, *, request_id: str = "") -> Speech:
-        """Say a recording again as another voice; returns and raises as `speak`."""
+        """Say a recording again as another voice; return and raise as `speak` does."""
         return await convert(self.desk, request, request_id=request_id)
 
     async def encode(self, audio: bytes, *, model: str | None = None, request_id: str = "") -> Encoded:
-        """The tokens of an uploaded recording, by a model with a codec. Raises HubError."""
+        """Return the tokens of an uploaded recording, made by a model with a codec. Raises HubError."""
         return await encode(self.desk, audio, model=model, request_id=request_id)
 
     async def decode(self, tokens: Tokens, *, model: str | None = None, request_id: str = "") -> Decoded:
-        """The audio of tokens, by a model with a codec. Raises HubError."""
+        """Return the audio of tokens, made by a model with a codec. Raises HubError."""
         return await decode(self.desk, tokens, model=model, request_id=request_id)
 
     async def all_voices(self) -> Sequence[VoiceView]:
-        """Presets and stored voices; see `hub.service.library.catalog`."""
+        """Return presets and stored voices; see `hub.service.library.catalog`."""
         return (await asyncio.to_thread(catalog, self.models, self.voices)).voices
 
     async def model_for(self, voice: str, name: str | None = None) -> Model:
-        """The model to speak with `voice`; see `hub.service.library.catalog`. Raises UnknownModel, UnknownVoice."""
+        """Return the model to speak with `voice`; see `Host.model_for`. Raises UnknownModel, UnknownVoice."""
         return await asyncio.to_thread(model_for, self.models, self.voices, voice, name)
 
     async def keep_voice(self, upload: VoiceUpload) -> StoredVoice:
-        """Check, decode and keep a new voice; see `hub.service.library.upload`. Raises HubError."""
+        """Check, decode and store a new voice; see `hub.service.library.upload`. Raises HubError."""
         return await keep_voice(self.voices, self.models, self.settings.references, upload)
 
     def speech_ended(self, report: SpeechReport) -> None:
-        """Tell the observers."""
-        self._tell(lambda observer: observer.speech_ended(report))
+        """Notify the observers of an ended request."""
+        self._notify(lambda observer: observer.speech_ended(report))
 
     def worker_crashed(self, model: str, reason: str) -> None:
-        """Tell the observers."""
-        self._tell(lambda observer: observer.worker_crashed(model, reason))
+        """Notify the observers of a crash."""
+        self._notify(lambda observer: observer.worker_crashed(model, reason))
 
-    def _tell(self, tell: Callable[[Observer], None]) -> None:
+    def _notify(self, call: Callable[[Observer], None]) -> None:
         for observer in self.observers:
             try:
-                tell(observer)
+                call(observer)
             except Exception:
                 log.exception("observer %s failed", type(observer).__name__)
 
 
 def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
-    """The built-in containers and the plugins' own; one whose name is taken is reported as its plugin's failure."""
+    """Return the built-in and the plugins' containers; record a failure of the plugin if a name is taken."""
     encoders = {**BUILTIN, **TELEPHONE, VORBIS.name: VORBIS}
     for plugin, encoder in plugins.encoders():
         if encoder.name in encoders:
@@ -197,8 +197,8 @@ def _encoders(plugins: Plugins) -> Mapping[str, EncoderSpec]:
 
 
 def _check_compat(settings: Settings, plugins: Plugins) -> dict[str, Struct]:
-    """The plugins' own options. Raises SettingsError for a `[compat.NAME]` whose plugin is not installed, a port that
-    is given twice, and options that the plugin does not know.
+    """Return the options of each plugin. Raises SettingsError for a `[compat.NAME]` whose plugin is not installed, a
+    port that is already in use, and options that the plugin does not have.
     """
     kinds = plugins.compat_options()
     installed = [plugin.name for plugin in plugins.all]
@@ -209,9 +209,9 @@ def _check_compat(settings: Settings, plugins: Plugins) -> dict[str, Struct]:
         if wanted.port is not None and (other := ports.setdefault(wanted.port, f"compat.{name}.port")) != (
             f"compat.{name}.port"
         ):
-            raise SettingsError(f"compat.{name}.port: {wanted.port} is {other} already; choose another")
+            raise SettingsError(f"compat.{name}.port: {wanted.port} is already {other}; choose another")
         if wanted.options and name not in kinds:
-            raise SettingsError(f"compat.{name}.options: plugin {name!r} has no options; take them away")
+            raise SettingsError(f"compat.{name}.options: plugin {name!r} has no options; remove them")
     return {name: _options(settings, name, kind) for name, kind in kinds.items()}
 
 
@@ -221,7 +221,7 @@ def _options(settings: Settings, plugin: str, kind: type[Struct]) -> Struct:
 
 
 def _scenes(plugins: Plugins) -> list[Scene]:
-    """The plugins' scenes; one that cannot be used is reported as its plugin's failure."""
+    """Return the plugins' scenes; record a failure of the plugin for an invalid one."""
     scenes: dict[str, Scene] = {}
     for plugin, scene in plugins.scenes():
         try:
@@ -235,11 +235,14 @@ def _scenes(plugins: Plugins) -> list[Scene]:
 
 
 def _task_kinds(plugins: Plugins, settings: Settings, desk: Desk) -> Mapping[str, TaskKind]:
-    """The kind `speech` and the plugins' own; one that cannot be used is reported as its plugin's failure."""
+    """Return the kind `speech` and the plugins' kinds; record a failure of the plugin for an invalid name."""
     kinds: dict[str, TaskKind] = {"speech": SpeechTasks(desk, settings.tasks)}
     for plugin, kind in plugins.task_kinds(settings):
         if kind.name in kinds or not re.fullmatch(r"[a-z0-9-]+", kind.name):
-            plugins.fail(plugin, f"register_task_kinds: {kind.name!r} is taken, or not lower case letters, digits, -")
+            plugins.fail(
+                plugin,
+                f"register_task_kinds: the name {kind.name!r} is taken, or has other characters than a-z, 0-9, -",
+            )
         else:
             kinds[kind.name] = kind
     return kinds

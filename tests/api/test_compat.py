@@ -318,8 +318,8 @@ key = "a-long-key"
     ("compat", "words"),
     [
         ({"nobody": CompatSettings()}, "there is no plugin 'nobody'"),
-        ({"family": CompatSettings(port=8900)}, "server.port already"),
-        ({"family": CompatSettings(port=9), "tone": CompatSettings(port=9)}, "compat.family.port already"),
+        ({"family": CompatSettings(port=8900)}, "already server.port"),
+        ({"family": CompatSettings(port=9), "tone": CompatSettings(port=9)}, "already compat.family.port"),
     ],
 )
 def test_invalid_compat_settings_are_refused(compat, words):

@@ -198,7 +198,9 @@ def test_the_options_of_a_familys_routes():
         SettingsError, match=r"compat\.families\.options\.longer: unknown key\. Did you mean 'longest'\?"
     ):
         told({"longer": 3})
-    with pytest.raises(SettingsError, match=r"compat\.families\.options\.longest: expected a whole number, got a text"):
+    with pytest.raises(
+        SettingsError, match=r"compat\.families\.options\.longest: expected a whole number, got a string"
+    ):
         told({"longest": "secret"})
     without = Settings(compat={"hibari": CompatSettings(options={"a": 1})})
     with pytest.raises(SettingsError, match=r"compat\.hibari\.options: plugin 'hibari' has no options"):

@@ -24,10 +24,10 @@ def test_the_numbers_are_those_of_the_code():
     text = " ".join(prose(PAGE).split())
     assert f"default {script.GAP:g}." in text
     assert f"at most {join.MOST_GAIN:g} dB" in text
-    assert f"faded by {1000 * join.FADE:g} ms" in text
+    assert f"faded over {1000 * join.FADE:g} ms" in text
     assert part.HEAD == 2.0
     assert "two seconds of it" in text
-    assert f"at most {pauses.LONGEST:g} seconds" in text
+    assert f"may last {pauses.LONGEST:g} seconds" in text
     assert script.LONGEST_SILENCE == 3600
     assert f"at most {dictionaries.MOST_ENTRIES:,} words" in text
     assert all(f"`{name}`" in text for name in NOT_BY_DEFAULT)

@@ -1,4 +1,4 @@
-"""Plugins are found one by one; a broken one is reported and the rest work."""
+"""The hub finds plugins one by one, reports a broken one, and loads the rest."""
 
 import importlib.metadata
 import subprocess
@@ -90,7 +90,7 @@ def test_a_backend_that_cannot_be_used_is_reported(made, words):
 def test_the_second_backend_of_a_name_is_refused():
     copy = plugin("zz_copy", register_backends=lambda settings: [spec("hibari")])
     plugins = Plugins.discover(extra=[copy])
-    assert "registered by plugin 'hibari'" in failures_of(plugins)["zz_copy"]
+    assert "plugin 'hibari' has already registered" in failures_of(plugins)["zz_copy"]
     assert plugins.backends["hibari"].synthesizer.startswith("hub.builtin")
 
 
@@ -145,7 +145,7 @@ def test_the_struct_of_compat_options_is_one_with_defaults():
     assert plugins.compat_options() == {"good": Good}
     assert [(failure.plugin, failure.error) for failure in plugins.failures] == [
         ("bad", "register_compat_options: longest must have a default"),
-        ("odd", "register_compat_options: the result is no msgspec Struct class"),
+        ("odd", "register_compat_options: the result must be a msgspec Struct class"),
     ]
 
 

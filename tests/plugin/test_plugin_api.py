@@ -1,4 +1,4 @@
-"""docs/plugin-api.md: what a plugin may import from the hub. The families, dialects and tutorial import no more."""
+"""docs/plugin-api.md lists what a plugin may import from the hub; families, dialects and tutorial import no more."""
 
 import ast
 import importlib
@@ -20,11 +20,11 @@ OF_THE_HUB = {
     "hub.api.routes.models": "GET /v1/models/{model} is the hub's own route and OpenAI's, with one object",
     "hub.service.library.consents": "consents are kept as the library keeps voices",
 }
-"""What a built-in dialect imports besides, and why."""
+"""The further imports of the built-in dialects, and the reason for each."""
 
 
 def allowed(module):
-    """The names that `module` is listed with."""
+    """Return the names that the page lists for `module`."""
     entry = LISTED[module]
     if entry == "every public name":
         found = importlib.import_module(module)
@@ -33,7 +33,7 @@ def allowed(module):
 
 
 def imports_of(source):
-    """(module, name) of every import from the hub in `source`; name None for `import hub.x`."""
+    """Yield (module, name) of every import from the hub in `source`; for `import hub.x` the name is None."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "hub":
             yield from ((node.module, alias.name) for alias in node.names)
@@ -42,7 +42,7 @@ def imports_of(source):
 
 
 def problems(source, own=()):
-    """What `source` imports that is not listed."""
+    """Yield the imports of `source` that the page does not list."""
     for module, name in imports_of(source):
         inner = f"{module}.{name}"
         if module.startswith(tuple(own)) or inner in LISTED:

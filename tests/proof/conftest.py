@@ -12,7 +12,7 @@ from tests.support.callers import Caller
 
 @pytest.fixture
 def caller():
-    """A factory of Callers; all leave after the test."""
+    """Return a factory of Callers; all of them leave after the test."""
     with contextlib.ExitStack() as stack:
 
         def call(url, body, headers=()):
@@ -25,7 +25,7 @@ def caller():
 
 @pytest.fixture
 def served():
-    """A factory of served hubs with the tone backend, one model `tone` unless told otherwise."""
+    """Return a factory of served hubs with the tone backend; by default their only model is `tone`."""
     with contextlib.ExitStack() as stack:
 
         def serve(*plugins, models=None, options=None, **settings):

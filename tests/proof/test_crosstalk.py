@@ -1,4 +1,4 @@
-"""Many callers at once: each gets its own words, in the voice and the format that it asked for, and nobody else's."""
+"""Many callers at once: each gets only its own words, in the voice and the format that it asked for."""
 
 import asyncio
 import random
@@ -24,21 +24,21 @@ FORMATS = [
 
 
 def a_text(index):
-    """A text like no other, 30 to 200 characters, not all of them ASCII."""
+    """Return a unique text of 30 to 200 characters, not all of them ASCII."""
     chance = random.Random(index)
     letters = string.ascii_letters + "  éüß日本語ñ"
     return f"{index}: " + "".join(chance.choices(letters, k=chance.randint(30, 200))) + "."
 
 
 def samples_of(answer, format):
-    """(N,) float, and the rate, of a body whose header, if any, is 44 bytes or, for f32le, more."""
+    """Return the samples of a body, (N,) float, and their rate."""
     body, rate = answer.content, int(answer.headers["x-sample-rate"])
     if format["container"] == "wav":
         body = body[body.index(b"data") + 8 :]
     return np.frombuffer(body, "<i2") / 32768 if format["encoding"] == "s16le" else np.frombuffer(body, "<f4"), rate
 
 
-async def test_64_callers_at_once_each_hear_their_own(served):
+async def test_64_callers_at_once_each_hear_their_own_words(served):
     live = served()
     requests = [
         {
@@ -91,7 +91,7 @@ SENTENCES = (
 
 
 async def test_20_sentences_at_once_are_each_heard_as_they_were_written():
-    """With the embedded voice and a listener: at most 5 % of the words are wrong, over all sentences."""
+    """With the embedded voice and speech recognition, at most 5 % of all words are wrong."""
     with serve_hub(Settings()) as live:
         async with AsyncCaller(live.url) as caller:
             format = {"container": "pcm", "encoding": "f32le"}

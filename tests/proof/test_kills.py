@@ -1,4 +1,4 @@
-"""kill -9 of a worker touches its own callers only; kill -9 of the hub, at any moment, leaves no process behind."""
+"""kill -9 of a worker affects only its own callers; kill -9 of the hub, at any moment, leaves no process behind."""
 
 import asyncio
 import http.client
@@ -14,22 +14,22 @@ from hub.testing.fixtures import hub_process
 from tests.support.callers import ENDLESS, PACED, AsyncCaller, metric, spoken, stream_of
 
 TONE = {"tone": "hub.testing.tone"}
-TEXT = "model {} is to say this to the very end, whoever dies"
+TEXT = "model {} must say this to the very end, though others die"
 
 
 def model(name, **options):
-    """A table of hub.toml."""
+    """Return a table of hub.toml."""
     values = ", ".join(f"{key} = {value}" for key, value in options.items())
     return f'[models.{name}]\nbackend = "tone"\noptions = {{ {values} }}\n'
 
 
 def workers_of(hub):
-    """The processes under the hub, all the way down."""
+    """Return all descendants of the hub's process."""
     return psutil.Process(hub.pid).children(recursive=True)
 
 
 def assert_gone(processes):
-    """All end within 15 s: a bound, not a measurement."""
+    """Check that all processes end within 15 s, which is a bound, not a measurement."""
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
 
@@ -81,18 +81,18 @@ def test_killing_the_hub_while_it_streams_leaves_no_process(caller, busy):
 def test_killing_the_hub_while_a_model_loads_leaves_no_process():
     with hub_process(model("slow", load_seconds=3600) + model("quick"), plugins=TONE, ready=False) as hub:
         deep = []
-        while len(deep) < 2:  # both workers are so far that they read their pipe: the slow one is loading
+        while len(deep) < 2:  # both workers read their pipes by then: the slow one is loading
             deep = [worker for worker in workers_of(hub) if worker.num_threads() > 1]
         assert hub.client.get("/v1/ready").json()["waiting_for"][:1] == ["slow"]
         os.kill(hub.pid, signal.SIGKILL)
         assert_gone(deep)
 
 
-@pytest.mark.parametrize("born", [1, 2, 3])
-def test_killing_the_hub_while_its_workers_are_born_leaves_no_process(born):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_killing_the_hub_while_its_workers_start_leaves_no_process(count):
     config = "".join(model(f"m{i}", load_seconds=3600) for i in range(3))
     with hub_process(config, plugins=TONE, ready=False) as hub:
-        while len(workers := workers_of(hub)) < born:
+        while len(workers := workers_of(hub)) < count:
             pass
         os.kill(hub.pid, signal.SIGKILL)
         assert_gone(workers)

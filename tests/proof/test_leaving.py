@@ -1,4 +1,4 @@
-"""Callers that leave, at any moment, and callers that hardly read: nobody works for them, and nobody else notices."""
+"""Callers that leave at any moment, and callers that hardly read: the hub stops working for them, others go on."""
 
 import asyncio
 import contextlib
@@ -43,17 +43,17 @@ async def test_leaving_a_stream_frees_the_worker_within_one_chunk(served, caller
     leaver.leave()
     assert live.reports.ended.get(timeout=30).outcome == "cancelled"
     round_trip = asyncio.run_coroutine_threadsafe(live.hub.models.get("stepper").engine.call("voices"), spy.loop)
-    assert await asyncio.wrap_future(round_trip) == []  # so the worker knows by now that the caller has left
-    remote.step()  # the one chunk that the model was at
+    assert await asyncio.wrap_future(round_trip) == []  # by now the worker knows that the caller has left
+    remote.step()  # the chunk that the model was making
     next_one = caller(live.url, stream_of("stays", "stepper", chunks=2))
-    await until(lambda: {"began": "stays"} in remote.log())  # with not a step more
+    await until(lambda: {"began": "stays"} in remote.log())  # without another step
     remote.step(2)
     assert len(next_one.answer().read()) == 2 * 4800
     assert remote.log()[:3] == [{"began": "leaves"}, {"ended": "leaves", "chunks": 3}, {"began": "stays"}]
 
 
 @pytest.mark.parametrize("rudely", [False, True], ids=["close", "reset"])
-async def test_leaving_the_queue_means_that_the_model_never_hears_of_it(served, caller, remote, rudely):
+async def test_a_request_that_leaves_the_queue_never_reaches_the_model(served, caller, remote, rudely):
     live = served(stepper, models={"stepper": remote.settings()})
     lane = live.hub.models.get("stepper").lane
     first = caller(live.url, stream_of("first", "stepper", chunks=2))
@@ -63,15 +63,15 @@ async def test_leaving_the_queue_means_that_the_model_never_hears_of_it(served, 
     last = caller(live.url, stream_of("last", "stepper", chunks=2))
     await until(lambda: lane.waiting == 2)
     leaver.leave(rudely=rudely)
-    report = live.reports.ended.get(timeout=30)  # before the model has made a single step
+    report = live.reports.ended.get(timeout=30)  # before the first step of the model
     assert (report.outcome, report.audio, lane.waiting) == ("cancelled", 0, 1)
     remote.step(4)
     assert len(first.answer().read()) == len(last.answer().read()) == 2 * 4800
     assert [entry["began"] for entry in remote.log() if "began" in entry] == ["first", "last"]
 
 
-async def test_a_reader_that_does_not_read_is_held_and_holds_nobody(served, caller):
-    """It asks for a quarter of an hour and takes nothing: its model stops working on it, the other place is free."""
+async def test_a_reader_that_does_not_read_is_paused_and_delays_no_other(served, caller):
+    """It asks for a quarter of an hour and reads nothing: the model pauses it, and the other place stays free."""
     live = served(options={"concurrency": 2}, worker=WorkerSettings(buffer_seconds=5))
     model = live.hub.models.get("tone")
     worker = psutil.Process(model.engine.status.pid)
@@ -84,13 +84,13 @@ async def test_a_reader_that_does_not_read_is_held_and_holds_nobody(served, call
             assert (spoken(body, 24_000), cut) == (f"number {index}", False)
     worked = -1.0
     while worked < (worked := sum(worker.cpu_times()[:2])):
-        await asyncio.sleep(0.3)  # until the worker works no more
-    assert model.lane.running == 1  # though it is far from its end
-    assert len(answer.read()) == seconds * 48_000  # and nothing of it is lost
+        await asyncio.sleep(0.3)  # until the worker is idle
+    assert model.lane.running == 1  # the request is still far from its end
+    assert len(answer.read()) == seconds * 48_000  # nothing is lost
 
 
 async def leave_at_some_point(port, chance):
-    """Connect, do some of what a caller does, and leave without a word."""
+    """Connect, go through some steps of a request, and leave."""
     stream = chance.random() < 0.5
     body = json.dumps({"text": "a stormy day", "stream": stream, "options": {"paced": True, "seconds": 60}}).encode()
     head = b"POST /v1/speech HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

@@ -1,4 +1,4 @@
-"""What the hub refuses, and what it counts, under many callers at once."""
+"""Refusals and counts with many callers at once."""
 
 import asyncio
 
@@ -58,14 +58,17 @@ async def test_each_key_has_its_own_limits_however_many_ask_at_once(served):
     assert {answer.json()["code"] for answer in few if answer.status_code == 429} == {"rate_limited"}
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in few if answer.status_code == 429)
     assert {answer.status_code for answer in free} == {200}
-    assert (first.status_code, second.status_code) == (200, 429)  # its audio overdrew the key, so the next one waits
+    assert (first.status_code, second.status_code) == (
+        200,
+        429,
+    )  # its audio used up the limit of the key, so the next one waits
     assert second.json()["detail"]["limit"] == "audio_seconds"
 
 
-async def test_metrics_tell_underruns_and_pace(served):
+async def test_metrics_show_underruns_and_pace(served):
     live = served()
     smooth = {"seconds": 1.0}
-    halting = {"seconds": 0.5, "chunk_ms": 100, "step_ms": 200}  # at half the speed of playing: each chunk is late
+    halting = {"seconds": 0.5, "chunk_ms": 100, "step_ms": 200}  # at half the speed of playback: each chunk is late
     async with AsyncCaller(live.url) as others:
         await others.speak(stream_of("smooth", **smooth))
         before = (await others.get("/metrics")).text

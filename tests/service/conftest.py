@@ -10,7 +10,7 @@ from hub.testing import tone
 
 @pytest.fixture
 async def hubs(anyio_backend):
-    """A factory of started hubs whose model `tone` runs in a real worker; all are stopped after the test."""
+    """Return a factory of started hubs whose model `tone` runs in a real worker; stop all of them after the test."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(*, model=None, plugins=(), **settings):

@@ -1,4 +1,4 @@
-"""Chain, with the test in the place of the engine."""
+"""Chain, with the test as its engine."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def sound(seconds, amplitude=0.3, seed=0):
 
 
 class Desk:
-    """An engine that does what the test says."""
+    """An engine that the test controls."""
 
     def __init__(self):
         self.begun = []
@@ -53,7 +53,7 @@ class Desk:
 
 
 def chain(desk, *turns, **fields):
-    """A Chain of turns "A: text"; each speaker has the voice of that name."""
+    """Return a Chain of turns "A: text"; each speaker has the voice of that name."""
     turns = tuple(Turn(speaker=line[0], text=line[3:]) for line in turns)
     cast = {turn.speaker: CastVoice(voice=turn.speaker) for turn in turns}
     request = ResolvedRequest(turns=turns, cast=cast, gap=fields.pop("gap", 0.0))
@@ -68,7 +68,7 @@ def chain(desk, *turns, **fields):
 
 
 async def ready(stream):
-    """What the chain gives without the engine doing more."""
+    """Return the events that are ready without further work of the engine."""
     events = []
     try:
         while not (events and isinstance(events[-1], Done | Fault)):
@@ -190,7 +190,7 @@ async def test_closing_stops_every_piece_and_the_engine_is_free_when_it_says_so(
     stream.close()
 
 
-async def test_a_reader_that_waits_is_told_that_the_chain_was_closed():
+async def test_a_waiting_reader_gets_the_fault_when_the_chain_is_closed():
     desk = Desk()
     stream = chain(desk, "A: one", "A: two")
     reader = asyncio.create_task(anext(stream))

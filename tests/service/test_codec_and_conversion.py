@@ -77,10 +77,10 @@ async def test_a_recording_becomes_tokens_and_tokens_become_audio(hubs, reports)
     decoded = await hub.decode(encoded.tokens, model="tone", request_id="dec")
     assert (decoded.sample_rate, decoded.model, decoded.voice, decoded.request_id) == (24_000, "tone", "", "dec")
     assert tone.decode(await samples_of(decoded), 24_000) == "what was said"
-    told = {report.request_id: report for report in reports.ended}
-    assert [(told[id].outcome, told[id].chars) for id in ("enc", "dec")] == [("ok", 0)] * 2
-    assert told["enc"].audio == 0.0
-    assert told["dec"].audio == pytest.approx(encoded.seconds)
+    found = {report.request_id: report for report in reports.ended}
+    assert [(found[id].outcome, found[id].chars) for id in ("enc", "dec")] == [("ok", 0)] * 2
+    assert found["enc"].audio == 0.0
+    assert found["dec"].audio == pytest.approx(encoded.seconds)
     assert hub.models.get("tone").lane.running == 0
 
 

@@ -21,7 +21,7 @@ ONE = {"options": {"concurrency": 1}}
 
 
 class Heard:
-    """What an answer was: its events, its samples, its marks, and the runs of sound between exact silences."""
+    """An answer: its events, samples and marks, and the runs of sound between exact silences."""
 
     def __init__(self, events):
         self.events = events
@@ -119,7 +119,10 @@ async def test_speakers_without_a_voice_get_presets_that_nobody_else_has(hubs):
     assert (await hear(hub, turns=script, voice="high")).pitches == [220, 165, 110, 220]
     with pytest.raises(InvalidRequest, match="no preset left for 'D'"):
         await hub.speak(SpeechRequest(turns=(*script, Turn(speaker="D", text="fifth"))))
-    assert (await hear(hub, turns=(Turn(text="one"), Turn(text="two")))).pitches == [165, 165]  # nobody in particular
+    assert (await hear(hub, turns=(Turn(text="one"), Turn(text="two")))).pitches == [
+        165,
+        165,
+    ]  # turns without a speaker
 
 
 async def test_a_scene_casts_the_speakers_and_sets_what_the_request_leaves_open(hubs, tmp_path):
@@ -133,9 +136,9 @@ async def test_a_scene_casts_the_speakers_and_sets_what_the_request_leaves_open(
     heard = await hear(hub, turns=own, scene="chat", gap=0.1)
     assert heard.pitches == [165, 110]
     assert [len(silence) for silence in heard.silences] == [2400]
-    hub.scenes.put(Scene(id="told", text="A quiet room."))
+    hub.scenes.put(Scene(id="quiet", text="A quiet room."))
     with pytest.raises(UnsupportedCapability, match="scene"):
-        await hub.speak(SpeechRequest(text="hello", scene="told"))
+        await hub.speak(SpeechRequest(text="hello", scene="quiet"))
 
 
 async def test_turns_have_marks_with_their_time_place_and_speaker(hubs):
@@ -207,7 +210,7 @@ async def test_one_place_in_the_lane_is_held_for_the_whole_script_and_then_given
     seen = set()
     async for _ in speech:
         seen.add(lane.running)
-    assert seen <= {0, 1}  # 0 once the model is through and the rest is only read
+    assert seen <= {0, 1}  # 0 once the model has finished and the rest is only read
     assert tone.decode(Heard([event async for event in await after]).samples, RATE) == "somebody else"
     assert lane.running == 0
 
@@ -304,7 +307,7 @@ async def test_what_has_nothing_to_say_between_pauses_is_left_out(hubs):
 
 async def test_all_the_silence_of_a_request_has_a_limit(hubs):
     hub = await hubs()
-    with pytest.raises(InvalidRequest, match="3600 are the most"):
+    with pytest.raises(InvalidRequest, match="the limit is 3600"):
         await hub.speak(SpeechRequest(text="a" + 121 * "[pause:30s]"))
 
 

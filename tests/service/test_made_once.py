@@ -1,4 +1,4 @@
-"""What a request needs is found out once: counted, not timed."""
+"""A request looks everything up once; the tests count calls and measure no times."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ async def heard(speech):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """calls(module, name): from now on, calls of that function are counted under its name."""
+    """Return calls(module, name), which begins to count the calls of a function under its name."""
     counts = Counter()
 
     def count(module, name, as_name=None):
@@ -55,7 +55,7 @@ def calls(monkeypatch):
 
 @pytest.fixture
 def looked_at(calls):
-    """Counts who is asked what of a dialogue."""
+    """Count the calls that look up the voices of a dialogue."""
     calls(casting, "_speakers", "speakers")
     calls(casting, "check_capabilities")
     calls(vetting, "cast")
@@ -66,14 +66,14 @@ def looked_at(calls):
 ONCE = {"speakers": 1, "cast": 1, "check_capabilities": 1, "check_voices": 1}
 
 
-async def test_who_speaks_a_dialogue_is_found_out_once(hubs, looked_at):
+async def test_the_voices_of_a_dialogue_are_looked_up_once(hubs, looked_at):
     hub = await hubs()
     await hub.models.get("tone").start()
     await heard(await hub.speak(SpeechRequest(turns=TURNS)))
     assert looked_at == ONCE
 
 
-async def test_of_a_model_that_is_loaded_for_it_as_well(hubs, looked_at):
+async def test_also_if_the_model_is_loaded_for_the_request(hubs, looked_at):
     hub = await hubs(model={"preload": False})
     await heard(await hub.speak(SpeechRequest(turns=TURNS)))
     assert looked_at == ONCE
@@ -95,7 +95,7 @@ async def test_and_again_only_if_the_model_is_loaded_anew_while_the_request_wait
 
 
 class Spy:
-    """What a request for a stored voice does: scans, decodings, and the bytes that go to the worker."""
+    """Counters of a request for a stored voice: scans, decodings, and the bytes that go to the worker."""
 
     def __init__(self, monkeypatch, library):
         self.scans = self.decodings = self.sent = 0
@@ -180,7 +180,7 @@ async def test_the_references_of_a_live_text_are_decoded_once(hubs, calls):
 
 
 class loud:  # noqa: N801
-    """A plugin with a text filter that notes in which threads it runs."""
+    """A plugin with a text filter that records the threads in which it runs."""
 
     order = 1
 
@@ -216,7 +216,7 @@ async def test_text_filters_never_run_on_the_event_loop(hubs, tmp_path):
     assert threading.current_thread() not in filters.threads
 
 
-async def test_a_conversion_looks_at_its_target_once(hubs, looked_at):
+async def test_a_conversion_looks_its_target_up_once(hubs, looked_at):
     hub = await hubs(model={"options": {"conversion": True}})
     await hub.models.get("tone").start()
     audio = to_wav_f32(

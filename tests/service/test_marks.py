@@ -1,4 +1,4 @@
-"""Marks for models that give none."""
+"""Marks for models without marks."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ class Recorded:
 
 
 async def marks_of(text, *events, words=False):
-    """(kind, text, start, end, estimated), and where each mark came among the chunks."""
+    """Return (kind, text, start, end, estimated, the number of chunks before it) of each mark."""
     found, place, last = [], 0, None
     async for event in MarkedSpeech(Recorded(*events), text, words=words):
         if isinstance(event, Mark):
@@ -73,7 +73,7 @@ TWO = "Hi you. Bye now."
             [chunk(1.6), chunk(1.6)],
             [("Hi you.", 0, 1.422, True, 2), ("Bye now.", 1.541, 3.2, True, 2)],
         ),
-        (  # a pause between is nobody's
+        (  # a pause between sentences belongs to neither
             [chunk(2, None, 0.0), chunk(1, (0, 7)), chunk(5, None, 0.0), chunk(2, (8, 16))],
             [("Hi you.", 2, 3, False, 3), ("Bye now.", 8, 10, False, 4)],
         ),

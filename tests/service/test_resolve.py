@@ -1,4 +1,4 @@
-"""What requests name: presets, stored voices, casts, scenes."""
+"""The names in requests: presets, stored voices, casts, scenes."""
 
 import asyncio
 import io
@@ -188,7 +188,7 @@ async def test_a_mixture_is_a_voice_between_voices_for_models_that_blend(hubs, t
     assert between == pytest.approx((anna + tone.PITCHES["low"]) / 2, abs=5)
     assert await pitch(turns=(Turn(text="hello there", voice="low+high"),)) == 165
     for wrong in ("low+", "+low", "low(x)+high", "low+low", "low(0)+high(0)", "+".join(["low"] * 9)):
-        with pytest.raises(InvalidRequest, match="no mixture"):
+        with pytest.raises(InvalidRequest, match="invalid mixture"):
             await hub.speak(SpeechRequest(text="hi", voice=wrong))
     with pytest.raises(UnknownVoice, match="nobody"):
         await hub.speak(SpeechRequest(text="hi", voice="low+nobody"))

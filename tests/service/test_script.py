@@ -1,4 +1,4 @@
-"""Scripts of whatever is written: what is read, and the way back to it."""
+"""Scripts of generated texts: their lines, and the positions in the source."""
 
 import pytest
 from hypothesis import given, settings
@@ -67,12 +67,12 @@ def test_every_place_leads_back_into_its_own_line_in_order(turns, dialogue, filt
         assert all(begin <= start <= stop <= end for start, stop in places)
         assert places == sorted(places)
         kept = [script.source[slice(*place)] for place, char in zip(places, text, strict=True) if char in "你好"]
-        assert kept == [char for char in text if char in "你好"]  # which nothing rewrites
+        assert kept == [char for char in text if char in "你好"]  # no rule rewrites these
         if say.origin.same:
             assert text == script.source[begin:end]
 
 
-def test_what_is_written_is_told_apart_from_what_is_a_mistake():
+def test_text_in_brackets_is_read_and_an_invalid_pause_is_refused():
     def reading(text):
         return read(ResolvedRequest(text=text), [], WORDS, 10_000)
 

@@ -1,4 +1,4 @@
-"""Hub.speak with real workers: what is refused, what counts as an answer, and what is reported."""
+"""Hub.speak with real workers: refusals, valid answers, and reports."""
 
 import asyncio
 import io
@@ -100,7 +100,7 @@ async def test_references_reach_the_model_as_float_wav_and_change_the_voice(hubs
         (say("[pause:1s] ... [pause:2s]"), UnspeakableText, "no letter"),
         (say("one [pause:soon] two"), InvalidRequest, "invalid pause"),
         (say(pronunciations={"a": "/a/"}), UnsupportedCapability, "phonemes"),
-        (say("a b " * 400, pronunciations={"a": "y" * 100}), TooLarge, "as it is to be pronounced"),
+        (say("a b " * 400, pronunciations={"a": "y" * 100}), TooLarge, "after filters and pronunciations"),
         (say(dictionary="nope"), NotFound, "no dictionary"),
         (say(options={"chunk_mss": 5}), InvalidRequest, "chunk_ms"),
         (say(options={"chunk_ms": "long"}), InvalidRequest, "chunk_ms"),
@@ -231,7 +231,7 @@ async def test_reports_tell_how_it_went(hubs):
 
     class Clumsy:
         def speech_ended(self, report):
-            raise RuntimeError("an observer that fails disturbs nobody")
+            raise RuntimeError("an observer that fails disturbs no request")
 
         worker_crashed = speech_ended
 

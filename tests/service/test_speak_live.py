@@ -1,4 +1,4 @@
-"""Hub.speak_live with real workers: how far ahead, what is reported, and what is left behind."""
+"""Hub.speak_live with real workers: its lead, its reports, and its end."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ LIVE = {"options": {"live_text": True}}
 
 
 class Witness:
-    """A text filter that only notes what is about to be spoken."""
+    """A text filter that only records the texts to be spoken."""
 
     def __init__(self):
         self.texts = []
@@ -100,7 +100,7 @@ async def test_a_model_with_live_text_makes_one_report_of_all_characters(hubs):
     hub.observers.append(reports)
     text = written("Hello", end=False)
     speech = await hub.speak_live(SpeechRequest(), text, request_id="r")
-    await asyncio.sleep(0.05)  # a player has run dry by now, for want of text
+    await asyncio.sleep(0.05)  # by now a player has run out of audio, because there is no text
     text.write(" there.")
     text.end()
     events = await read(speech)

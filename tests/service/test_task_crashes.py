@@ -1,4 +1,4 @@
-"""A hub that is killed at any moment goes on with its tasks as if nothing had happened."""
+"""A hub that is killed at any moment resumes its tasks, with the same result."""
 
 import random
 import time
@@ -17,7 +17,7 @@ from hub.testing import tone
 from hub.testing.fixtures import hub_process
 
 STEP = 25
-"""Milliseconds of work for each chunk: a segment takes a tenth of a second, a task some seconds."""
+"""Milliseconds of work for each chunk: a segment takes a tenth of a second, a task a few seconds."""
 
 CONFIG = """
 data = "{data}"
@@ -34,7 +34,7 @@ LONG = " ".join(f"Sentence {number} has {WORDS[number % 12]}." for number in ran
 
 
 def body(name, seed, step=STEP):
-    """Each kind of task in turn: a long text, chapters with subtitles, a batch."""
+    """Return the body of a long text, of chapters with subtitles or of a batch, by turns of `seed`."""
     options = {"step_ms": step, "chunk_ms": 400}
     kind = seed % 3
     if kind == 0:
@@ -62,8 +62,22 @@ def wait_completed(client, name):
     return task
 
 
+def check_progress(client, accepted, progress):
+    """Check that no task failed or lost segments; update `progress`; count the resumed and the unfinished tasks."""
+    resumed = unfinished = 0
+    for name in accepted:
+        task = client.get(f"/v1/tasks/{name}").json()
+        done = task["progress"].get("done", 0)
+        assert done >= progress.get(name, 0), f"{name} lost segments"
+        assert task["state"] != "failed", task
+        resumed += 0 < done < task["progress"]["total"]
+        unfinished += task["state"] in ("pending", "processing")
+        progress[name] = done
+    return resumed, unfinished
+
+
 @pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_every_task_ends_as_if_undisturbed(tmp_path, kills):
+def test_a_task_of_a_hub_killed_at_random_moments_ends_as_if_undisturbed(tmp_path, kills):
     chance = random.Random(20)
     data = tmp_path / "data"
     config = CONFIG.format(data=data)
@@ -71,21 +85,14 @@ def test_killed_at_random_moments_every_task_ends_as_if_undisturbed(tmp_path, ki
     accepted, progress, resumed = [], {}, 0
     for _ in range(kills):
         with hub_process(config, plugins=plugins, ready=False) as hub:
-            unfinished = 0
-            for name in accepted:
-                task = hub.client.get(f"/v1/tasks/{name}").json()
-                done = task["progress"].get("done", 0)
-                assert done >= progress.get(name, 0), f"{name} lost segments"
-                resumed += 0 < done < task["progress"]["total"]
-                unfinished += task["state"] in ("pending", "processing")
-                assert task["state"] != "failed", task
-                progress[name] = done
+            found, unfinished = check_progress(hub.client, accepted, progress)
+            resumed += found
             if unfinished < 2:
                 name = f"task-{len(accepted)}"
                 answer = hub.client.post("/v1/tasks/speech", json=body(name, len(accepted)))
                 assert answer.status_code == 201, answer.text
                 accepted.append(name)
-            time.sleep(chance.uniform(0.0, 0.5))  # the moment of death: any will do
+            time.sleep(chance.uniform(0.0, 0.5))  # any moment will do
             hub.process.kill()
             hub.process.wait()
     assert resumed >= kills // 3, "the kills hit too little work"
@@ -111,7 +118,7 @@ def test_killed_at_random_moments_every_task_ends_as_if_undisturbed(tmp_path, ki
 
 
 def heard(file, wanted):
-    """The text of a long tone: each of its segments read on its own, at its place."""
+    """Decode the text of a long tone, segment by segment."""
     samples, rate = soundfile.read(file)
     settings = Settings(models={"tone": ModelSettings(backend="tone")}, tasks=TaskSettings(segment_chars=40))
     desk = Hub.build(settings, Plugins.discover(extra=[tone])).desk

@@ -1,4 +1,4 @@
-"""A full disk and a read-only one, for real: a small file system of its own, where the system lets us mount one."""
+"""A disk that is really full, and one that is read-only: a small file system, if the test may mount one."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def free():
     found = os.statvfs(data)
     return found.f_bavail * found.f_frsize
 
-async def held_up(hub, id):
+async def waiting(hub, id):
     async for task in hub.tasks.watch(id):
         if task.error:
             return task
@@ -54,7 +54,7 @@ async def main():
     filler.write_bytes(bytes(free() - 150_000))
     text = "This sentence takes room on the disk. " * 8
     await hub.tasks.submit("speech", SpeechTask(id="a", text=text.strip()))
-    task = await held_up(hub, "a")
+    task = await waiting(hub, "a")
     assert task.state == "processing" and task.error["code"] == "storage_failed", task
     assert "disk is full" in task.error["message"], task
     filler.open("ab").write(bytes(max(0, free() - 4096)))
@@ -94,9 +94,9 @@ def can_mount(folder):
         return False
 
 
-def test_a_full_and_a_read_only_disk_hold_tasks_up_and_lose_nothing(tmp_path):
+def test_a_full_and_a_read_only_disk_make_tasks_wait_and_lose_nothing(tmp_path):
     if not can_mount(tmp_path):
-        pytest.skip("this system lets nobody mount a file system of their own")
+        pytest.skip("this system lets no user mount a file system")
     command = ["unshare", "-rm", sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.stdout == "nothing was lost\n", done.stderr

@@ -1,4 +1,4 @@
-"""Long jobs: what is accepted, how they go on, how they end."""
+"""Long jobs: their acceptance, progress and end."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ SLOW = {"step_ms": 20}
 
 @pytest.fixture
 def tasked(hubs, tmp_path):
-    """tasked(...): a hub that keeps its data in the test's folder and cuts texts into short segments."""
+    """Return tasked(...), which starts a hub with its data in the test's folder and with short segments."""
 
     async def make(*, tasks=None, **more):
         settings = TaskSettings(**{"segment_chars": 40, **(tasks or {})})
@@ -41,7 +41,7 @@ def tasked(hubs, tmp_path):
 
 
 async def ended(hub, id):
-    """The task once it has ended, and every progress until then."""
+    """Wait until a task has ended, and return it."""
     seen = []
     async for task in hub.tasks.watch(id):
         seen.append(task.progress.done)
@@ -50,7 +50,7 @@ async def ended(hub, id):
 
 
 async def until(hub, id, done):
-    """Until so many segments are done."""
+    """Wait until so many segments are done."""
     async with aclosing(hub.tasks.watch(id)) as changes:
         async for task in changes:
             if task.progress.done >= done:
@@ -114,13 +114,13 @@ async def test_chapters_become_files_with_subtitles_that_fit_them(tasked):
     first = (folder / "0001.srt").read_text()
     assert "It began." in first
     assert "It went on." in first
-    # A hidden folder is scratch on its way out: it goes once the task is completed for good.
+    # A hidden folder is the scratch folder while it is being removed.
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
         f"000{n}.{kind}" for n in (1, 2) for kind in ("srt", "vtt", "wav")
     ]
 
 
-async def test_what_cannot_be_spoken_is_told_item_by_item(tasked):
+async def test_a_failed_item_is_reported_beside_the_others(tasked):
     hub = await tasked()
     items = (SpeechRequest(text="Yes."), SpeechRequest(text="No.", options={"fail_at": 0}))
     task = await ended(hub, (await submit(hub, items=items)).id)
@@ -219,7 +219,7 @@ async def test_a_busy_model_makes_a_task_wait_and_one_place_is_left_to_requests(
         await speech.aclose()
     most = 0
     async for task in hub.tasks.watch("a"):
-        if task.progress.done > 10:  # those that were held have left by now
+        if task.progress.done > 10:  # the held requests have left by now
             most = max(most, model.lane.running)
     assert (await hub.tasks.get("a")).state == "completed"
     assert 0 < most <= 2
@@ -236,12 +236,12 @@ async def test_results_expire(tasked):
         await hub.tasks.get(task.id)
 
 
-async def test_a_data_folder_that_cannot_be_written_is_said_and_breaks_nothing_else(hubs, tmp_path):
+async def test_a_data_folder_that_cannot_be_written_is_reported_and_breaks_nothing_else(hubs, tmp_path):
     (tmp_path / "file").write_text("in the way")
     hub = await hubs(data=str(tmp_path / "file"))
-    with pytest.raises(StorageFailed) as told:
+    with pytest.raises(StorageFailed) as caught:
         await submit(hub, text="Hello.")
-    assert str(tmp_path) not in told.value.message
+    assert str(tmp_path) not in caught.value.message
     await (await hub.speak(SpeechRequest(text="still speaks"))).aclose()
 
 
@@ -268,7 +268,7 @@ async def test_the_next_hub_takes_over_by_itself_when_the_first_one_stops(tasked
     assert (await ended(second, "a")).state == "completed"
 
 
-async def test_a_damaged_database_is_said(tasked, tmp_path):
+async def test_a_damaged_database_is_reported(tasked, tmp_path):
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "tasks.db").write_bytes(b"no database at all, " * 100)
     hub = await tasked()
@@ -309,13 +309,13 @@ async def test_a_key_sees_its_own_tasks_and_pays_for_them(tasked):
 
 
 class Count(msgspec.Struct):
-    """What the kind `count` takes."""
+    """The body of the kind `count`."""
 
     to: int
 
 
 class Counting:
-    """A plugin's kind of task; its steps are seen from outside."""
+    """A plugin's kind of task, with steps that a test can watch and hold."""
 
     name = "count"
     body = Count
@@ -351,7 +351,7 @@ class Kinds:
         return self.kinds
 
 
-async def test_a_plugin_brings_kinds_of_tasks_that_survive_too(tasked):
+async def test_a_plugins_kinds_of_tasks_survive_too(tasked):
     first, second = Counting(), Counting()
     hub = await tasked(plugins=(Kinds(first),))
     with pytest.raises(InvalidRequest):

@@ -1,4 +1,4 @@
-"""Speech: an answer under way, and the one place that decides what counts as an answer."""
+"""Speech: an answer under way, and the checks that decide if its audio is valid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hub.service.speech.emptiness import Heard
 
 
 async def first_audio(speech: Speech, until: float) -> Speech:
-    """`speech`, primed, before loop time `until`. Raises DeadlineExceeded, or what `Speech.prime` raises."""
+    """Prime `speech` before loop time `until`, and return it. Raises DeadlineExceeded, or the errors of `prime`."""
     try:
         async with asyncio.timeout_at(until):
             await speech.prime()
@@ -29,8 +29,8 @@ async def first_audio(speech: Speech, until: float) -> Speech:
 class Speech:
     """An answer under way: an async iterator of AudioChunk and Mark, then one Done. Raises HubError on a fault.
 
-    Made by `Hub.speak`, which has already seen audio that is worth a 200. Close it (`aclose`, or `contextlib.aclosing`)
-    when leaving early: that stops the model.
+    `Hub.speak` returns it once its first audio has passed the checks. To leave early, close it (`aclose`, or
+    `contextlib.aclosing`): that stops the model.
     """
 
     def __init__(self, ledger: Ledger, stream: EventStream | Chain) -> None:
@@ -42,7 +42,7 @@ class Speech:
 
     @property
     def request_id(self) -> str:
-        """The id under which the logs know this request."""
+        """The id of this request in the logs."""
         return self._ledger.request_id
 
     @property
@@ -56,7 +56,7 @@ class Speech:
         return self._ledger.voice
 
     async def prime(self) -> None:
-        """Read ahead to audio that is long enough and not silent. Raises EmptyAudio or the stream's fault."""
+        """Read ahead until there is enough audio that is not silent. Raises EmptyAudio or the stream's fault."""
         try:
             while self._heard.empty:
                 event = await self._next()
@@ -70,7 +70,7 @@ class Speech:
             raise
 
     def feed(self, piece: str | None) -> None:
-        """A piece of the text of a live speech, or None at its end."""
+        """Pass on a piece of the text of a live speech, or None at its end."""
         if piece is not None:
             self._ledger.read(len(piece))
         self._stream.feed(piece)
@@ -81,7 +81,7 @@ class Speech:
         self._ledger.close(error.code)
 
     async def generated(self) -> None:
-        """Wait until the model is through, however much is still to be read here."""
+        """Wait until the model has finished, even if its audio has not been read yet."""
         await self._stream.ended.wait()
 
     def __aiter__(self) -> Self:
@@ -110,7 +110,7 @@ class Speech:
         return event
 
     def _check(self, chunk: AudioChunk) -> None:
-        """Every chunk is finite and at the one rate; the first ones also tell whether anything is to be heard."""
+        """Check that a chunk is finite and at the one sample rate, and record how loud it is."""
         self._heard.hear(chunk)
         if not self._heard.finite:
             self._stream.close()
@@ -121,6 +121,6 @@ class Speech:
         self.sample_rate = chunk.sample_rate
 
     async def aclose(self) -> None:
-        """The caller leaves. The model stops within one chunk; after a complete answer this does nothing."""
+        """End the request early: the model stops within one chunk. After a complete answer this does nothing."""
         self._stream.close()
         self._ledger.close("cancelled")

@@ -1,4 +1,4 @@
-"""cast(): who speaks a request with one loaded model. A Cast is made once and holds what was found out."""
+"""cast(): find the voices of a request with a loaded model. A Cast holds the result and is made once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hub.text.pronunciations import NONE, Pronunciations
 
 
 class Speakers(NamedTuple):
-    """The turns of a dialogue, each with a speaker, and each speaker's voice id; None: as the request itself says."""
+    """The turns of a dialogue, each with a speaker, and each speaker's voice id; None: the request's own voice."""
 
     turns: tuple[Turn, ...]
     voices: Mapping[str, str | None]
@@ -26,9 +26,9 @@ class Speakers(NamedTuple):
 
 @dataclass(frozen=True)
 class Cast:
-    """Who speaks `request` with `model`, which is `loaded` so. `speakers` is None where there are no turns.
+    """The voices of `request` with `model`, as it is `loaded` now. `speakers` is None if the request has no turns.
 
-    `parts` are the voices behind each id that is named, with their weights: one, unless the id names a mixture.
+    `parts` maps each voice id to its voices and weights: one voice, unless the id names a mixture.
     """
 
     model: str
@@ -39,7 +39,7 @@ class Cast:
 
     @property
     def can(self) -> Capabilities:
-        """What the model can do."""
+        """The capabilities of the model."""
         return self.loaded.capabilities
 
     @property
@@ -50,24 +50,24 @@ class Cast:
         return self.request.voice or default_preset(self.loaded)
 
     def is_preset(self, id: str) -> bool:
-        """Whether the model itself has a voice of this id: it is taken before a stored voice."""
+        """Return True if the model has a preset of this id, which takes precedence over a stored voice."""
         return is_preset(id, self.loaded)
 
     @property
     def stored(self) -> Iterator[str]:
-        """The ids of all stored voices that will be needed, each once."""
+        """The ids of all stored voices that the request needs, each once."""
         ids = dict.fromkeys(id for parts in self.parts.values() for id, _ in parts)
         return (id for id in ids if not self.is_preset(id))
 
 
 def cast(request: ResolvedRequest, model: str, loaded: Loaded, words: Pronunciations = NONE) -> Cast:
-    """Check that the model can do what a settled request asks for, and find out who speaks.
+    """Check that the model can do what a settled request asks for, and find the voice of each speaker.
 
-    Each speaker without a voice gets one: the first of them the request's own voice or references, the others a preset
-    each that no other speaker has, in the order of the presets. Without a voice of the request's own all of them get a
-    preset, the default one first. A model that speaks dialogues and has no presets chooses itself.
+    Each speaker without a voice gets one: the first of them the request's own voice or references, each of the others a
+    preset that no other speaker has, in the order of the presets. If the request has no voice, all of them get a
+    preset, the default one first. A model that speaks dialogues and has no presets chooses the voices itself.
 
-    Raises UnsupportedCapability, InvalidRequest for two voices of one speaker or too few presets.
+    Raises UnsupportedCapability, and InvalidRequest for two voices of one speaker or too few presets.
     """
     can = loaded.capabilities
     check_capabilities(request, model, can)
@@ -81,12 +81,12 @@ def cast(request: ResolvedRequest, model: str, loaded: Loaded, words: Pronunciat
 
 
 def is_preset(id: str, loaded: Loaded) -> bool:
-    """Whether the loaded model itself has a voice of this id."""
+    """Return True if the loaded model has a preset of this id."""
     return any(voice.id == id for voice in loaded.voices)
 
 
 def _named(request: ResolvedRequest, speakers: Speakers | None, can: Capabilities) -> list[str]:
-    """The ids of all voices that will be needed, each once."""
+    """Return the ids of all voices that the request needs, each once."""
     named = [request.voice]
     if speakers is not None:
         named += speakers.voices.values()
@@ -96,9 +96,9 @@ def _named(request: ResolvedRequest, speakers: Speakers | None, can: Capabilitie
 
 
 def _speakers(request: ResolvedRequest) -> Speakers:
-    """A speaker's voice is that of a turn, else that of the scene's cast.
+    """Return the speakers with the voices of their turns, else of the scene's cast.
 
-    Turns that name no speaker are one speaker for each voice. Raises InvalidRequest if a speaker has two voices.
+    Turns without a speaker get one speaker for each voice. Raises InvalidRequest if a speaker has two voices.
     """
     tags = {turn.speaker for turn in request.turns}
     unnamed: dict[str | None, str] = {}
@@ -129,13 +129,13 @@ def _free_tag(tags: set[str | None]) -> str:
 
 
 def _with_presets(found: Speakers, request: ResolvedRequest, model: str, loaded: Loaded) -> Speakers:
-    """A preset for each speaker who has no voice, except the one who speaks as the request itself says."""
+    """Give a preset to each speaker without a voice, except the one who speaks with the request's own voice."""
     without = [tag for tag, voice in found.voices.items() if voice is None]
     presets = [voice.id for voice in loaded.voices]
     if len(found.voices) == 1 or not without or (loaded.capabilities.dialogue and not presets):
         return found
     if request.voice is not None or request.references:
-        del without[0]  # speaks as the request says
+        del without[0]  # speaks with the request's own voice
     default = default_preset(loaded)
     taken = {*found.voices.values(), request.voice}
     free = [voice for voice in sorted(presets, key=lambda voice: voice != default) if voice not in taken]
@@ -150,7 +150,7 @@ def _check_enough(without: Sequence[str], free: Sequence[str], model: str) -> No
     if left:
         names = ", ".join(repr(tag[:50]) for tag in left[:5])
         raise InvalidRequest(
-            f"model {model!r} has no preset left for {names}: give each speaker a `voice` in a turn, or a scene whose "
-            "cast has one",
+            f"model {model!r} has no preset left for {names}: give each speaker a `voice` in a turn, or use a scene "
+            "whose cast has one",
             speakers=list(left[:100]),
         )

@@ -17,15 +17,15 @@ from hub.service.speech.part import Levels, Part
 from hub.service.speech.script import Say, Script, Silence
 
 Begin = Callable[[ResolvedRequest], EventStream]
-"""Has the engine begin a stream; raises HubError."""
+"""Begin a stream of the engine. Raises HubError."""
 
 
 class Chain:
-    """What an EventStream is to one request, for the pieces of a script: spoken one after the other, and joined.
+    """The stream of a whole script, in the shape of an EventStream: its pieces, spoken one after the other and joined.
 
-    The engine works on one piece at a time, in the order of the script, and goes on to the next as soon as it is
-    through with one, however much of that is still to be read; with more than `ahead` seconds unread it waits. The
-    first piece that fails is the end of all.
+    The engine works on one piece at a time, in the order of the script. It begins the next as soon as it has finished
+    one, even if that has not been read yet; with more than `ahead` seconds unread it waits. The first fault of a piece
+    ends the chain.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Chain:
         ahead: float = 60.0,
         stall_timeout: float = 120.0,
     ) -> None:
-        """Begins the first piece. Raises HubError if that cannot be.
+        """Begin the first piece. Raises HubError if the engine refuses it.
 
-        A reader that reads nothing for `stall_timeout` seconds while a piece waits for it is cut off.
+        The chain closes if its reader reads nothing for `stall_timeout` seconds while a piece waits to be begun.
         """
         self._source = script.source
         self._pieces = deque(pieces)
@@ -55,11 +55,11 @@ class Chain:
         self._last_say = says[-1]
         self._segments = len(says) > 1 or bool(says[0].speaker)
         self._levels = Levels(len({say.voice for say in says}))
-        self._streams: deque[EventStream] = deque()  # begun and not read to the end, oldest first
+        self._streams: deque[EventStream] = deque()  # begun but not yet read to the end, oldest first
         self._part: Part | None = None  # of the oldest of them
         self._out: deque[SpeechEvent] = deque()
         self._reports: list[dict[str, Any]] = []
-        self._pause = 0.0  # seconds of silence that wait for the sample rate
+        self._pause = 0.0  # seconds of silence to put out once the sample rate is known
         self._rate = 0
         self._samples = 0  # put out so far
         self._failure: HubError | None = None
@@ -71,18 +71,18 @@ class Chain:
 
     @property
     def waiting(self) -> bool:
-        """True if the next event is not here yet."""
+        """True if the next event has not arrived yet."""
         return not self._out and bool(self._streams) and self._streams[0].waiting
 
     def when_ended(self, listener: Callable[[], None]) -> None:
-        """See `EventStream.when_ended`."""
+        """Call `listener` when the engine has finished, as `EventStream.when_ended` does."""
         if self.ended.is_set():
             listener()
         else:
             self._listeners.append(listener)
 
     def feed(self, piece: str | None) -> None:
-        """A script has its text already."""
+        """Do nothing: a script has its text already."""
 
     def __aiter__(self) -> Self:
         return self
@@ -94,13 +94,13 @@ class Chain:
             await self._advance()
         self._last_read = asyncio.get_running_loop().time()
         for stream in self._streams:
-            stream.last_read = self._last_read  # its reader is here, if still busy with an earlier one
+            stream.last_read = self._last_read  # the reader is active, if still on an earlier stream
         event = self._out.popleft()
         self._last_taken = isinstance(event, Done | Fault)
         return event
 
     def close(self, reason: HubError | None = None) -> None:
-        """Nobody wants the rest; see `EventStream.close`."""
+        """Drop the rest and end with `reason`, as `EventStream.close` does."""
         if not self._closed:
             self._out.clear()
             self._stop((reason or Cancelled("the caller left")).to_fault())
@@ -108,7 +108,7 @@ class Chain:
     # -- the engine's side ------------------------------------------------------------------------
 
     def _begin_next(self) -> None:
-        """Have the next piece begun, if the engine is free for it and not too far ahead."""
+        """Begin the next piece, if the engine is free and not too far ahead."""
         if self._closed or not self._to_begin:
             return
         if self._streams and not isinstance(self._streams[-1].ending, Done):
@@ -121,7 +121,7 @@ class Chain:
         stream.when_ended(self._through)
 
     def _watch(self) -> None:
-        """Look now and then whether the reader whom the next piece waits for still reads. The engine has no stream."""
+        """Check now and then that the reader still reads: without a stream, the engine does not check it."""
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().call_later(self._stall_timeout / 4, self._look)
 
@@ -134,7 +134,7 @@ class Chain:
             self._through()
 
     def _through(self) -> None:
-        """The engine is through with a piece."""
+        """Go on after the engine has finished a piece."""
         try:
             self._begin_next()
         except HubError as error:
@@ -143,7 +143,7 @@ class Chain:
         self._tell_end()
 
     def _tell_end(self) -> None:
-        """The engine is free for others once nothing is left to begin."""
+        """Notify the listeners once the engine has finished and no piece is left to begin."""
         free = all(stream.ended.is_set() for stream in self._streams)
         failed = any(isinstance(stream.ending, Fault) for stream in self._streams)
         if free and (failed or self._closed or not self._to_begin) and not self.ended.is_set():
@@ -183,7 +183,7 @@ class Chain:
         else:
             for ready in self._part.take(event):
                 self._put(ready)
-            self._through()  # there may be room for one more
+            self._through()  # the engine may begin one more piece now
 
     def _begin_part(self, say: Say) -> Part:
         start = self._pause + (self._samples / self._rate if self._rate else 0.0)
@@ -219,7 +219,7 @@ class Chain:
         self._out.append(event)
 
     def _put_pause(self) -> None:
-        """Silence in chunks of up to a second."""
+        """Put out the pause in chunks of up to a second."""
         zeros = silence(self._pause, self._rate)
         self._pause = 0.0
         for start in range(0, len(zeros), self._rate):
@@ -232,7 +232,7 @@ class Chain:
         self._out.append(Done(report))
 
     def _stop(self, fault: Fault) -> None:
-        """End with `fault`, and with every piece that is under way."""
+        """End with `fault`, and close every stream under way."""
         self._closed = True
         self._to_begin.clear()
         if self._watcher is not None:

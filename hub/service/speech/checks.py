@@ -1,4 +1,4 @@
-"""What a SpeechRequest must satisfy before a model sees it."""
+"""The checks of a SpeechRequest before a model gets it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hub.text.speakable import is_speakable, nothing_to_speak
 
 
 def check_text(request: SpeechRequest, limits: LimitSettings) -> None:
-    """There is a text or there are turns, not too long, with something to say in each."""
+    """Check that there is a text or turns, not too long, each with words. Raises InvalidRequest, TooLarge."""
     if request.text is not None and request.turns:
         raise InvalidRequest("give either `text` or `turns`, not both")
     texts = [turn.text for turn in request.turns] if request.turns else [request.text or ""]
@@ -40,7 +40,7 @@ def check_text(request: SpeechRequest, limits: LimitSettings) -> None:
 
 
 def check_options(options: dict[str, Any], spec: BackendSpec) -> None:
-    """`options` fit the backend's own Struct; a name that it does not know is refused."""
+    """Check `options` against the backend's own Struct. Raises InvalidRequest, also for an unknown name."""
     if not options:
         return
     if spec.options is None:
@@ -57,7 +57,7 @@ def check_options(options: dict[str, Any], spec: BackendSpec) -> None:
 
 
 def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) -> None:
-    """The model can do all that is asked for; raises UnsupportedCapability naming what it cannot."""
+    """Check that the model can do what the request asks for. Raises UnsupportedCapability."""
     needs: list[tuple[str, bool, str]] = [
         ("cloning", bool(request.references), "leave `references` out, or choose a model that clones voices"),
         ("scene", _described(request), "leave `scene` out, or choose one that is only a cast and defaults"),
@@ -81,7 +81,7 @@ def check_capabilities(request: SpeechRequest, model: str, can: Capabilities) ->
 
 
 def check_able(model: str, can: Capabilities, capability: str, what: str) -> None:
-    """The model has `capability`, to do `what`; raises UnsupportedCapability."""
+    """Check that the model has `capability`, which lets it do `what`. Raises UnsupportedCapability."""
     if not getattr(can, capability):
         raise UnsupportedCapability(
             f"model {model!r} has no {capability}: choose a model that can {what}", model=model, capability=capability
@@ -89,7 +89,7 @@ def check_able(model: str, can: Capabilities, capability: str, what: str) -> Non
 
 
 def _described(request: SpeechRequest) -> bool:
-    """Whether there is a scene's description to be read; not known before the scene has been looked at."""
+    """Return True if the request has a scene's description; before its scene is read, that is unknown."""
     return bool(request.scene_text) if isinstance(request, ResolvedRequest) else False
 
 
@@ -100,7 +100,7 @@ def _instructs(request: SpeechRequest) -> bool:
 def check_request(
     request: SpeechRequest, spec: BackendSpec, limits: LimitSettings, encoders: Mapping[str, EncoderSpec]
 ) -> None:
-    """All that can be checked without the loaded model."""
+    """Check all that needs no loaded model. Raises InvalidRequest, TooLarge."""
     check_format(request.format, encoders)
     check_text(request, limits)
     check_options(request.options, spec)
@@ -108,13 +108,13 @@ def check_request(
 
 
 def check_one_voice(voice: str | None, references: Sequence[Reference]) -> None:
-    """A request names a voice or brings recordings, not both."""
+    """Check that a request has a voice or references, not both. Raises InvalidRequest."""
     if references and voice is not None:
         raise InvalidRequest("give either `voice` or `references`, not both")
 
 
 def check_phonemes(words: Pronunciations, model: str, can: Capabilities) -> None:
-    """Raises UnsupportedCapability if a word is spelled in phonemes and the model reads none."""
+    """Check that the model reads phonemes if a word is spelled in them. Raises UnsupportedCapability."""
     if words.phonemes and not can.phonemes:
         raise UnsupportedCapability(
             f"model {model!r} has no phonemes: spell {words.phonemes[:40]!r} in ordinary letters",

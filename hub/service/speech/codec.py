@@ -1,4 +1,4 @@
-"""encode() and decode(): a model's codec, with a place in its lane as speech has one."""
+"""encode() and decode(): calls to a model's codec, which take a place at the model as speech does."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hub.service.speech.desk import Desk
 from hub.service.speech.vet import decode_recording
 
 MOST_FRAMES = 250_000
-"""Frames of one request: over an hour of any codec that is in use."""
+"""Most frames of one request: over an hour with any codec in use."""
 
 CAPABILITY = "codec", "turn audio into tokens and back"
 
 
 async def encode(desk: Desk, audio: bytes, *, model: str | None, request_id: str) -> Encoded:
-    """The tokens of a recording, by a model with a codec. Raises HubError."""
+    """Return the tokens of a recording, made by a model with a codec. Raises HubError."""
     with desk.ledger(request_id).reported() as ledger:
         chosen = _chosen(desk, model, ledger)
         wav = await decode_recording(audio, desk.limits.reference_seconds)
@@ -38,7 +38,7 @@ async def encode(desk: Desk, audio: bytes, *, model: str | None, request_id: str
 
 
 async def decode(desk: Desk, tokens: Tokens, *, model: str | None, request_id: str) -> Decoded:
-    """The audio of tokens, by a model with a codec. Raises HubError."""
+    """Return the audio of tokens, made by a model with a codec. Raises HubError."""
     with desk.ledger(request_id).reported() as ledger:
         chosen = _chosen(desk, model, ledger)
         if not tokens.frames:
@@ -80,7 +80,7 @@ class Decoded:
         return event
 
     async def aclose(self) -> None:
-        """The caller leaves."""
+        """End the request early."""
         self._ledger.close("cancelled")
 
 
@@ -93,7 +93,7 @@ def _chosen(desk: Desk, name: str | None, ledger: Ledger) -> Model:
 
 
 async def _call(model: Model, ledger: Ledger, method: str, argument: Any) -> Any:
-    """Call the codec from a place at the model, which is taken until the call ends, whether its caller waits or not."""
+    """Call the codec, holding a place at the model until the call ends, even if its caller has left."""
     until = ledger.arrived + model.settings.deadline
     async with model.visit(ledger, until) as visit:
         check_able(model.name, visit.loaded.capabilities, *CAPABILITY)
@@ -112,4 +112,4 @@ async def _call(model: Model, ledger: Ledger, method: str, argument: Any) -> Any
 def _through(call: asyncio.Task[Any], leave: Callable[[], None]) -> None:
     leave()
     if not call.cancelled():
-        call.exception()  # seen, should its caller have left
+        call.exception()  # retrieve it, in case the caller has left

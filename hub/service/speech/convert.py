@@ -1,4 +1,4 @@
-"""convert(): a recording, said again by another voice. What `speak` is to a text."""
+"""convert(): say a recording again with another voice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAPABILITY = "conversion", "say recordings again as another voice"
 
 
 async def convert(desk: Desk, request: ConversionRequest, *, request_id: str) -> Speech:
-    """Say a recording again; returns with the first audio. The order is that of `speak`. Raises HubError."""
+    """Say a recording again; return with the first audio. The order is that of `speak`. Raises HubError."""
     with desk.ledger(request_id).reported() as ledger:
         model = desk.models.able(request.model, CAPABILITY[0])
         speech = await _begin(desk, request, model, ledger)
@@ -52,9 +52,9 @@ async def _begin(desk: Desk, request: ConversionRequest, model: Model, ledger: L
 
 
 async def _target(desk: Desk, request: ConversionRequest, model: Model, loaded: Loaded) -> tuple[Loaded, Cast]:
-    """Who is to say it, as the cast of a request to speak: voices are looked up in one way only.
+    """Return the target voice as the cast of a request to speak, so that voices are looked up in one way only.
 
-    A model that converts sounds like any recording, whatever it wants of one to speak like it. Raises
+    For conversion, the model's requirements for recordings (cloning, transcript, language) do not apply. Raises
     UnsupportedCapability, InvalidRequest, UnknownVoice.
     """
     check_able(model.name, loaded.capabilities, *CAPABILITY)

@@ -1,4 +1,4 @@
-"""Desk: what speaking needs of a hub, in one value that does not change while the hub runs."""
+"""Desk: the parts of a hub that speaking needs, in one value that does not change while the hub runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hub.settings import LimitSettings, WorkerSettings
 
 @dataclass(frozen=True)
 class Desk:
-    """`report` is told of each request that has ended."""
+    """The parts of a hub that speaking needs; `report` is called after each request."""
 
     models: Models
     voices: VoiceLibrary
@@ -33,5 +33,5 @@ class Desk:
     report: Callable[[SpeechReport], None]
 
     def ledger(self, request_id: str, *, chars: int = 0) -> Ledger:
-        """The ledger of a request that has just arrived."""
+        """Return the ledger of a request that has just arrived."""
         return Ledger(self.report, chars, request_id)

@@ -1,4 +1,4 @@
-"""What counts as no answer: audio that is too short, silent, or not of finite numbers."""
+"""The check for empty audio: too short, silent, or with samples that are not finite."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hub.contract.errors import EmptyAudio
 from hub.contract.event import AudioChunk
 
 SHORTEST = 0.05
-"""Seconds: an answer to a text with letters that is shorter than this is no answer."""
+"""Seconds; shorter audio counts as no answer to a text."""
 
 SILENCE = 1e-4
-"""Peak amplitude (-80 dBFS) under which audio counts as silent."""
+"""Peak amplitude (-80 dBFS) up to which audio counts as silent."""
 
 
 class Heard:
-    """How much audio a model has given so far, and how loud it is at most."""
+    """The length and peak of the audio that a model has given so far."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -26,7 +26,7 @@ class Heard:
         self.peak = 0.0
 
     def hear(self, chunk: AudioChunk) -> Samples:
-        """The next chunk's samples, (N,). Of numbers that are not finite the peak is not finite either."""
+        """Count the next chunk and return its samples, (N,). If a sample is not finite, neither is the peak."""
         samples: Samples = np.frombuffer(chunk.pcm, "<f4")
         peak = float(np.abs(samples).max(initial=0.0))
         self.seconds += chunk.seconds
@@ -35,16 +35,16 @@ class Heard:
 
     @property
     def finite(self) -> bool:
-        """Whether all samples are numbers."""
+        """True if all samples are finite."""
         return math.isfinite(self.peak)
 
     @property
     def empty(self) -> bool:
-        """Whether that says nothing yet."""
+        """True if the audio is too short or silent so far."""
         return self.seconds < SHORTEST or not self.peak > SILENCE
 
     def error(self) -> EmptyAudio:
-        """What there was instead of an answer, for the caller."""
+        """Return the error for the caller."""
         if not self.finite:
             return EmptyAudio(f"model {self._model!r} gave samples that are not numbers; try again, or another seed")
         if self.seconds == 0:

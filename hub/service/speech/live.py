@@ -1,8 +1,9 @@
 """Live text: an utterance whose text arrives in pieces while it is spoken.
 
-A model with `live_text` gets the pieces as they come. For any other, and where texts are rewritten first (by filters,
-pronunciations or a scene), each sentence is spoken as soon as it is complete: a request of its own, in one unbroken
-stream of audio. The next is begun when the model is through with the one before, while that is still being sent.
+A model with `live_text` gets the pieces as they arrive. For any other model, and if the text is rewritten first (by
+filters, pronunciations or a scene), the hub speaks each sentence as a request of its own as soon as it is complete, and
+joins the audio into one stream. It begins a sentence when the model has finished the one before, which may still be
+on its way to the client.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ from hub.text.speakable import clean, is_speakable
 log = logging.getLogger("hub.live")
 
 AHEAD = 2
-"""Sentences that are there at once, the one that is being sent included, however slowly it is read."""
+"""Sentences in memory at once, including the one that is being sent, however slow its reader is."""
 
 STAND_IN = "text"
-"""Stands for the text in checks, before there is any."""
+"""The text for checks before the first text has arrived."""
 
 
 async def check_live(desk: Desk, request: SpeechRequest) -> Model:
-    """All that can be checked of an utterance before there is text; returns its model. Raises HubError.
+    """Check an utterance as far as possible without its text; return its model. Raises HubError.
 
-    Whether its voices are there is found out with each utterance: they come and go.
+    Its voices are checked with each utterance, because they may be added or deleted meanwhile.
     """
     settled = await settled_for(desk, replace(request, text=STAND_IN))
     check_capabilities(settled.request, settled.model.name, settled.model.capabilities)
@@ -58,7 +59,7 @@ async def check_live(desk: Desk, request: SpeechRequest) -> Model:
 async def speak_live(
     desk: Desk, request: SpeechRequest, text: LiveText, *, request_id: str, words: bool = False
 ) -> Speaking:
-    """Speak `text` while it arrives; returns with the first audio, as `speak` does. Raises HubError."""
+    """Speak `text` while it arrives; return with the first audio, as `speak` does. Raises HubError."""
     request = replace(request, stream=True)
     model = await check_live(desk, request)
     await text.speakable()
@@ -72,7 +73,7 @@ async def speak_live(
 
 
 class _Pieces(MarkedSpeech):
-    """The speech of a model that reads the pieces as they come."""
+    """The speech of a model that reads the pieces as they arrive."""
 
     def __init__(self, speech: Speech, text: LiveText, words: bool, patience: float) -> None:
         super().__init__(speech, words=words)
@@ -118,13 +119,13 @@ class _Pieces(MarkedSpeech):
             self._limit.reschedule(asyncio.get_running_loop().time() + self._patience)
 
     async def aclose(self) -> None:
-        """The caller leaves."""
+        """End the request early."""
         self._feeder.cancel()
         await super().aclose()
 
 
 class _Sentences:
-    """One speech after the other, each of a sentence."""
+    """A speech per sentence, one after the other."""
 
     def __init__(self, desk: Desk, vetted: Vetted, text: LiveText, request_id: str, words: bool) -> None:
         self._desk = desk
@@ -146,7 +147,7 @@ class _Sentences:
         live = cls(desk, vetted, text, request_id, words)
         try:
             first = await live._next_sentence()
-            assert first is not None  # `text` has been found speakable
+            assert first is not None  # `text` is speakable
         except BaseException:
             await live.aclose()
             raise
@@ -160,7 +161,7 @@ class _Sentences:
         return await anext(self._events)
 
     async def aclose(self) -> None:
-        """The caller leaves: nothing more is spoken."""
+        """End the request early: the model stops."""
         self._worker.cancel()
         with suppress(asyncio.CancelledError):
             await self._worker
@@ -241,7 +242,7 @@ def _moved(span: Span | None, by: int) -> Span | None:
 
 
 async def _sentences(text: LiveText) -> AsyncIterator[Sentence]:
-    """The sentences of `text`, each as soon as it is complete."""
+    """Yield the sentences of `text`, each as soon as it is complete."""
     arriving = ArrivingSentences()
     async for word in text:
         for sentence in arriving.flush() if word == FLUSH else arriving.feed(word):

@@ -1,4 +1,4 @@
-"""Marks of sentences and words, for models that give none: from the spans of their chunks, else in proportion."""
+"""Marks of sentences and words for models without marks: from the spans of chunks, else in proportion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hub.text.sentences import Sentence
 
 
 class _Stretch(Struct):
-    """Audio from `start` to `end` seconds speaks `span` of the text, as far as is known."""
+    """A stretch of audio, from `start` to `end` seconds, that speaks `span` of the text."""
 
     span: Span
     start: float
@@ -25,11 +25,11 @@ class _Stretch(Struct):
 
 
 class Marker:
-    """Derives a `sentence` mark for each sentence from a stream's chunks, unless the model gives such marks itself.
+    """A maker of `sentence` marks from a stream's chunks, for a model that gives none itself.
 
-    `text` adds to the text, before its audio. A time is exact where a chunk begins or ends with the sentence, else it
-    is `estimated`: spread over the chunk by the length of what it speaks. A sentence is told when the chunk after its
-    last one has come; without spans, all are told at the end.
+    Add text with `text` before its audio. A time is exact if a chunk begins or ends with the sentence; otherwise it is
+    `estimated`: the chunk's time is divided in proportion to the text. The mark of a sentence is ready when the
+    chunk after its last one has arrived; without spans, all marks are ready at the end.
     """
 
     def __init__(self) -> None:
@@ -38,16 +38,16 @@ class Marker:
         self._sentences: deque[Sentence] = deque()
         self._stretches: list[_Stretch] = []
         self._seconds = 0.0
-        self._lead = 0.0  # of silence, before the first stretch
+        self._lead = 0.0  # seconds of silence before the first stretch
         self._needless = False
 
     def text(self, piece: str) -> None:
-        """More of the text."""
+        """Add more of the text."""
         self._text += piece
         self._sentences += self._arriving.feed(piece)
 
     def see(self, event: AudioChunk | Mark | Done) -> list[Mark]:
-        """The marks to tell before `event`: of sentences whose audio is complete."""
+        """Return the marks to send before `event`: those of sentences whose audio is complete."""
         if isinstance(event, Mark):
             self._needless = self._needless or event.kind == "sentence"
             return []
@@ -66,7 +66,7 @@ class Marker:
         if chunk.span is None and not any(chunk.pcm):
             if last is None:
                 self._lead = self._seconds
-            return  # a pause belongs to nobody
+            return  # a pause has no text
         if last is not None and chunk.span in (None, last.span):
             last.end = self._seconds
         elif chunk.span is not None:
@@ -83,7 +83,7 @@ class Marker:
             yield Mark("sentence", start, max(start, end), sentence.text, span, estimated)
 
     def _time(self, position: int, *, after: bool) -> tuple[float, bool]:
-        """When the character `after` the position begins, or the one before it ends; and whether that is exact."""
+        """Return when the character `after` a position begins, or the one before it ends, and True if that is exact."""
         character = position if after else position - 1
         at = bisect_right(self._stretches, character, key=lambda stretch: stretch.span[0]) - 1
         stretch = self._stretches[max(at, 0)]
@@ -100,7 +100,7 @@ class Marker:
 class MarkedSpeech:
     """A Speech with sentence marks, the model's own or derived; with `words` also a mark for each word.
 
-    Word times of models that give none are `estimated`: in proportion, within the sentence.
+    If the model gives no word times, they are `estimated`: in proportion, within the sentence.
     """
 
     def __init__(self, speech: Speaking, text: str = "", *, words: bool = False) -> None:
@@ -117,7 +117,7 @@ class MarkedSpeech:
 
     @property
     def request_id(self) -> str:
-        """The id under which the logs know this request."""
+        """The id of this request in the logs."""
         return self._speech.request_id
 
     @property
@@ -127,11 +127,11 @@ class MarkedSpeech:
 
     @property
     def voice(self) -> str:
-        """The voice that speaks; "" where it has no name."""
+        """The voice that speaks; "" if it has no name."""
         return self._speech.voice
 
     def text(self, piece: str) -> None:
-        """More of the text, before its audio."""
+        """Add more of the text, before its audio."""
         self._marker.text(piece)
 
     def __aiter__(self) -> Self:
@@ -153,5 +153,5 @@ class MarkedSpeech:
         return self._ready.popleft()
 
     async def aclose(self) -> None:
-        """The caller leaves."""
+        """End the request early."""
         await self._speech.aclose()

@@ -1,4 +1,4 @@
-"""Part: what one piece of a script sounds like in the joint answer."""
+"""Part: the events of one piece of a script, moved into the answer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hub.service.speech.marks import Marker
 from hub.service.speech.script import Say
 
 HEAD = 2.0
-"""Seconds of a voice that tell how loud it is. Until so much is known, its audio is held back."""
+"""Seconds of a new voice that are held back to measure its loudness."""
 
 
 class Levels:
-    """How loud each voice of a script is. The first to speak is the measure; the others are matched to it.
+    """The loudness of each voice of a script. The other voices are matched to the first one.
 
-    What is known of a voice is kept from turn to turn, and only a new one has to be listened to before it is heard.
+    The measurement of a voice goes on from turn to turn, so only its first turn has to be held back.
     """
 
     def __init__(self, voices: int) -> None:
@@ -29,14 +29,14 @@ class Levels:
         self._meters: dict[str | None, Loudness] = {}
 
     def hear(self, voice: str | None, samples: Samples, sample_rate: int) -> None:
-        """`voice` says this, (N,)."""
+        """Measure samples of `voice`, (N,)."""
         if self._needed:
             if voice not in self._meters:
                 self._meters[voice] = Loudness(sample_rate)
             self._meters[voice].feed(samples)
 
     def factor(self, voice: str | None, *, complete: bool = False) -> float | None:
-        """What to multiply `voice` with; None if too little of it is known, and more will come (not `complete`)."""
+        """Return the gain of `voice`; None if it has too little audio and is not `complete`."""
         first = next(iter(self._meters), voice)
         if not self._needed or voice == first:
             return 1.0
@@ -46,7 +46,7 @@ class Levels:
         return gain(meter, self._meters[first])
 
     def pause(self, voice: str | None) -> None:
-        """The turn of `voice` is over."""
+        """End a turn of `voice`."""
         if voice in self._meters:
             self._meters[voice].pause()
 
@@ -54,8 +54,8 @@ class Levels:
 class Part:
     """The events of one piece on their way into the answer, where it begins `start` seconds in.
 
-    Audio is matched in loudness and faded at joins. Positions in the text, and the text of marks, become the caller's
-    own; marks get their time in the answer and their speaker. A model that marks no sentences has them derived.
+    Audio is matched in loudness and faded at joins. Spans and the text of marks refer to the caller's text again; marks
+    get their time in the answer and their speaker. If the model marks no sentences, their marks are derived.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Part:
         self._marker = Marker()
         self._marker.text("\n".join(turn.text for turn in self._turns) or say.request.text or "")
         self._held: deque[AudioChunk | Mark] = deque()
-        self._word: Mark | None = None  # a mark that the next may continue
+        self._word: Mark | None = None  # a mark that the next one may continue
         self._factor: float | None = None
         self._edges: Edges | None = None
         self._span: Span | None = None
@@ -88,7 +88,7 @@ class Part:
         self.heard = heard
 
     def take(self, event: AudioChunk | Mark) -> Iterator[AudioChunk | Mark]:
-        """The next event of the piece; yields what is ready for the answer."""
+        """Take the next event of the piece; yield the events that are ready for the answer."""
         marks = self._marker.see(event)
         if isinstance(event, Mark):
             marks.append(event)
@@ -102,7 +102,7 @@ class Part:
             yield from self._ready(self._factor)
 
     def finish(self) -> Iterator[AudioChunk | Mark]:
-        """The piece has ended; yields the rest."""
+        """End the piece; yield the rest."""
         self._levels.pause(self._say.voice)
         for mark in self._marker.see(Done()):
             self._held += self._translated(mark)
@@ -129,7 +129,7 @@ class Part:
         if self.heard.finite:
             self._levels.hear(self._say.voice, samples, chunk.sample_rate)
         else:
-            self._factor = 1.0  # pass it as it is: it will be refused
+            self._factor = 1.0  # do not scale it: it will be refused
         self._held.append(chunk)
 
     def _ready(self, factor: float) -> Iterator[AudioChunk | Mark]:
@@ -147,7 +147,7 @@ class Part:
                 yield AudioChunk.of(samples, event.sample_rate, self._span)
 
     def _translated(self, mark: Mark) -> Iterator[Mark]:
-        """`mark` in the answer's time and the caller's text. Marks of a word that was spelled as several become one."""
+        """Yield `mark` in the answer's time and the caller's text; join the marks of a word that became several."""
         speaker = self._say.speaker
         span, text = mark.span, mark.text
         if span is not None:

@@ -1,7 +1,7 @@
-"""The voices that a Cast names: are they there, do they fit, and what does a synthesizer get for them?
+"""The voices of a Cast: their checks, and their form for a synthesizer.
 
-A preset of the model is always taken before a stored voice of the same id, which the library therefore does not let
-anybody create; an id that is neither is an error, never another voice.
+A preset of the model takes precedence over a stored voice of the same id, so the library refuses to create such a
+voice. An unknown id is an error; the hub never speaks with another voice instead.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from hub.service.speech.cast import Cast
 
 
 async def check_voices(library: VoiceLibrary, cast: Cast) -> None:
-    """Every voice of the cast is there and fits the model; raises UnknownVoice, UnsupportedCapability.
+    """Check that every voice of the cast exists and fits the model. Raises UnknownVoice, UnsupportedCapability.
 
-    The request's own recordings, which have been decoded, are measured too.
+    The request's own references, already decoded, are checked too.
     """
     request = cast.request
     if request.references and cast.can.cloning:
@@ -38,9 +38,9 @@ async def check_voices(library: VoiceLibrary, cast: Cast) -> None:
 
 
 async def resolve(preparing: Preparing, model: Model, cast: Cast) -> ResolvedRequest:
-    """The request as `Synthesizer.speak` gets it. Its voices have been checked, and its own references decoded.
+    """Return the request as `Synthesizer.speak` gets it. Its voices are checked and its own references decoded.
 
-    Raises UnknownVoice for a voice that went meanwhile, or what `make_voice` raises.
+    Raises UnknownVoice for a voice that was deleted meanwhile, or the errors of `make_voice`.
     """
     request = cast.request
     known = {id: await _voice(preparing, model, cast, id) for id in cast.parts}
@@ -66,7 +66,7 @@ async def _one_voice(preparing: Preparing, model: Model, cast: Cast, id: str) ->
 
 
 def _stored(library: VoiceLibrary, cast: Cast, id: str) -> StoredVoice:
-    """The stored voice. Raises UnknownVoice, naming those that the model could have spoken as."""
+    """Return the stored voice. Raises UnknownVoice, with the voices that the model can use."""
     if library.has(id):
         return library.get(id)
     usable = [
@@ -81,7 +81,7 @@ def _stored(library: VoiceLibrary, cast: Cast, id: str) -> StoredVoice:
 
 
 def _measured(name: str, reference: Reference) -> Recording:
-    """A decoded recording, as far as its header tells."""
+    """Return the facts of a decoded recording, from its header."""
     facts = wav_facts(reference.audio)
     return Recording(file=name, text=reference.text, seconds=facts.seconds, sample_rate=facts.sample_rate)
 

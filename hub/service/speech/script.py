@@ -1,8 +1,8 @@
-"""The script of a request: what is said piece by piece, by whom, and the silences between.
+"""The script of a request: the lines to say, their speakers, and the silences between them.
 
-`read` works on the request alone: it parts texts at their pauses and rewrites them (text filters first, then
-pronunciations), keeping the way back to what the caller wrote. `pieces` then needs the loaded model: one that speaks
-dialogues gets all turns at once, for any other each turn is a request of its own.
+`read` needs the request alone: it splits texts at their pauses and rewrites them (text filters first, then
+pronunciations), and keeps the positions in the caller's text. `pieces` needs the loaded model: one that speaks
+dialogues gets all turns at once; for any other each turn is a request of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from hub.text.pronunciations import Pronunciations
 from hub.text.speakable import clean, is_speakable, nothing_to_speak
 
 GAP = 0.3
-"""Seconds of silence between two turns, unless the request says otherwise."""
+"""Seconds of silence between two turns, if the request has no `gap`."""
 
 LONGEST_SILENCE = 3600.0
-"""Seconds that all pauses and gaps of one request may last together."""
+"""Maximum seconds of all pauses and gaps of one request together."""
 
 
 class Line(NamedTuple):
-    """What is said in one go, as a model will read it; `start` and `end` are its position in the source."""
+    """A text between two pauses, as a model will read it; `start` and `end` are its position in the source."""
 
     text: str
     turn: int
@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 
 class Silence(NamedTuple):
-    """So many seconds of nothing."""
+    """A number of seconds of silence."""
 
     seconds: float
 
@@ -58,7 +58,7 @@ class Script(NamedTuple):
 
 
 class Origin:
-    """The way from a text that a model reads, which is these lines joined by newlines, back to the source."""
+    """The map from positions in a model's text, which is these lines joined by newlines, to positions in the source."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines: list[tuple[int, Line]] = []  # with the position of each in the text
@@ -70,11 +70,11 @@ class Origin:
         self.same = all(position == line.start and not line.ways for position, line in self._lines)
 
     def back(self, span: Span) -> Span:
-        """What `span` of the model's text stands for."""
+        """Return the span of the source for a `span` of the model's text."""
         return self._back(span, span[0])[0], self._back(span, max(span[0], span[1] - 1))[1]
 
     def line_at(self, position: int) -> int:
-        """Which line, from 0, the model's text has at `position`."""
+        """Return the number of the line, from 0, at `position` of the model's text."""
         return max(0, bisect_right(self._lines, position, key=itemgetter(0)) - 1)
 
     def _back(self, span: Span, position: int) -> Span:
@@ -86,7 +86,7 @@ class Origin:
 
 
 class Say(NamedTuple):
-    """One request to the model; `speaker` is None if nobody in particular speaks, or several do."""
+    """One request to the model; `speaker` is None if the request has no speaker or several."""
 
     request: ResolvedRequest
     origin: Origin
@@ -94,12 +94,12 @@ class Say(NamedTuple):
 
     @property
     def voice(self) -> str | None:
-        """What tells its voice from the others of the script."""
+        """The key of its voice among those of the script."""
         return self.request.voice or self.speaker
 
 
 def read(request: SpeechRequest, filters: Sequence[TextFilter], pronunciations: Pronunciations, longest: int) -> Script:
-    """What is to be said, in at most `longest` characters.
+    """Return the script of a request, of at most `longest` characters.
 
     Raises InvalidRequest for a misspelt pause, EmptyText, UnspeakableText, TooLarge.
     """
@@ -137,13 +137,13 @@ def _rewritten(
         ways.append(way)
     found = list(pronunciations.find(text))
     if len(text) + sum(len(spelling) - (end - start) for start, end, spelling in found) > longest:
-        raise TooLarge("the text is too long as it is to be pronounced; split it, or raise limits.text_chars")
+        raise TooLarge("the text is too long after filters and pronunciations; split it, or raise limits.text_chars")
     text, way = substitute(text, found)
     return text, tuple(way for way in (*ways, way) if way)
 
 
 def _speakable(lines: list[Line | Silence]) -> list[Line | Silence]:
-    """Without the lines that have nothing to say: an ellipsis between two pauses."""
+    """Drop the lines without words, such as an ellipsis between two pauses. Raises EmptyText, UnspeakableText."""
     kept = [line for line in lines if isinstance(line, Silence) or is_speakable(line.text)]
     if not any(isinstance(line, Line) for line in kept):
         raise nothing_to_speak(blank=not any(isinstance(line, Silence) or line.text.strip() for line in lines))
@@ -151,9 +151,9 @@ def _speakable(lines: list[Line | Silence]) -> list[Line | Silence]:
 
 
 def pieces(script: Script, request: ResolvedRequest, model: str, loaded: Loaded) -> list[Say | Silence]:
-    """What the model is asked for, and the silences. `request` is resolved.
+    """Return the requests to the model, and the silences. `request` is resolved.
 
-    Raises UnsupportedCapability for a gap that the model would not keep, InvalidRequest for too much silence.
+    Raises UnsupportedCapability for a gap that the model would ignore, InvalidRequest for too much silence.
     """
     can, gap = loaded.capabilities, request.gap
     if request.pronunciations or request.dictionary is not None or gap is not None:
@@ -172,13 +172,13 @@ def pieces(script: Script, request: ResolvedRequest, model: str, loaded: Loaded)
     silence = sum(piece.seconds for piece in found if isinstance(piece, Silence))
     if silence > LONGEST_SILENCE:
         raise InvalidRequest(
-            f"the pauses and gaps last {silence:.0f} seconds together; {LONGEST_SILENCE:.0f} are the most"
+            f"the pauses and gaps last {silence:.0f} seconds together, the limit is {LONGEST_SILENCE:.0f}; shorten them"
         )
     return found
 
 
 def _in_one_go(script: Script, request: ResolvedRequest) -> Iterator[Say | Silence]:
-    """What stands between two pauses is one request: a text, or several turns."""
+    """Yield one request for the lines between two pauses: a text, or several turns."""
     number = 0
     for silent, group in groupby(script.lines, lambda line: isinstance(line, Silence)):
         if silent:
@@ -196,7 +196,7 @@ def _in_one_go(script: Script, request: ResolvedRequest) -> Iterator[Say | Silen
 
 
 def _turn_by_turn(script: Script, request: ResolvedRequest, gap: float, default_voice: str) -> Iterator[Say | Silence]:
-    """Each line is a request, spoken with its turn's voice."""
+    """Yield one request for each line, with the voice of its turn."""
     number, before = 0, 0
     for line in script.lines:
         if isinstance(line, Silence):
@@ -223,7 +223,7 @@ def _turn_by_turn(script: Script, request: ResolvedRequest, gap: float, default_
 
 
 def _seed(request: ResolvedRequest, number: int) -> int | None:
-    """The first piece has the request's own seed, each further one its own."""
+    """Return the request's own seed for the first piece, and a derived one for each further piece."""
     if request.seed is None or number == 0:
         return request.seed
     return derive_seed(request.seed, number)

@@ -6,6 +6,6 @@ import hashlib
 
 
 def derive_seed(seed: int, index: int) -> int:
-    """The seed of the `index`th part of what has `seed`: in 31 bits, which every random generator takes."""
+    """Return the seed of part `index`, of 31 bits, which every random generator accepts."""
     digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -1,4 +1,4 @@
-"""settle(): a request with everything that its scene says for it."""
+"""settle(): join a request with its scene."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hub.contract.scene import NOT_BY_DEFAULT, Scene
 from hub.contract.speech import CastVoice, ResolvedRequest, SpeechRequest
 
 JOINED = ("options", "pronunciations")
-"""Fields of which a scene's entries and the request's own hold together."""
+"""Fields whose entries in the scene and in the request are merged."""
 
 
 def settle(request: SpeechRequest, scene: Scene | None) -> ResolvedRequest:
-    """The request with its scene: defaults where it says nothing, the description, the cast by its ids.
+    """Fill in the scene's defaults where the request has none, the scene's description, and the cast by voice ids.
 
-    Raises InvalidRequest if the scene's defaults are not what a request can have.
+    Raises InvalidRequest if the scene's defaults are invalid fields of a request.
     """
     resolved = ResolvedRequest.of(request)
     if scene is None:

@@ -22,19 +22,19 @@ from hub.service.speech.vet import Vetted, vet
 
 
 async def speak(desk: Desk, request: SpeechRequest, *, request_id: str) -> Speech:
-    """Speak; returns with the first audio. The order: checks, lane, model, cast, voices, stream. Raises HubError."""
+    """Speak; return with the first audio. The order: checks, lane, model, cast, voices, stream. Raises HubError."""
     with desk.ledger(request_id, chars=chars_of(request)).reported() as ledger:
         vetted = await vet(desk, request, ledger)
         return await begin_and_hear(desk, vetted, ledger)
 
 
 async def begin_and_hear(desk: Desk, vetted: Vetted, ledger: Ledger) -> Speech:
-    """`begin`, and wait for the first audio."""
+    """Begin as `begin` does, and wait for the first audio."""
     return await first_audio(await begin(desk, vetted, ledger), deadline_of(vetted.model, ledger))
 
 
 async def begin(desk: Desk, vetted: Vetted, ledger: Ledger, *, live: bool = False) -> Speech:
-    """Wait for a turn at the model, and begin. With `live` the text is to be fed to the Speech."""
+    """Wait for a place at the model, and begin. With `live` the caller feeds the text to the Speech."""
     model = vetted.model
     until = deadline_of(model, ledger)
     async with model.visit(ledger, until) as visit:
@@ -51,14 +51,14 @@ async def begin(desk: Desk, vetted: Vetted, ledger: Ledger, *, live: bool = Fals
 
 
 def deadline_of(model: Model, ledger: Ledger) -> float:
-    """The loop time until which the first audio must come."""
+    """Return the loop time by which the first audio must arrive."""
     return ledger.arrived + model.settings.deadline
 
 
 def _stream(
     desk: Desk, model: Model, script: Script, request: ResolvedRequest, loaded: Loaded, request_id: str
 ) -> EventStream | Chain:
-    """One stream straight from the engine, unless there are several pieces, or a text that was rewritten."""
+    """Return a stream of the engine, or a Chain for several pieces or a rewritten text."""
     parts = pieces(script, request, model.name, loaded)
     first = parts[0]
     native = not request.turns or loaded.capabilities.dialogue
@@ -79,7 +79,7 @@ def _stream(
 
 
 async def in_time(resolving: Awaitable[ResolvedRequest], model: Model, until: float) -> ResolvedRequest:
-    """What `resolving` gives, before loop time `until`. Raises DeadlineExceeded."""
+    """Return the result of `resolving`. Raises DeadlineExceeded at loop time `until`."""
     try:
         async with asyncio.timeout_at(until):
             return await resolving

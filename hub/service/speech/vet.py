@@ -1,8 +1,8 @@
-"""vet(): everything that is checked of a request before it waits for its turn. For requests, live text and tasks.
+"""vet(): all checks of a request before it waits in the lane. For requests, live text and tasks.
 
-The order: the scene, the model, the request itself, its dictionary, its text, its recordings, and where the model is
-loaded the cast and its voices. What only a loaded model knows is checked once more if another checkpoint is loaded by
-the time of its turn, and not otherwise.
+The order: the scene, the model, the request itself, its dictionary, its text, its recordings and, if the model is
+loaded, the cast and its voices. If the model was loaded anew by the time of the request's turn, the checks that need
+the loaded model are made again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hub.text.pronunciations import NONE, Pronunciations
 
 @dataclass(frozen=True)
 class Settled:
-    """A request with what its scene says, the model that it is for, and the words of its dictionary."""
+    """A request joined with its scene, its model, and the words of its dictionary."""
 
     request: ResolvedRequest
     model: Model
@@ -41,7 +41,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Vetted:
-    """A request that may wait for its turn. Its references are decoded; `cast` is None until the model is loaded."""
+    """A request ready for the lane. Its references are decoded; `cast` is None if the model was not loaded."""
 
     request: ResolvedRequest
     model: Model
@@ -50,7 +50,7 @@ class Vetted:
     cast: Cast | None
 
     async def cast_for(self, desk: Desk, loaded: Loaded) -> Cast:
-        """The cast with the model as it is loaded now. Raises UnsupportedCapability, InvalidRequest, UnknownVoice."""
+        """Return the cast for the model as loaded now. Raises UnsupportedCapability, InvalidRequest, UnknownVoice."""
         if self.cast is not None and self.cast.loaded is loaded:
             return self.cast
         return await checked_cast(desk, self.request, self.model.name, loaded, self.words)
@@ -59,9 +59,9 @@ class Vetted:
 async def vet(
     desk: Desk, request: SpeechRequest, ledger: Ledger | None = None, *, filters: Sequence[TextFilter] | None = None
 ) -> Vetted:
-    """Check a request, and decode its recordings; `ledger` learns its model. Raises HubError.
+    """Check a request and decode its recordings; enter its model in `ledger`. Raises HubError.
 
-    `filters` are other text filters than the desk's.
+    `filters` replace the desk's text filters.
     """
     settled = await settled_for(desk, request, ledger)
     request, model, words = settled.request, settled.model, settled.words
@@ -75,7 +75,7 @@ async def vet(
 
 
 async def vet_early(desk: Desk, request: SpeechRequest, *, filters: Sequence[TextFilter] | None = None) -> Vetted:
-    """`vet` for what is spoken later: a model that is not loaded is held to what its backend declares."""
+    """Vet a request to be spoken later; if its model is not loaded, check it against the backend's capabilities."""
     vetted = await vet(desk, request, filters=filters)
     if vetted.cast is None:
         check_capabilities(vetted.request, vetted.model.name, vetted.model.capabilities)
@@ -83,7 +83,7 @@ async def vet_early(desk: Desk, request: SpeechRequest, *, filters: Sequence[Tex
 
 
 async def with_text(desk: Desk, vetted: Vetted, text: str) -> Vetted:
-    """The same request with a text of its own: a sentence of a live text. Raises HubError if it cannot be spoken."""
+    """Return the request with another text, a sentence of a live text. Raises HubError if it cannot be spoken."""
     request = structs.replace(vetted.request, text=text)
     check_text(request, desk.limits)
     script = await read_script(request, desk.text_filters, vetted.words, desk.limits.text_chars)
@@ -92,7 +92,7 @@ async def with_text(desk: Desk, vetted: Vetted, text: str) -> Vetted:
 
 
 async def settled_for(desk: Desk, request: SpeechRequest, ledger: Ledger | None = None) -> Settled:
-    """The request with its scene, checked as far as that needs neither its text read nor its model loaded."""
+    """Settle a request and make the checks that need neither its script nor the loaded model. Raises HubError."""
     if request.scene is None and request.dictionary is None:
         return look_over(desk, request, ledger=ledger)
     return await asyncio.to_thread(look_over, desk, request, ledger=ledger)
@@ -101,7 +101,7 @@ async def settled_for(desk: Desk, request: SpeechRequest, ledger: Ledger | None 
 def look_over(
     desk: Desk, request: SpeechRequest, *, limits: LimitSettings | None = None, ledger: Ledger | None = None
 ) -> Settled:
-    """The same; `limits` are other than the desk's. May read files: call it in a thread. Raises HubError."""
+    """Do the work of `settled_for`; `limits` replace the desk's. It may read files: call it in a thread."""
     settled, model = settled_now(desk, request)
     if ledger is not None:
         ledger.about(model.name, model.spec.name)
@@ -110,14 +110,14 @@ def look_over(
 
 
 def settled_now(desk: Desk, request: SpeechRequest) -> tuple[ResolvedRequest, Model]:
-    """The request with what its scene says and its model by name, and the model. Raises UnknownScene, UnknownModel."""
+    """Return the request joined with its scene, with its model's name, and the model. Raises NotFound."""
     settled = settle(request, desk.scenes.get(request.scene) if request.scene is not None else None)
     model = desk.models.get(settled.model)
     return structs.replace(settled, model=model.name), model
 
 
 def words_of(desk: Desk, request: SpeechRequest) -> Pronunciations:
-    """The request's pronunciations, those of its dictionary included. Raises NotFound, InvalidRequest."""
+    """Return the request's pronunciations, including its dictionary's. Raises NotFound, InvalidRequest."""
     if not request.pronunciations and request.dictionary is None:
         return NONE
     return desk.dictionaries.pronunciations(request)
@@ -126,7 +126,7 @@ def words_of(desk: Desk, request: SpeechRequest) -> Pronunciations:
 async def checked_cast(
     desk: Desk, request: ResolvedRequest, model: str, loaded: Loaded, words: Pronunciations = NONE
 ) -> Cast:
-    """Who speaks, if the loaded model can do all that is asked for and the voices are there."""
+    """Return the cast, with its capabilities and voices checked. Raises HubError."""
     found = cast(request, model, loaded, words)
     await check_voices(desk.voices, found)
     return found
@@ -135,19 +135,19 @@ async def checked_cast(
 async def read_script(
     request: ResolvedRequest, filters: Sequence[TextFilter], words: Pronunciations, longest: int
 ) -> Script:
-    """What is to be said. Text filters are plugins' code and may take their time: they run in a thread."""
+    """Read the script of a request, in a thread if there are text filters: plugins' code may be slow."""
     if not filters and words is NONE:
         return read(request, filters, words, longest)
     return await asyncio.to_thread(read, request, filters, words, longest)
 
 
 async def decode_references(references: tuple[Reference, ...], seconds: float) -> tuple[Reference, ...]:
-    """The references as a synthesizer gets them. Raises InvalidAudio, TooLarge."""
+    """Return the references as a synthesizer gets them. Raises InvalidAudio, TooLarge."""
     return tuple(
         [structs.replace(reference, audio=await decode_recording(reference.audio, seconds)) for reference in references]
     )
 
 
 async def decode_recording(audio: bytes, seconds: float) -> bytes:
-    """An uploaded recording of at most so many seconds, as mono 32-bit float WAV. Raises InvalidAudio, TooLarge."""
+    """Return a recording of at most `seconds` as mono 32-bit float WAV. Raises InvalidAudio, TooLarge."""
     return await asyncio.to_thread(lambda: to_wav_f32(decode(audio, limits=DecodeLimits(seconds=seconds))))

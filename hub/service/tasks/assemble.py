@@ -1,4 +1,4 @@
-"""Files of audio: spoken segments put together, one file an item, the same bytes however often it is done."""
+"""Audio files of a task: spoken segments joined, one file per item, with the same bytes on every run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PAUSE = 0.25
 
 
 class Stopped(Exception):
-    """The work was given up because nobody wants it any more."""
+    """The work stopped because its task was cancelled or the hub stops."""
 
 
 class Spoken(Struct, kw_only=True, omit_defaults=True):
     """The journal's record of a segment. Its samples, 32-bit float, are in a file of `samples` * 4 bytes.
 
-    `marks` count from the segment's own start in time and text. `error` is an error body: nothing could be spoken.
+    `marks` count from the segment's own start in time and text. `error` is an error body, if the segment failed.
     """
 
     samples: int = 0
@@ -41,12 +41,12 @@ class Spoken(Struct, kw_only=True, omit_defaults=True):
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return self.samples / self.sample_rate if self.sample_rate else 0.0
 
 
 class SpokenSegment(Struct, frozen=True):
-    """A segment in its item: what was spoken, where its samples are, and which span of the item's text it is."""
+    """A segment in its item: its record, the file of its samples, and its span of the item's text."""
 
     spoken: Spoken
     file: Path
@@ -70,14 +70,14 @@ def assemble(
     encoders: Mapping[str, EncoderSpec],
     stopped: Callable[[], bool],
 ) -> Assembled:
-    """Write the file of one item. Long: run it in a thread; it gives up with Stopped once `stopped()`.
+    """Write the file of one item. This takes long: call it in a thread. Raises Stopped once `stopped()` is true.
 
-    Raises BackendFailed if the segments do not fit together, OSError.
+    Also raises OSError, and BackendFailed if the segments differ in sample rate.
     """
     rate = segments[0].spoken.sample_rate
     if any(segment.spoken.sample_rate != rate for segment in segments):
         raise BackendFailed("the model changed its sample rate while it worked on the task; run the task again")
-    # A WAV is written piece by piece, its header put right at the end: it may be larger than the memory.
+    # A WAV may be larger than the memory, so it is written piece by piece and its header is corrected at the end.
     bare = format.container in ("wav", "pcm")
     encoder = make_encoder(format, rate, whole=not bare, encoders=encoders)
     samples = 0
@@ -98,7 +98,7 @@ def assemble(
 
 
 def finish_file(file: BinaryIO, encoder: Encoder, format: AudioFormat) -> int:
-    """Write what the encoder holds back, and the true length into a WAV's header; returns the bytes of the file."""
+    """Write the rest of the encoder's output, and the length into a WAV's header; return the file's size in bytes."""
     file.write(encoder.finish())
     size = file.tell()
     if format.container == "wav":
@@ -109,7 +109,7 @@ def finish_file(file: BinaryIO, encoder: Encoder, format: AudioFormat) -> int:
 
 
 def marks_of(segments: Sequence[SpokenSegment]) -> Iterator[Mark]:
-    """The marks of an item: those of its segments, moved in time. A segment without any is a mark itself."""
+    """Yield the marks of an item: those of its segments, moved in time, or one for a segment without any."""
     at = 0.0
     for segment in segments:
         spoken, start = segment.spoken, segment.span[0] if segment.span else 0
@@ -129,7 +129,7 @@ def marks_of(segments: Sequence[SpokenSegment]) -> Iterator[Mark]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that is at `path`, whole and on the disk, once the block has ended well. Raises OSError."""
+    """Open a file that replaces `path`, complete and on the disk, when the block ends without error. Raises OSError."""
     new = path.with_name(f"{NEW}{uuid.uuid4().hex}")
     try:
         with open(new, "xb") as file:

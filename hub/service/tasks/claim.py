@@ -1,4 +1,4 @@
-"""Claim: one process at a time works on the tasks of a data folder."""
+"""Claim: the lock by which one process at a time works on the tasks of a data folder."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hub.contract.errors import Unavailable
 
 try:
     import fcntl
-except ImportError:  # Windows: two hubs on one data folder are not noticed
+except ImportError:  # Windows: two hubs on one data folder go undetected
     fcntl = None  # type: ignore[assignment]
 
 
 class Claim:
-    """Held from its making to `release`, or until the process dies, however it dies."""
+    """A lock on a folder, held from construction to `release` or the death of the process, however it dies."""
 
     def __init__(self, folder: Path) -> None:
-        """Claim `folder`, which is made if it is not there. Raises Unavailable if it is taken, OSError."""
+        """Create `folder` if necessary and claim it. Raises OSError, and Unavailable if another process holds it."""
         folder.mkdir(parents=True, exist_ok=True)
         self._handle: int | None = os.open(folder / ".claim", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if fcntl is None:
@@ -27,11 +27,11 @@ class Claim:
         except BlockingIOError:
             self.release()
             raise Unavailable(
-                "another hub works on the tasks in this data folder; ask that one, or set another `data` folder"
+                "another hub works on the tasks in this data folder; call that hub, or set another `data` folder"
             ) from None
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the folder."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

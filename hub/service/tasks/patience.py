@@ -1,4 +1,4 @@
-"""persist(): the one policy of how a task waits for a model, and tries again when its worker breaks down."""
+"""persist(): how a task waits for a busy model and tries again after its worker crashed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from hub.contract.errors import Busy, HubError, Unavailable
 from hub.plugin.host import HostModel
 
 ATTEMPTS = 4
-"""How often something is tried whose model crashes, does not come up, or gives nothing in time."""
+"""Attempts at a segment whose model crashes, does not start, or is too slow."""
 
 PATIENCE = 30.0
-"""Seconds that a task lets requests go first; then it queues as they do."""
+"""Seconds for which a task lets requests go first; then it queues as they do."""
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two attempts, at most."""
+"""Maximum seconds between two attempts."""
 
 T = TypeVar("T")
 
 
 async def persist(model: HostModel, attempt: Callable[[], Awaitable[T]], waits: Callable[[HubError | None], None]) -> T:
-    """What `attempt` returns at last. Waits as long as the model is busy, and calls `waits` with the reason.
+    """Return the result of `attempt`. Wait as long as the model is busy, and call `waits` with the reason.
 
-    `waits` is called with None when it goes on. Raises what the last of ATTEMPTS raised, any other HubError at once.
+    When the task goes on, call `waits` with None. Raises the error of the last of ATTEMPTS, and any error but Busy and
+    Unavailable at once.
     """
     failures = 0
     while True:

@@ -1,4 +1,4 @@
-"""SpeechTasks: the task kind `speech`. Speaks a job segment by segment, journals each, and puts them together."""
+"""SpeechTasks: the task kind `speech`. It speaks a job segment by segment, records each, and joins them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class SpeechTasks:
-    """A `TaskKind`."""
+    """The `TaskKind` for speech."""
 
     name = "speech"
     body = SpeechTask
@@ -45,13 +45,13 @@ class SpeechTasks:
         self._places = Places(settings.places)
 
     async def accept(self, hub: Host, body: SpeechTask) -> Job:
-        """Check and plan. Raises HubError."""
+        """Check the body and plan its segments. Raises HubError."""
         job = await asyncio.to_thread(plan, self._desk, self._settings, body)
         await check_loaded(self._desk, job, body)
         return Job(data=msgspec.msgpack.encode(job), steps=sum(1 for _ in job.segments()))
 
     async def run(self, work: TaskWork) -> dict[str, Any]:
-        """Speak what is not spoken yet, then write the files. Raises a HubError if nothing went well."""
+        """Speak the segments that are left, then write the files. Raises HubError if every item failed."""
         job = msgspec.msgpack.decode(work.job, type=SpeechJob)
         segments = list(job.segments())
         run = _Run(self._desk, work, self._places, await _journal(work), segments)
@@ -84,7 +84,7 @@ class _Run:
         self._lost = {segments[number].item for number, record in spoken.items() if record.error is not None}
 
     async def speak_all(self, left: Iterator[Segment]) -> None:
-        """Speak segments until none is left."""
+        """Speak the segments of `left`, a shared iterator, until none remains."""
         for segment in left:
             if segment.item not in self._lost:
                 await self._speak(segment)
@@ -106,7 +106,7 @@ class _Run:
         self.spoken[segment.number] = record
 
     async def write(self, job: SpeechJob, item: JobItem, index: int) -> dict[str, Any]:
-        """The files of one item, and what the result says of it."""
+        """Write the files of one item; return its entry in the result."""
         own = self._items[index]
         shown: dict[str, Any] = {"item": index + 1, "title": item.title}
         error = next((record.error for one in own if (record := self.spoken.get(one.number)) and record.error), None)
@@ -133,7 +133,7 @@ class _Run:
 
 
 async def speak_segment(desk: Desk, segment: Segment, model: Model, request_id: str) -> tuple[bytes, Spoken]:
-    """Speak one segment to its end; returns its samples as 32-bit float, and its record. Raises HubError."""
+    """Speak one segment to its end; return its samples as 32-bit float, and its record. Raises HubError."""
     request: SpeechRequest = segment.request
     if segment.drawn and not (await model.start()).capabilities.seed:
         request = replace(request, seed=None)
@@ -154,7 +154,7 @@ async def speak_segment(desk: Desk, segment: Segment, model: Model, request_id: 
 
 
 class Places:
-    """How many segments may be with each model at once: so many, and one fewer than the model can speak at once."""
+    """A limit on the segments at each model: at most `most`, and one fewer than the model can speak at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -163,7 +163,7 @@ class Places:
 
     @asynccontextmanager
     async def at(self, model: Model) -> AsyncIterator[None]:
-        """Hold a place."""
+        """Hold a place at `model`."""
         name = model.name
         async with self._freed:
             await self._freed.wait_for(lambda: self._taken[name] < min(self._most, max(1, model.lane.concurrency - 1)))
@@ -178,7 +178,7 @@ class Places:
 
 @asynccontextmanager
 async def _crew() -> AsyncIterator[asyncio.TaskGroup]:
-    """A TaskGroup of which the first error is raised as it is."""
+    """Open a TaskGroup that raises its first error itself, instead of a group of errors."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -187,7 +187,7 @@ async def _crew() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 async def _journal(work: TaskWork) -> dict[int, Spoken]:
-    """What is done already: the records whose samples are really there."""
+    """Return the records of finished segments whose files are complete."""
     records = {number: msgspec.msgpack.decode(data, type=Spoken) for number, data in (await work.done()).items()}
 
     def whole(number: int, record: Spoken) -> bool:
@@ -203,7 +203,7 @@ def _file(work: TaskWork, number: int) -> Path:
 
 
 def _write_subtitles(audio: Path, marks: list[Mark]) -> list[str]:
-    """Both formats, beside the audio; returns the files' names."""
+    """Write subtitles in both formats beside the audio; return the names of the files."""
     files = [audio.with_suffix(f".{format}") for format in ("srt", "vtt")]
     for file in files:
         write_file(file, subtitles(marks, file.suffix[1:]).encode())
@@ -216,7 +216,7 @@ def _storing(work: Callable[[], T]) -> T:
 
 
 def _summary(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """`Task.result`. Raises the first error if nothing went well."""
+    """Return `Task.result`. Raises the first item's error if every item failed."""
     lost = [item for item in items if "error" in item]
     if len(lost) == len(items):
         raise from_fault(msgspec.convert(lost[0]["error"], Fault))

@@ -1,4 +1,4 @@
-"""What a speech task asks for (`SpeechTask`), and the plan that is stored when it is accepted (`SpeechJob`)."""
+"""The body of a speech task (`SpeechTask`), and the plan that is stored when it is accepted (`SpeechJob`)."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
 
 
 class Chapter(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A part of a long text that becomes a file of its own."""
+    """A part of a long text with its own file in the result."""
 
     text: str
     title: Annotated[str, Meta(max_length=500)] = ""
 
 
 class SpeechTask(SpeechRequest, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A text of any length, a dialogue, a list of chapters that all sound alike, or a batch of requests of any kind.
+    """A text of any length, a dialogue, a list of chapters that sound alike, or a batch of different requests.
 
-    `chapters` are spoken as the other fields say. `items` are complete requests, and then the other fields stay empty.
+    The other fields apply to all `chapters`. `items` are complete requests; with them the other fields stay empty.
     """
 
     id: (
@@ -52,9 +52,9 @@ class SpeechTask(SpeechRequest, kw_only=True, forbid_unknown_fields=True, omit_d
 
 
 class JobItem(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One file of the result: `spans` are its segments in `text`, which is cleaned; a dialogue is one, without a span.
+    """One file of the result. `spans` are its segments in the cleaned `text`; a dialogue is one segment without a span.
 
-    `request` None: the job's. `seed` was given, or drawn if `drawn`: then a model without seeds does without.
+    If `request` is None, the job's applies. With `drawn` the hub chose the seed, so a model without seeds ignores it.
     """
 
     seed: int
@@ -66,14 +66,14 @@ class JobItem(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class SpeechJob(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """All that is to be done, fixed when the task is accepted: a later hub may split texts in other ways."""
+    """The work of a task, fixed when it is accepted, because a later hub may split texts differently."""
 
     request: SpeechRequest
     items: tuple[JobItem, ...]
     subtitles: bool = False
 
     def segments(self) -> Iterator[Segment]:
-        """Every segment, in the order of the result."""
+        """Yield every segment, in the order of the result."""
         number = 0
         for index, item in enumerate(self.items):
             request = item.request or self.request
@@ -85,7 +85,7 @@ class SpeechJob(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 class Segment(Struct, frozen=True):
-    """A piece that is spoken and journaled as a whole; `number` counts all of the job's, from 0."""
+    """A piece that is spoken and recorded as a whole; `number` counts through the whole job, from 0."""
 
     number: int
     item: int
@@ -95,7 +95,7 @@ class Segment(Struct, frozen=True):
 
 
 def plan(desk: Desk, settings: TaskSettings, task: SpeechTask) -> SpeechJob:
-    """Check a task, draw its seed if it has none, and cut its texts into segments. Raises HubError."""
+    """Check a task, draw a seed if it has none, and split its texts into segments. Raises HubError."""
     template = _template(task)
     _check_sizes(task, settings.text_chars)
     size = min(settings.segment_chars, desk.limits.text_chars)
@@ -122,7 +122,7 @@ def plan(desk: Desk, settings: TaskSettings, task: SpeechTask) -> SpeechJob:
 
 
 async def check_loaded(desk: Desk, job: SpeechJob, task: SpeechTask) -> None:
-    """Check what only loaded models know of a job: capabilities and voices. A model that is not up is not asked."""
+    """Check capabilities and voices of a job against its models, as far as they are loaded. Raises HubError."""
     own = [(index, item.request) for index, item in enumerate(job.items) if item.request is not None]
     for index, request in own or [(0, job.request)]:
         with _placed(index, task if own else None):
@@ -133,15 +133,15 @@ async def check_loaded(desk: Desk, job: SpeechJob, task: SpeechTask) -> None:
 
 
 def _fixed(desk: Desk, request: SpeechRequest) -> SpeechRequest:
-    """The request with its scene's defaults and its model by name, so that neither changes while the task waits."""
+    """Fill in the scene's defaults and the model's name, so that neither changes while the task waits."""
     settled, _ = settled_now(desk, request)
-    words_of(desk, settled)  # a dictionary that is not there is refused now
+    words_of(desk, settled)  # an unknown dictionary is an error now, not when the task runs
     return SpeechRequest(**{name: getattr(settled, name) for name in SpeechRequest.__struct_fields__})
 
 
 @contextmanager
 def _placed(index: int, task: SpeechTask | None) -> Iterator[None]:
-    """Say in an error which item of the task it is about."""
+    """Add the number of the item to an error's message."""
     try:
         yield
     except HubError as error:
@@ -151,13 +151,13 @@ def _placed(index: int, task: SpeechTask | None) -> Iterator[None]:
 
 
 def segment_spans(text: str, size: int) -> Iterator[Span]:
-    """`text` in pieces of whole sentences, up to `size` characters; a paragraph's end ends one that is half full."""
+    """Split `text` into pieces of whole sentences, up to `size` characters, at a paragraph's end from half of that."""
     start = end = -1
     for sentence in split_sentences(text, max_chars=size):
         if start < 0:
             start = sentence.start
         elif not _speakable(sentence.text) or not _speakable(text[start:end]):
-            pass  # a pause or a lone mark says nothing by itself
+            pass  # a pause or a lone punctuation mark is not speech by itself
         elif sentence.end - start > size or (end - start >= size // 2 and text.count("\n", end, sentence.start) > 1):
             yield start, end
             start = sentence.start
@@ -174,7 +174,7 @@ def _speakable(text: str) -> bool:
 
 
 def _template(task: SpeechTask) -> SpeechRequest:
-    """The fields of `task` that are a SpeechRequest's."""
+    """Return the fields that `task` shares with SpeechRequest. Raises InvalidRequest for contradicting fields."""
     template = SpeechRequest(**{name: getattr(task, name) for name in SpeechRequest.__struct_fields__})
     if task.items and template != SpeechRequest():
         raise InvalidRequest("with `items`, each item is a complete request: leave the fields beside `items` out")
@@ -188,7 +188,7 @@ def _template(task: SpeechTask) -> SpeechRequest:
 
 
 def _parts(task: SpeechTask) -> Iterator[tuple[str, str | None, SpeechRequest | None]]:
-    """(title, text, request of its own) of each file to be made."""
+    """Yield (title, text, own request) of each file to make."""
     if task.items:
         yield from (("", None, request) for request in task.items)
     elif task.chapters:
@@ -211,7 +211,7 @@ def _check_sizes(task: SpeechTask, limit: int) -> None:
 
 
 def _check(desk: Desk, settings: TaskSettings, request: SpeechRequest) -> None:
-    """What can be said of a request at once; a text may be as long as a task's, a dialogue as a request's."""
+    """Check a request as far as possible now; a text may be as long as a task's, a dialogue as long as a request's."""
     limits = desk.limits
     if not request.turns:
         limits = replace(limits, text_chars=settings.text_chars)

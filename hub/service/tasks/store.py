@@ -1,8 +1,8 @@
-"""Store: tasks and their finished steps in a database, SQLite or one that a URL names.
+"""Store: tasks and their finished steps in a database, SQLite or the one of a URL.
 
 SQLAlchemy is imported when a store is opened, not before: a hub without tasks needs no database. Every write is one
-transaction and is on the disk (`synchronous=FULL`) when its method returns. A caller that is cancelled meanwhile
-leaves a write that is either whole or not there.
+transaction and is on the disk (`synchronous=FULL`) when its method returns. If a caller is cancelled meanwhile, its
+write is either complete or absent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Accepted(Struct, kw_only=True, frozen=True):
-    """A task as it is stored when it is accepted. `digest` is of the body, `owner` the name of the caller's key."""
+    """A new task for the store. `digest` is of the body; `owner` is the name of the caller's key."""
 
     id: str
     kind: str
@@ -41,11 +41,11 @@ class Accepted(Struct, kw_only=True, frozen=True):
 
 
 class Exists(Exception):
-    """A task of this id is stored already."""
+    """The store already has a task of this id."""
 
 
 class Store:
-    """The tasks of one hub. Raises StorageFailed where the database cannot be read or written."""
+    """The tasks of one hub. Every method raises StorageFailed if the database cannot be read or written."""
 
     def __init__(self, url: str) -> None:
         """`url` is SQLAlchemy's, with an asynchronous driver; see `sqlite_url` and `hub.settings`."""
@@ -53,15 +53,15 @@ class Store:
 
         self._tables = tables
         self._engine = tables.open_engine(url)
-        self._turn = asyncio.Lock()  # one writer at a time: SQLite has no more, and waits are then fair
+        self._turn = asyncio.Lock()  # one writer at a time: SQLite allows no more, and so the waits are fair
         self._at_work: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """Make the tables if they are not there."""
+        """Create the missing tables."""
         await self._run(self._tables.create)
 
     async def close(self) -> None:
-        """Let writes under way end, then close."""
+        """Wait for the writes under way, then close."""
         while self._at_work:
             await asyncio.wait(self._at_work)
         await self._engine.dispose()
@@ -71,32 +71,32 @@ class Store:
         await self._run(lambda connection: self._tables.add(connection, msgspec.structs.asdict(task)))
 
     async def get(self, id: str) -> Task | None:
-        """The task of this id."""
+        """Return the task of this id, or None."""
         row = await self._run(lambda connection: self._tables.get(connection, id))
         return None if row is None else _task(row)
 
     async def identity(self, id: str) -> tuple[str, str] | None:
-        """Digest and owner of a task."""
+        """Return the digest and owner of a task, or None."""
         row = await self._run(lambda connection: self._tables.get(connection, id))
         return None if row is None else (row["digest"], row["owner"])
 
     async def job(self, id: str) -> tuple[str, bytes, str] | None:
-        """Kind, job and owner of a task."""
+        """Return the kind, job and owner of a task, or None."""
         return await self._run(lambda connection: self._tables.job(connection, id))
 
     async def page(
         self, *, owner: str | None, state: str | None, kind: str | None, before: str | None, limit: int
     ) -> list[Task]:
-        """Tasks, the newest first: those older than the task `before`, at most `limit`."""
+        """Return at most `limit` tasks, newest first; with `before`, only those older than that task."""
         rows = await self._run(lambda connection: self._tables.page(connection, owner, state, kind, before, limit))
         return [_task(row) for row in rows]
 
     async def unfinished(self) -> list[str]:
-        """Ids of all tasks that are pending or processing, the oldest first."""
+        """Return the ids of all pending and processing tasks, oldest first."""
         return await self._run(lambda connection: self._tables.unfinished(connection))
 
     async def started(self, id: str, at: float) -> bool:
-        """The task is processing; False if it is finished or gone meanwhile. A second start keeps the first's time."""
+        """Record that a task is processing; return False if it has ended or is gone. A restart keeps the start time."""
         return await self._run(lambda connection: self._tables.started(connection, id, at))
 
     async def ended(
@@ -109,7 +109,7 @@ class Store:
         error: dict[str, Any] | None = None,
         result: dict[str, Any] | None = None,
     ) -> bool:
-        """An unfinished task ends in `state`; False if it is not unfinished."""
+        """Record that an unfinished task ends in `state`; return False if it has already ended or is gone."""
         values = {
             "state": state,
             "finished": at,
@@ -120,23 +120,23 @@ class Store:
         return await self._run(lambda connection: self._tables.ended(connection, id, values))
 
     async def steps(self, id: str) -> Mapping[int, bytes]:
-        """The records of a task's finished steps, by number."""
+        """Return the records of a task's finished steps, by number."""
         return await self._run(lambda connection: self._tables.steps(connection, id))
 
     async def finish_step(self, id: str, number: int, record: bytes, audio: float) -> None:
-        """A step is done: its record and the task's progress, in one transaction. A second time changes nothing."""
+        """Store a step's record and count it in the task's progress, in one transaction; count a repeated step once."""
         await self._run(lambda connection: self._tables.finish_step(connection, id, number, record, audio))
 
     async def delete(self, id: str) -> None:
-        """Forget a task and its steps."""
+        """Delete a task and its steps."""
         await self._run(lambda connection: self._tables.delete_task(connection, id))
 
     async def expired(self, now: float) -> tuple[list[str], float | None]:
-        """Ids of the tasks whose time is over, and when the next one's will be."""
+        """Return the ids of the expired tasks, and the time at which the next one expires."""
         return await self._run(lambda connection: self._tables.expired(connection, now))
 
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """`work` in a transaction, in a task of its own: a caller that is cancelled must not break it off halfway."""
+        """Run `work` in a transaction, in a task of its own, so that a cancelled caller does not interrupt it."""
 
         async def transaction() -> T:
             async with self._turn:
@@ -155,7 +155,7 @@ class Store:
 
 
 def check_url(url: str) -> str:
-    """`url` with its asynchronous driver named. Raises SettingsError for one that cannot be used here; "" stays."""
+    """Return `url` with the name of its asynchronous driver; "" stays. Raises SettingsError for an unusable URL."""
     scheme, colon, rest = url.partition("://")
     if not url:
         return ""
@@ -168,7 +168,7 @@ def check_url(url: str) -> str:
 
 
 def sqlite_url(file: Path) -> str:
-    """The URL of a database file. Raises OSError if its folder cannot be made."""
+    """Create the folder of a database file; return its URL. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return f"sqlite+aiosqlite:///{file}"
 
@@ -192,9 +192,9 @@ _REASONS = (
     ("database or disk is full", "the disk is full; free some space"),
     ("readonly database", "it is read-only; check the permissions of the data folder"),
     ("unable to open database", "its file cannot be opened; check the permissions of the data folder"),
-    ("not a database", "its file is damaged, or is none; restore it, or move it away"),
+    ("not a database", "its file is damaged or not a database; restore it, or move it away"),
     ("malformed", "its file is damaged; restore it, or move it away"),
-    ("locked", "another process keeps it locked"),
+    ("locked", "another process has locked it"),
 )
 
 

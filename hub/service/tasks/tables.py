@@ -1,4 +1,4 @@
-"""The tables of the store and the statements on them, in words that SQLite and PostgreSQL both understand."""
+"""The tables of the store and the statements on them, for both SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 __all__ = ["DBAPIError", "IntegrityError", "metadata", "open_engine"]
 
 VERSION = 1
-"""Of the tables below. A hub refuses a database that a newer one has changed."""
+"""Version of the tables below. A hub refuses a database of a newer version."""
 
 metadata = sa.MetaData()
 
@@ -50,7 +50,7 @@ _SHOWN = [column for column in _tasks.c if column.name != "job"]  # a job may be
 
 
 def open_engine(url: str) -> AsyncEngine:
-    """An engine; nothing is connected yet."""
+    """Create an engine, without connecting."""
     engine = create_async_engine(url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -65,28 +65,28 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 async def create(connection: AsyncConnection) -> None:
-    """Make what is not there. Raises OSError if the tables are a newer hub's."""
+    """Create the missing tables. Raises OSError if the tables are of a newer version."""
     await connection.run_sync(metadata.create_all)
     version = (await connection.execute(sa.select(sa.func.max(_about.c.version)))).scalar()
     if version is None:
         await connection.execute(sa.insert(_about).values(version=VERSION))
     elif version > VERSION:
-        raise OSError(f"the tables are of version {version}, this hub knows {VERSION}")
+        raise OSError(f"the tables have version {version}, this hub supports {VERSION}")
 
 
 async def add(connection: AsyncConnection, values: dict[str, Any]) -> None:
-    """A new row."""
+    """Insert a row."""
     await connection.execute(sa.insert(_tasks).values(**values, state="pending"))
 
 
 async def get(connection: AsyncConnection, id: str) -> dict[str, Any] | None:
-    """One row, without its job."""
+    """Return one row, without its job, or None."""
     row = (await connection.execute(sa.select(*_SHOWN).where(_tasks.c.id == id))).mappings().first()
     return None if row is None else dict(row)
 
 
 async def job(connection: AsyncConnection, id: str) -> tuple[str, bytes, str] | None:
-    """Kind, job and owner."""
+    """Return kind, job and owner, or None."""
     query = sa.select(_tasks.c.kind, _tasks.c.job, _tasks.c.owner).where(_tasks.c.id == id)
     row = (await connection.execute(query)).first()
     return None if row is None else (row[0], row[1], row[2])
@@ -95,7 +95,7 @@ async def job(connection: AsyncConnection, id: str) -> tuple[str, bytes, str] | 
 async def page(
     connection: AsyncConnection, owner: str | None, state: str | None, kind: str | None, before: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Rows, the newest first."""
+    """Return rows, newest first."""
     query = sa.select(*_SHOWN).order_by(_tasks.c.created.desc(), _tasks.c.id.desc()).limit(limit)
     for column, value in ((_tasks.c.owner, owner), (_tasks.c.state, state), (_tasks.c.kind, kind)):
         if value is not None:
@@ -107,20 +107,20 @@ async def page(
 
 
 async def unfinished(connection: AsyncConnection) -> list[str]:
-    """Ids, the oldest first."""
+    """Return the ids of unfinished tasks, oldest first."""
     query = sa.select(_tasks.c.id).where(_UNFINISHED).order_by(_tasks.c.created, _tasks.c.id)
     return list((await connection.execute(query)).scalars())
 
 
 async def started(connection: AsyncConnection, id: str, at: float) -> bool:
-    """Pending becomes processing."""
+    """Set an unfinished task to processing; return False if there is none."""
     values = {"state": "processing", "started": sa.func.coalesce(_tasks.c.started, at)}
     done = await connection.execute(sa.update(_tasks).where(_tasks.c.id == id, _UNFINISHED).values(**values))
     return done.rowcount > 0
 
 
 async def ended(connection: AsyncConnection, id: str, values: dict[str, Any]) -> bool:
-    """Unfinished becomes finished; the steps are needed no more."""
+    """End an unfinished task and delete its steps; return False if there is none."""
     done = await connection.execute(sa.update(_tasks).where(_tasks.c.id == id, _UNFINISHED).values(**values))
     if done.rowcount > 0:
         await connection.execute(sa.delete(_steps).where(_steps.c.task == id))
@@ -128,13 +128,13 @@ async def ended(connection: AsyncConnection, id: str, values: dict[str, Any]) ->
 
 
 async def steps(connection: AsyncConnection, id: str) -> dict[int, bytes]:
-    """All finished steps."""
+    """Return the records of all finished steps, by number."""
     rows = await connection.execute(sa.select(_steps.c.number, _steps.c.record).where(_steps.c.task == id))
     return {row[0]: row[1] for row in rows}
 
 
 async def finish_step(connection: AsyncConnection, id: str, number: int, record: bytes, audio: float) -> None:
-    """A step's row, and the task's counts with it."""
+    """Insert a step's row and update the task's counts; for a repeated step replace only its record."""
     known = sa.select(_steps.c.number).where(_steps.c.task == id, _steps.c.number == number)
     if (await connection.execute(known)).first() is not None:
         change = sa.update(_steps).where(_steps.c.task == id, _steps.c.number == number).values(record=record)
@@ -146,13 +146,13 @@ async def finish_step(connection: AsyncConnection, id: str, number: int, record:
 
 
 async def delete_task(connection: AsyncConnection, id: str) -> None:
-    """The row and its steps."""
+    """Delete a task's row and its steps."""
     await connection.execute(sa.delete(_steps).where(_steps.c.task == id))
     await connection.execute(sa.delete(_tasks).where(_tasks.c.id == id))
 
 
 async def expired(connection: AsyncConnection, now: float) -> tuple[list[str], float | None]:
-    """Ids whose time is over, and the next time."""
+    """Return the ids of expired tasks, and the next time of expiry."""
     over = await connection.execute(sa.select(_tasks.c.id).where(_tasks.c.expires <= now))
     later = await connection.execute(sa.select(sa.func.min(_tasks.c.expires)).where(_tasks.c.expires > now))
     return list(over.scalars()), later.scalar()

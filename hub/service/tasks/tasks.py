@@ -1,7 +1,7 @@
-"""Tasks: long jobs that are accepted once, run in the background, and survive whatever happens to the process.
+"""Tasks: long jobs that are accepted once, run in the background, and survive the end of the process.
 
-What is accepted is in the database before the caller is told so. A task that was pending or processing when the hub
-ended runs again when a hub starts. Storage that fails (a full disk) holds a task up; it goes on when there is room.
+A task is in the database before its caller gets an answer. A task that was pending or processing when the hub ended
+runs again when a hub starts. If storage fails (a full disk), a task waits and goes on when there is space.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from hub.settings import TaskSettings
 log = logging.getLogger("hub.tasks")
 
 STORAGE_PAUSE = 2.0
-"""Seconds until what could not be stored, or opened, is tried again."""
+"""Seconds between attempts to open the database or to store a step."""
 
 LONGEST_SLEEP = 3600.0
 
 
 class Tasks:
-    """The tasks of a hub. Nothing is opened, or made on the disk, before the first task or the first look at one.
+    """The tasks of a hub. The database is opened, and created on the disk, with the first call about a task.
 
-    With API keys, a caller sees the tasks of its own key only. Every method may raise StorageFailed, and Unavailable
+    With API keys, a caller sees only the tasks of its own key. Every method may raise StorageFailed, and Unavailable
     if another process works on the tasks of this folder.
     """
 
@@ -57,7 +57,7 @@ class Tasks:
     ) -> None:
         self.kinds = kinds
         self.folder = folder
-        self.caller_of: Callable[[str], Caller | None] = lambda name: None  # the API key of this name, to be charged
+        self.caller_of: Callable[[str], Caller | None] = lambda name: None  # finds the API key to charge, by name
         self._hub = hub
         self._settings = settings
         self._database = database
@@ -66,7 +66,7 @@ class Tasks:
         self._opening = asyncio.Lock()
         self._queue: deque[str] = deque()
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._notes: dict[str, HubError] = {}  # why a task does not go on
+        self._notes: dict[str, HubError] = {}  # id -> the reason why a task waits
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._opener: asyncio.Task[None] | None = None
         self._janitor: asyncio.Task[None] | None = None
@@ -74,7 +74,7 @@ class Tasks:
         self._stopping = False
 
     async def start(self) -> None:
-        """Go on with what was left unfinished. A database that cannot be opened is logged, and tried again."""
+        """Resume unfinished tasks. If the database cannot be opened, log the error and try again later."""
         if not self._database and not (self.folder / "tasks.db").exists():
             return
         try:
@@ -90,7 +90,7 @@ class Tasks:
                 await self._opened()
 
     async def stop(self) -> None:
-        """Stop working; what is unfinished goes on at the next start."""
+        """Stop the tasks under way; they resume at the next start."""
         self._stopping = True
         if self._opener is not None:
             self._opener.cancel()
@@ -110,10 +110,10 @@ class Tasks:
                 event.set()
 
     async def submit(self, kind: str, body: Any) -> tuple[Task, bool]:
-        """Accept a task; returns it, and whether it is new.
+        """Accept a task; return it, and True if it is new.
 
-        A body with the `id` of a task is that task if it is the same body. Raises Conflict if it is another body,
-        Busy if too many are unfinished, and what the kind's `accept` raises.
+        If a task of the body's `id` exists and has the same body, return that task; raise Conflict if its body differs.
+        Raises Busy if too many tasks are unfinished, and the errors of the kind's `accept`.
         """
         owner = _caller_name()
         id = getattr(body, "id", None) or f"task_{secrets.token_hex(12)}"
@@ -132,7 +132,7 @@ class Tasks:
         )
         try:
             await store.add(accepted)
-        except Exists:  # sent twice at the same moment
+        except Exists:  # the same id was sent twice at once
             known = await self._known(store, id, digest, owner)
             assert known is not None
             return known, False
@@ -145,14 +145,12 @@ class Tasks:
         if identity is None:
             return None
         if identity != (digest, owner):
-            raise Conflict(
-                f"there is a task {id!r} already, and it is another one; choose another id, or delete that task", id=id
-            )
+            raise Conflict(f"there is already another task {id!r}; choose another id, or delete that task", id=id)
         task = await store.get(id)
         return task and self._noted(task)
 
     async def get(self, id: str) -> Task:
-        """A task as it is now; while it is held up, its `error` says why. Raises NotFound."""
+        """Return the current state of a task; while it waits, its `error` says why. Raises NotFound."""
         store = await self._opened()
         identity, task = await store.identity(id), await store.get(id)
         caller = _caller_name()
@@ -163,14 +161,14 @@ class Tasks:
     async def page(
         self, *, state: str | None = None, kind: str | None = None, before: str | None = None, limit: int = 50
     ) -> list[Task]:
-        """The caller's tasks, the newest first: those older than the task `before`. Their items are left out."""
+        """Return the caller's tasks without items, newest first; with `before`, only those older than that task."""
         store = await self._opened()
         owner = _caller_name() or None
         found = await store.page(owner=owner, state=state, kind=kind, before=before, limit=limit)
         return [_brief(self._noted(task)) for task in found if not _is_over(task)]
 
     async def cancel(self, id: str) -> Task:
-        """Stop a task, in the middle of a word if need be. Raises NotFound, Conflict if it has ended otherwise."""
+        """Stop a task at once, even in the middle of a word. Raises NotFound, Conflict if it has ended otherwise."""
         task = await self.get(id)
         store = await self._opened()
         if await self._end(store, id, "cancelled"):
@@ -182,7 +180,7 @@ class Tasks:
         return task
 
     async def delete(self, id: str) -> None:
-        """Cancel a task if it is unfinished, and forget it with its result. Raises NotFound."""
+        """Delete a task and its result, after cancelling it if it is unfinished. Raises NotFound."""
         await self.get(id)
         store = await self._opened()
         await self._end(store, id, "cancelled")
@@ -190,7 +188,7 @@ class Tasks:
         await self._forget(store, id)
 
     async def watch(self, id: str) -> AsyncGenerator[Task, None]:
-        """The task now, and again whenever it has changed, until it has ended or the hub stops. Raises NotFound."""
+        """Yield the task now and after each change, until it has ended or the hub stops. Raises NotFound."""
         changed = asyncio.Event()
         self._watchers[id].add(changed)
         try:
@@ -209,7 +207,7 @@ class Tasks:
                 del self._watchers[id]
 
     def folder_of(self, id: str) -> Path:
-        """The task's folder. Named by a hash, because file systems take ids that differ for the same."""
+        """Return the task's folder, named by a hash, because a file system may not distinguish two ids."""
         return self.folder / hashlib.sha256(id.encode()).hexdigest()[:32]
 
     async def _opened(self) -> Store:
@@ -242,7 +240,7 @@ class Tasks:
         return store
 
     def _fill(self) -> None:
-        """Begin as many tasks as may be worked on at once."""
+        """Start queued tasks, up to the limit of concurrent ones."""
         while self._queue and len(self._running) < self._settings.concurrency and not self._stopping:
             id = self._queue.popleft()
             task = asyncio.create_task(self._work(id), name=f"task {id}")
@@ -255,7 +253,7 @@ class Tasks:
         self._fill()
 
     async def _work(self, id: str) -> None:
-        """Run one task to its end, however often its storage fails on the way."""
+        """Run one task to its end; try again as often as its storage fails."""
         while True:
             try:
                 return await self._run(id)
@@ -272,7 +270,7 @@ class Tasks:
             return
         kind, job, owner = found
         if kind not in self.kinds:
-            log.error("task %s stays pending: no plugin brings its kind %r any more", id, kind)
+            log.error("task %s stays pending: no plugin has its kind %r", id, kind)
             return
         if not await store.started(id, time.time()):
             return
@@ -324,7 +322,7 @@ class Tasks:
         return done
 
     async def _halt(self, id: str) -> None:
-        """Nobody works on it any more when this returns."""
+        """Take a task out of the queue or stop it; return when it no longer runs."""
         with suppress(ValueError):
             self._queue.remove(id)
         if (running := self._running.get(id)) is not None:
@@ -332,11 +330,11 @@ class Tasks:
             await asyncio.wait([running])
 
     async def _discard(self, id: str) -> None:
-        """Remove what a task without a result has written; if that fails, its expiry does it."""
+        """Remove the files of a task without a result; if that fails, expiry removes them."""
         await asyncio.to_thread(discard, self.folder_of(id))
 
     async def _forget(self, store: Store, id: str) -> None:
-        await asyncio.to_thread(discard, self.folder_of(id))  # first: what is left then is a row, which can go later
+        await asyncio.to_thread(discard, self.folder_of(id))  # first: a row that is left can be deleted later
         await store.delete(id)
         self.changed(id)
 
@@ -358,7 +356,7 @@ class Tasks:
                     await self._finished.wait()
 
     def note(self, id: str, reason: HubError | None) -> None:
-        """Remember why a task does not go on, or that it does."""
+        """Remember the reason why a task waits; None: it goes on."""
         if self._notes.get(id) is not reason:
             if reason is None:
                 del self._notes[id]
@@ -367,7 +365,7 @@ class Tasks:
             self.changed(id)
 
     def changed(self, id: str) -> None:
-        """Wake whoever watches the task."""
+        """Wake the watchers of the task."""
         for event in self._watchers.get(id, ()):
             event.set()
 
@@ -388,7 +386,7 @@ def _is_over(task: Task) -> bool:
 
 
 def _brief(task: Task) -> Task:
-    """Without the list of its items, which may be long."""
+    """Return the task with the number of its items instead of their list, which may be long."""
     if task.result is None or not isinstance(task.result.get("items"), list):
         return task
     return replace(task, result={**task.result, "items": len(task.result["items"])})

@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="task")
-"""Of their own: packing an hour of audio must not hold up the threads that pack the answers to requests."""
+"""A separate pool: packing an hour of audio must not delay the threads that pack the answers to requests."""
 
 T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[Callable[[], bool]], T]) -> T:
-    """`work(stopped)` in a thread. A caller that is cancelled waits for its end: nothing writes behind its back."""
+    """Call `work(stopped)` in a thread. A cancelled caller still waits for its end, so that no write outlives it."""
     stop = threading.Event()
     future = asyncio.get_running_loop().run_in_executor(_THREADS, work, stop.is_set)
     try:

@@ -1,4 +1,4 @@
-"""Work: a task under way, as its kind gets it; and what becomes of its files."""
+"""Work: a task under way, as its kind gets it, and the removal of its files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Work(TaskWork):
-    """Implements `TaskWork`. `changed` is called after each step, `note` with the reason why the task waits."""
+    """The hub's `TaskWork`. It calls `changed` after each step, and `note` with the reason why the task waits."""
 
     def __init__(
         self,
@@ -46,36 +46,36 @@ class Work(TaskWork):
         self._note = note
 
     def prepare(self) -> None:
-        """Make the folders, or clear them of what a death left behind. Raises StorageFailed."""
+        """Create the folders and remove incomplete files of a killed hub. Raises StorageFailed."""
         with storing("the task"):
             self.scratch.mkdir(parents=True, exist_ok=True)
             sweep(self.folder)
             sweep(self.scratch)
 
     async def done(self) -> Mapping[int, bytes]:
-        """See `TaskWork`."""
+        """Implement `TaskWork.done`."""
         return await self._store.steps(self.id)
 
     async def finish_step(self, number: int, record: bytes, *, audio: float = 0.0) -> None:
-        """See `TaskWork`."""
+        """Implement `TaskWork.finish_step`."""
         await self._store.finish_step(self.id, number, record, audio)
         self._changed()
 
     def waits(self, reason: Exception | None) -> None:
-        """See `TaskWork`."""
+        """Implement `TaskWork.waits`."""
         self._note(reason if reason is None or isinstance(reason, HubError) else InternalError(str(reason)))
 
     async def persist(self, model: HostModel, attempt: Callable[[], Awaitable[T]]) -> T:
-        """See `TaskWork`."""
+        """Implement `TaskWork.persist`."""
         return await persist(model, attempt, self.waits)
 
     async def write_audio(self, speech: Speaking, format: AudioFormat, name: str) -> AudioFile:
-        """See `TaskWork`."""
+        """Implement `TaskWork.write_audio`."""
         return await write_audio(speech, format, self.folder, name, self.hub.encoders)
 
 
 def discard(path: Path) -> None:
-    """Remove a folder, if it is there. If that fails it is logged: expiry tries again."""
+    """Remove a folder if it exists. A failure is only logged, because expiry tries again."""
     try:
         remove(path)
     except FileNotFoundError:

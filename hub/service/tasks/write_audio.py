@@ -1,4 +1,4 @@
-"""write_audio(): a speech, written to a file while it is spoken."""
+"""write_audio(): write a speech to a file while it is spoken."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from hub.service.tasks.threads import in_thread
 async def write_audio(
     speech: Speaking, format: AudioFormat, folder: Path, name: str, encoders: Mapping[str, EncoderSpec]
 ) -> AudioFile:
-    """Write `speech` to its end to `folder`/`name`.EXTENSION, whole or not at all, and close it.
+    """Write all of `speech` to `folder`/`name`.EXTENSION, whole or not at all, and close the speech.
 
-    Raises StorageFailed, InternalError for a container that no plugin brings any more, or what the speech raises.
+    Raises StorageFailed, InternalError for a container whose plugin is gone, or the errors of the speech.
     """
     try:
         spec = encoders.get(format.container)

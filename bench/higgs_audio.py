@@ -89,12 +89,12 @@ def write(folder: Path, options: argparse.Namespace) -> None:
 def load(folder: Path, options: argparse.Namespace) -> tuple[Any, Any, str]:
     """Return the synthesizer, a reference of ten seconds, and the device and dtype in words."""
     import torch
-    from hub_higgs_audio.synthesizer import HiggsSynthesizer
+    from hub_higgs_audio.synthesizer import HiggsAudio
 
     from hub.contract import ModelConfig
 
     torch.set_num_threads(options.threads)
-    synthesizer = HiggsSynthesizer()
+    synthesizer = HiggsAudio()
     load_options = {"max_new_tokens": options.columns, "streams": max(options.streams)}
     synthesizer.load(
         ModelConfig(

@@ -13,7 +13,7 @@ from tests.support import ROOT
 
 FILE = ROOT / "tests" / "typed" / "synthesizers.py"
 PROTOCOLS = {"live_text": "Live", "mixing": "Mixer", "codec": "Codec", "conversion": "Converter"}
-"""Capability -> the protocol of whoever declares it."""
+"""Capability -> the protocol of a synthesizer that declares it."""
 
 ASSIGNED = """
 from hub.contract import Synthesizer

@@ -7,7 +7,7 @@ the tutorial's synthesizer in the same way.
 from hub_cosyvoice.synthesizer import CosyVoice
 from hub_fish_speech.synthesizer import FishSpeech
 from hub_gpt_sovits.synthesizer import GptSovits
-from hub_higgs_audio.synthesizer import HiggsSynthesizer
+from hub_higgs_audio.synthesizer import HiggsAudio
 
 from hub.builtin.hibari.synthesizer import HibariSynthesizer
 from hub.contract import Codec, Converter, Live, Mixer, Synthesizer
@@ -18,7 +18,7 @@ cosyvoice: Synthesizer = CosyVoice()
 fish_speech: Synthesizer = FishSpeech()
 gpt_sovits: Synthesizer = GptSovits()
 hibari: Synthesizer = HibariSynthesizer()
-higgs_audio: Synthesizer = HiggsSynthesizer()
+higgs_audio: Synthesizer = HiggsAudio()
 probe: Synthesizer = Probe()
 tone: Synthesizer = Tone()
 
@@ -27,7 +27,7 @@ fish_speech_live: Live = FishSpeech()
 tone_live: Live = Tone()
 
 fish_speech_codec: Codec = FishSpeech()
-higgs_audio_codec: Codec = HiggsSynthesizer()
+higgs_audio_codec: Codec = HiggsAudio()
 tone_codec: Codec = Tone()
 
 cosyvoice_converter: Converter = CosyVoice()

@@ -62,7 +62,7 @@ class Metrics:
         self.audio = Counter("ttshub_audio_seconds", "Audio generated", ["model"], registry=registry)
         self.chars = Counter("ttshub_characters", "Characters of finished requests", ["model"], registry=registry)
         self.underruns = Counter(
-            "ttshub_underruns", "Chunks that came later than a player needed them", ["model"], registry=registry
+            "ttshub_underruns", "Chunks that came too late for a player", ["model"], registry=registry
         )
         self.crashes = Counter("ttshub_worker_crashes", "Worker processes that crashed", ["model"], registry=registry)
         for name in self._models:  # a counter that has never counted is 0, not missing

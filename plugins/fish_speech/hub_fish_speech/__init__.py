@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hub import BackendSpec, hookimpl
 from hub_fish_speech.capabilities import BACKEND, CAPABILITIES
 from hub_fish_speech.options import CompatOptions, FishOptions
-from hub_fish_speech.releases import CHECKPOINTS
+from hub_fish_speech.releases import CHECKPOINTS, LICENCE
 
 if TYPE_CHECKING:
     import click
@@ -32,7 +32,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
             capabilities=CAPABILITIES,
             options=FishOptions,
             checkpoints=CHECKPOINTS,
-            licence="weights: CC-BY-NC-SA-4.0 (1.4, 1.5, S1 mini); Fish Audio Research License (S2 Pro)",
+            licence=LICENCE,
             homepage="https://github.com/fishaudio/fish-speech",
         )
     ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from hub.contract import Checkpoint
 
+LICENCE = "weights: CC-BY-NC-SA-4.0 (1.4, 1.5, S1 mini); Fish Audio Research License (S2 Pro)"
+"""The licences of the released weights."""
+
 _NON_COMMERCIAL = "CC-BY-NC-SA-4.0 (no commercial use)"
 _RESEARCH = "Fish Audio Research License (no commercial use without a licence of Fish Audio)"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hub import BackendSpec, hookimpl
-from hub_gpt_sovits.capabilities import BACKEND, CAPABILITIES, LICENCE
+from hub_gpt_sovits.capabilities import BACKEND, CAPABILITIES
 from hub_gpt_sovits.options import CompatOptions, GptSovitsOptions
-from hub_gpt_sovits.releases import CHECKPOINTS
+from hub_gpt_sovits.releases import CHECKPOINTS, LICENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -26,6 +26,3 @@ transcripts, and v1 reads three languages only."""
 
 SPEEDS = (0.5, 2.0)
 """The slowest and the fastest pace. Beyond them frames are stretched so far that words get lost."""
-
-LICENCE = "MIT"
-"""The licence of the released weights."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hub.contract.backend import Checkpoint
-from hub_gpt_sovits.capabilities import LICENCE
+
+LICENCE = "MIT"
+"""The licence of the released weights."""
 
 _COMMON = ("chinese-hubert-base/*", "chinese-roberta-wwm-ext-large/*", "fast_langdetect/*")
 _S1_V3 = "s1v3.ckpt"

@@ -24,7 +24,7 @@ def register_backends(settings: Settings) -> list[BackendSpec]:
     return [
         BackendSpec(
             name=BACKEND,
-            synthesizer="hub_higgs_audio.synthesizer:HiggsSynthesizer",
+            synthesizer="hub_higgs_audio.synthesizer:HiggsAudio",
             contract=1,
             title="Higgs Audio v2",
             description="A language model that speaks: clones from seconds of audio, dialogues, scenes, sounds.",

@@ -34,7 +34,7 @@ from hub_higgs_audio.voices import Voices, load_profiles, read_wave
 WARM_UP_TOKENS = 32
 
 
-class HiggsSynthesizer:
+class HiggsAudio:
     """Speaks Higgs Audio v2. It holds no state of a request, so calls may run side by side."""
 
     def load(self, model: ModelConfig) -> None:

@@ -24,11 +24,11 @@ def checkpoint(tmp_path_factory):
 def spoken(checkpoint):
     """A loaded synthesizer."""
     import torch
-    from hub_higgs_audio.synthesizer import HiggsSynthesizer
+    from hub_higgs_audio.synthesizer import HiggsAudio
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    synthesizer = HiggsSynthesizer()
+    synthesizer = HiggsAudio()
     synthesizer.load(ModelConfig(name="higgs", path=str(checkpoint), device="cpu", options={"max_new_tokens": 48}))
     yield synthesizer
     synthesizer.close()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hub_higgs_audio.checkpoint import codec_state, load_codec, load_language
 from hub_higgs_audio.layout import CheckpointRefused, find_codec, find_language
-from hub_higgs_audio.synthesizer import HiggsSynthesizer
+from hub_higgs_audio.synthesizer import HiggsAudio
 from safetensors.torch import load_file, save_file
 
 from hub.contract import ModelConfig, ResolvedRequest
@@ -161,7 +161,7 @@ def test_a_model_saved_without_its_text_head_speaks(folders, tmp_path):
     state = load_file(folder / "language" / "model.safetensors")
     del state["text_lm_head.weight"]
     save_file(state, folder / "language" / "model.safetensors")
-    synthesizer = HiggsSynthesizer()
+    synthesizer = HiggsAudio()
     synthesizer.load(ModelConfig(name="x", path=str(folder), device="cpu", options={"max_new_tokens": 16}))
     stop = threading.Event()
     assert list(synthesizer.speak(ResolvedRequest(text="Hi.", seed=1), stop))
@@ -190,7 +190,7 @@ def test_parts_of_different_models_do_not_speak(folders, tmp_path):
         name="x", path=str(folders[True] / "language"), device="cpu", options={"codec": str(other / "codec")}
     )
     with pytest.raises(WorkerStartFailed, match="do not belong together"):
-        HiggsSynthesizer().load(config)
+        HiggsAudio().load(config)
 
 
 @pytest.mark.parametrize(
@@ -204,17 +204,17 @@ def test_parts_of_different_models_do_not_speak(folders, tmp_path):
 )
 def test_a_wrong_setting_is_named(folders, settings, named):
     with pytest.raises(WorkerStartFailed, match=named):
-        HiggsSynthesizer().load(ModelConfig(name="x", path=str(folders[True]), **settings))
+        HiggsAudio().load(ModelConfig(name="x", path=str(folders[True]), **settings))
 
 
 def test_profiles_are_read_from_the_folder(folders, tmp_path):
     folder = tmp_path / "with profiles"
     shutil.copytree(folders[False], folder)
     (folder / "profile.yaml").write_text("profiles:\n  granny: An old lady with a warm voice.\n")
-    synthesizer = HiggsSynthesizer()
+    synthesizer = HiggsAudio()
     synthesizer.load(ModelConfig(name="x", path=str(folder), device="cpu", options={"max_new_tokens": 16}))
     assert [voice.id for voice in synthesizer.voices()] == ["smart", "profile:granny"]
     synthesizer.close()
     (folder / "profile.yaml").write_text("- granny\n")
     with pytest.raises(WorkerStartFailed, match=r"profile\.yaml is not a list of profiles"):
-        HiggsSynthesizer().load(ModelConfig(name="x", path=str(folder), device="cpu"))
+        HiggsAudio().load(ModelConfig(name="x", path=str(folder), device="cpu"))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hub.audio.container import Samples
 from hub.audio.damage import find_damage
-from hub.audio.pcm import wav_header
+from hub.audio.wav import wav_header
 from hub.contract.errors import InvalidAudio, TooLarge
 
 READABLE = "wav, flac, mp3, ogg, opus, m4a, webm, aac, aiff, au or caf"

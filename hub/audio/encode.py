@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from hub.audio.compressed import AAC, FLAC, MP3, OPUS
 from hub.audio.container import Encoder, EncoderFactory, EncoderSpec, Samples
-from hub.audio.pcm import PCM, WAV
+from hub.audio.pcm import PCM
 from hub.audio.resample import Resampled
+from hub.audio.wav import WAV
 from hub.contract.errors import InvalidRequest
 from hub.contract.speech import AudioFormat
 

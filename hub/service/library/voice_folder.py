@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.audio.decode import DecodeLimits, decode, to_wav_f32
-from hub.audio.pcm import wav_facts
+from hub.audio.wav import wav_facts
 from hub.contract.errors import HubError, InvalidAudio
 from hub.contract.speech import Reference
 from hub.contract.voice import MOST_RECORDINGS, Recording, StoredVoice

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hub.audio.decode import DecodeLimits
-from hub.audio.pcm import is_hub_wav
+from hub.audio.wav import is_hub_wav
 from hub.contract.backend import Capabilities
 from hub.contract.errors import Conflict, InvalidRequest, UnknownVoice
 from hub.contract.speech import Reference

@@ -9,7 +9,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from hub.audio.pcm import wav_facts
+from hub.audio.wav import wav_facts
 from hub.contract.errors import BackendFailed, DeadlineExceeded, EmptyAudio, InvalidRequest, TooLarge
 from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.tokens import Encoded, Tokens

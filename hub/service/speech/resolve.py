@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hub.audio.pcm import wav_facts
+from hub.audio.wav import wav_facts
 from hub.contract.errors import UnknownVoice, UnsupportedCapability, few
 from hub.contract.speech import CastVoice, Reference, ResolvedRequest, VoicePart
 from hub.contract.voice import Recording, StoredVoice

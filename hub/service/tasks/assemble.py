@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from hub.audio.encode import Encoder, EncoderSpec, make_encoder
-from hub.audio.pcm import wav_header
+from hub.audio.wav import wav_header
 from hub.contract.errors import BackendFailed
 from hub.contract.event import Mark, Span
 from hub.contract.speech import AudioFormat

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from hub.audio.pcm import wav_facts
+from hub.audio.wav import wav_facts
 from hub.contract.backend import Loaded
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import HubError

@@ -68,6 +68,7 @@ class ProcessEngine:
         self._on_change = on_change or (lambda: None)  # called when a start, a stream, a call or the worker ends
         self._state: EngineState = "stopped"
         self._child: Child | None = None
+        self._dying: Child | None = None  # a worker that was told to end, and may still hold memory
         self._starting: asyncio.Task[Loaded] | None = None
         self._loaded: Loaded | None = None
         self._started_at: float | None = None
@@ -130,6 +131,7 @@ class ProcessEngine:
 
     async def _bring_up(self) -> Loaded:
         loop = asyncio.get_running_loop()
+        await self._buried()
         if (wait := self._not_before - loop.time()) > 0:
             self._state = "backing_off"
             await asyncio.sleep(wait)
@@ -141,7 +143,7 @@ class ProcessEngine:
                 name=self._config.name,
                 python=self._python,
                 env=self._env,
-                on_message=lambda message: self._receive(message, ready),
+                on_message=lambda child, message: self._receive(child, message, ready),
                 on_exit=lambda child, reason: self._exited(child, reason, ready),
             )
             self._child = child
@@ -214,7 +216,7 @@ class ProcessEngine:
 
     # -- the worker's side ------------------------------------------------------------------------
 
-    def _receive(self, message: wire.ToHub, ready: asyncio.Future[wire.Ready]) -> None:
+    def _receive(self, child: Child, message: wire.ToHub, ready: asyncio.Future[wire.Ready]) -> None:
         if isinstance(message, wire.Event):
             self._event(message)
         elif isinstance(message, wire.Answer):
@@ -223,6 +225,9 @@ class ProcessEngine:
                     call.set_result(message.value)
                 else:
                     call.set_exception(from_fault(message.fault))
+        elif isinstance(message, wire.Broken):
+            self._crashed(child, message.reason, "lost its device while it worked on another request")
+            child.signal(signal.SIGKILL)
         elif not ready.done():
             if isinstance(message, wire.Ready):
                 ready.set_result(message)
@@ -248,18 +253,28 @@ class ProcessEngine:
                 WorkerStartFailed(f"the worker of model {self._config.name!r} {reason} before it was ready")
             )
             return
+        self._crashed(child, reason, "died while it spoke")
+
+    def _crashed(self, child: Child, reason: str, told: str) -> None:
+        """Count a crash, end what was under way with `told`, and start a new worker."""
         if self._child is not child or self._state != "ready":
             return
-        self._child = None
+        self._child, self._dying = None, child
         self._crashes += 1
         self._state = "broken" if self._count_failure(reason) else "backing_off"
         log.error("the worker of model %s %s; %d streams end", self._config.name, reason, len(self._streams))
-        self._fail_all(BackendCrashed(f"the worker of model {self._config.name!r} died while it spoke; try again"))
+        self._fail_all(BackendCrashed(f"the worker of model {self._config.name!r} {told}; try again"))
         if self._on_crash is not None:
             self._on_crash(reason)
         if self._state == "backing_off":
             self._begin_start()
         self._on_change()
+
+    async def _buried(self) -> None:
+        """Wait until a worker that crashed is gone, with the memory that it held."""
+        if self._dying is not None:
+            await self._dying.kill()
+            self._dying = None
 
     def _fail_all(self, error: HubError) -> None:
         streams, self._streams, self._cancelled = self._streams, {}, {}
@@ -361,3 +376,4 @@ class ProcessEngine:
         self._fail_all(BackendUnavailable(f"model {self._config.name!r} is being unloaded"))
         if child is not None:
             await child.close(STOP_TIMEOUT)
+        await self._buried()

@@ -1,7 +1,8 @@
 """The frames between the hub and a worker: 4 bytes of length (little-endian), then msgpack.
 
 Hub to worker: Load, then any number of Start, Text, Call, Cancel and Credit. Worker to hub: Ready or Refused, then any
-number of Event and Answer. `id` names a stream or a call. End-of-file means, both ways, that the other side is gone.
+number of Event and Answer, at last perhaps Broken. `id` names a stream or a call. End-of-file means, both ways, that
+the other side is gone.
 
 A request travels as `msgspec.Raw` inside Start and is decoded in a second step: if the worker cannot read it, only that
 stream fails.
@@ -112,8 +113,14 @@ class Answer(Struct, tag="answer", omit_defaults=True):
     fault: Fault | None = None
 
 
+class Broken(Struct, tag="broken"):
+    """The worker's process can compute no more: the hub ends it, and starts another. `reason` goes on from "it"."""
+
+    reason: str
+
+
 ToWorker = Load | Start | Text | Call | Cancel | Credit
-ToHub = Ready | Refused | Event | Answer
+ToHub = Ready | Refused | Event | Answer | Broken
 
 to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 to_hub_decoder: msgspec.msgpack.Decoder[ToHub] = msgspec.msgpack.Decoder(ToHub)

@@ -32,6 +32,7 @@ from hub.contract.speech import ResolvedRequest
 from hub.engine import wire
 from hub.engine.base import EngineState, EngineStatus
 from hub.engine.child import Child
+from hub.engine.measuring import Measuring
 from hub.engine.stream import EventStream
 from hub.settings import WorkerSettings
 
@@ -77,6 +78,8 @@ class ProcessEngine:
         self._cancelled: dict[int, float] = {}  # stream id -> loop time of its cancellation
         self._watcher: asyncio.TimerHandle | None = None
         self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._measures = False
+        self._measuring = Measuring()
         self._crashes = 0
         self._crashes_in_row = 0
         self._not_before = 0.0  # loop time before which no start is tried
@@ -163,6 +166,7 @@ class ProcessEngine:
             device=answer.device,
             weights=answer.weights,
         )
+        self._measures = answer.measures
         self._state = "ready"
         self._started_at = time.time()
         log.info("model %s is ready after %.2f s (worker %d)", self._config.name, loop.time() - began, child.pid)
@@ -225,6 +229,8 @@ class ProcessEngine:
                     call.set_result(message.value)
                 else:
                     call.set_exception(from_fault(message.fault))
+        elif isinstance(message, wire.Held):
+            self._measuring.answered(message.size)
         elif isinstance(message, wire.Broken):
             self._crashed(child, message.reason, "lost its device while it worked on another request")
             child.signal(signal.SIGKILL)
@@ -279,6 +285,7 @@ class ProcessEngine:
     def _fail_all(self, error: HubError) -> None:
         streams, self._streams, self._cancelled = self._streams, {}, {}
         calls, self._calls = self._calls, {}
+        self._measuring.answered(None)
         for stream in streams.values():
             stream.put(error.to_fault())
         for call in calls.values():
@@ -364,6 +371,13 @@ class ProcessEngine:
         finally:
             self._calls.pop(call_id, None)
             self._on_change()
+
+    async def measure(self) -> int | None:
+        """Implement `Engine.measure`."""
+        child = self._child
+        if child is None or self._state != "ready" or not self._measures:
+            return None
+        return await self._measuring.ask(lambda: self._send(child, wire.Measure()))
 
     async def stop(self) -> None:
         """Stop the worker, by force if it does not end in time. The engine can be started again."""

@@ -137,6 +137,7 @@ class Worker:
                 concurrency=concurrency,
                 device=device,
                 weights=weights,
+                measures=abilities.memory is not None,
             )
         )
         return True
@@ -157,6 +158,8 @@ class Worker:
         elif isinstance(message, wire.Call):
             # A thread of its own, so that a voice can be prepared while every place for speaking is taken.
             threading.Thread(target=self._call, args=(message,), daemon=True).start()
+        elif isinstance(message, wire.Measure):
+            threading.Thread(target=self._measure, daemon=True).start()
         else:
             self._to_load.put(message)
 
@@ -195,6 +198,14 @@ class Worker:
             return wire.Answer(call.id, value=wire.raw(value))
         except BaseException as error:  # even then the hub waits for an answer
             return wire.Answer(call.id, fault=fault_of(error))
+
+    def _measure(self) -> None:
+        memory, held = self._loaded_abilities.memory, None
+        try:
+            held = memory.held() if memory is not None else None
+        except Exception:  # the hub then asks the system
+            log.exception("the memory of the device could not be measured")
+        self._send(wire.Held(held))
 
     def _relieve(self, ending: Done | Fault | None) -> None:
         """Free the device's caches if it was full. By now the error is gone, and all that its traceback held."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 import numpy as np
@@ -170,6 +171,27 @@ async def test_a_device_that_breaks_again_and_again_opens_the_breaker(engines):
     assert engine.status.state == "broken"
     await engine.stop()
     assert engine.status.pid is None
+
+
+@pytest.mark.anyio
+async def test_a_worker_says_how_much_it_holds(engines):
+    engine = engines(options={"device_memory": 3 * 2**30})
+    assert await engine.measure() is None, "it is not loaded"
+    await engine.start()
+    assert await asyncio.gather(engine.measure(), engine.measure()) == [3 * 2**30] * 2
+    assert engine.status.active == 0, "measuring is no work that keeps a model loaded"
+    os.kill(engine.status.pid, signal.SIGSTOP)
+    asking = asyncio.create_task(engine.measure())
+    await asyncio.sleep(0)
+    os.kill(engine.status.pid, signal.SIGKILL)
+    assert await asking is None
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_cannot_say_it_says_so(engines):
+    engine = engines()
+    await engine.start()
+    assert await engine.measure() is None
 
 
 class Illegal(RuntimeError):

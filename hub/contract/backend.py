@@ -200,16 +200,33 @@ class Converter(Protocol):
 
 
 @runtime_checkable
+class Memory(Protocol):
+    """Optional, as `Synthesizer.memory`: the memory of the model's device, as this process sees it.
+
+    Both methods may be called from any thread, while requests are spoken.
+    """
+
+    def held(self) -> int | None:
+        """Bytes of the device that this process holds; None if it cannot tell, and the hub asks the system."""
+        ...
+
+    def free(self) -> None:
+        """Give back what is cached and not in use. Called after a request for which the device had no memory left."""
+        ...
+
+
+@runtime_checkable
 class Synthesizer(Protocol):
     """The class that a plugin author implements. It lives in a worker process, so it may import heavy packages.
 
     Optional attributes, read after `load`: `capabilities` (what the loaded checkpoint can do, when that
     differs from the BackendSpec), `concurrency` (how many `speak` calls may run at once, each in a thread
     of its own; default 1), `device` (where the weights are, such as `cpu` or `cuda:0`, so that their memory is
-    counted there; default: the device that the settings name) and `files` (paths of the files and folders whose weights
-    prepare voices, such as a codec that an option names: when one changes, voices are prepared anew; default: all at
-    `model.path`). Raise `hub.contract.errors` types for what the caller can correct; the hub reports any other
-    exception as `backend_failed`.
+    counted there; default: the device that the settings name), `memory` (a `Memory`) and `files` (paths of the files
+    and folders whose weights prepare voices, such as a codec that an option names: when one changes, voices are
+    prepared anew; default: all at `model.path`). Raise `hub.contract.errors` types for what the caller can correct.
+    The worker recognises errors of the device by their class: out of memory, or a broken device, which ends the
+    worker. The hub reports any other exception as `backend_failed`.
     """
 
     def load(self, model: ModelConfig) -> None:

@@ -28,6 +28,7 @@
         ├── DeadlineExceeded      503  deadline_exceeded
         ├── BackendCrashed        503  backend_crashed
         ├── BackendUnavailable    503  backend_unavailable
+        ├── OutOfMemory           503  out_of_memory
         └── WorkerStartFailed     503  worker_start_failed
 
 A HubError's `message` says what was wrong and what to do. It may be shown to any client: it holds no path and no
@@ -220,6 +221,12 @@ class BackendUnavailable(Unavailable):
     """The model's worker keeps crashing, or the hub is stopping; the hub makes no new attempt for a while."""
 
     code = "backend_unavailable"
+
+
+class OutOfMemory(Unavailable):
+    """The model's device has too little free memory, for the request or for the model itself."""
+
+    code = "out_of_memory"
 
 
 class WorkerStartFailed(Unavailable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hub.contract.backend import Capabilities, Codec, Converter, Live, Mixer, Synthesizer
+from hub.contract.backend import Capabilities, Codec, Converter, Live, Memory, Mixer, Synthesizer
 from hub.contract.conversion import ResolvedConversion
 from hub.contract.errors import UnsupportedCapability, WorkerStartFailed
 from hub.contract.event import AudioChunk, Done, Mark
@@ -17,11 +17,12 @@ PROTOCOLS = {"live_text": Live, "conversion": Converter, "codec": Codec, "mixing
 
 
 class Abilities(NamedTuple):
-    """A synthesizer: the same object once for each role that it has, or None."""
+    """A synthesizer: the same object once for each role that it has, or None; `memory` is its device's."""
 
     synthesizer: Synthesizer
     live: Live | None
     converter: Converter | None
+    memory: Memory | None
 
     def begin(
         self, request: ResolvedRequest | ResolvedConversion, running: Running
@@ -46,8 +47,10 @@ def abilities_of(synthesizer: Synthesizer, can: Capabilities) -> Abilities:
                 f"the backend declares {capability}, but its synthesizer {type(synthesizer).__name__} is not a "
                 f"{protocol.__name__}; its author must add the methods or withdraw the capability"
             )
+    memory = getattr(synthesizer, "memory", None)
     return Abilities(
         synthesizer=synthesizer,
         live=synthesizer if isinstance(synthesizer, Live) else None,
         converter=synthesizer if isinstance(synthesizer, Converter) else None,
+        memory=memory if isinstance(memory, Memory) else None,
     )

@@ -69,6 +69,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def measure(self) -> int | None:
+        """Bytes of its device that the model's process holds, as it says itself; None if it does not say."""
+        ...
+
     async def stop(self) -> None:
         """Stop the model and free its memory; streams under way end with a `backend_unavailable` fault."""
         ...

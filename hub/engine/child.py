@@ -31,7 +31,7 @@ class Child(asyncio.SubprocessProtocol):
     """A worker process. `on_message` gets its frames; `on_exit`, once, a phrase such as "was killed by SIGKILL"."""
 
     def __init__(
-        self, name: str, on_message: Callable[[wire.ToHub], None], on_exit: Callable[[Child, str], None]
+        self, name: str, on_message: Callable[[Child, wire.ToHub], None], on_exit: Callable[[Child, str], None]
     ) -> None:
         self._name = name
         self._on_message = on_message
@@ -51,7 +51,7 @@ class Child(asyncio.SubprocessProtocol):
         name: str,
         python: str,
         env: Mapping[str, str],
-        on_message: Callable[[wire.ToHub], None],
+        on_message: Callable[[Child, wire.ToHub], None],
         on_exit: Callable[[Child, str], None],
     ) -> Child:
         """Start `python -m hub.engine.worker`. Raises WorkerStartFailed if there is no such interpreter."""
@@ -115,7 +115,7 @@ class Child(asyncio.SubprocessProtocol):
             return
         try:
             for message in self._frames.feed(data):
-                self._on_message(message)
+                self._on_message(self, message)
         except (wire.FrameError, msgspec.MsgspecError) as error:
             log.error("the worker of model %s sent an invalid frame: %s", self._name, error)
             self.signal(signal.SIGKILL)

@@ -32,6 +32,7 @@ from hub.contract.speech import ResolvedRequest
 from hub.engine import wire
 from hub.engine.base import EngineState, EngineStatus
 from hub.engine.child import Child
+from hub.engine.measuring import Measuring
 from hub.engine.stream import EventStream
 from hub.settings import WorkerSettings
 
@@ -68,6 +69,7 @@ class ProcessEngine:
         self._on_change = on_change or (lambda: None)  # called when a start, a stream, a call or the worker ends
         self._state: EngineState = "stopped"
         self._child: Child | None = None
+        self._dying: Child | None = None  # a worker that was told to end, and may still hold memory
         self._starting: asyncio.Task[Loaded] | None = None
         self._loaded: Loaded | None = None
         self._started_at: float | None = None
@@ -76,6 +78,8 @@ class ProcessEngine:
         self._cancelled: dict[int, float] = {}  # stream id -> loop time of its cancellation
         self._watcher: asyncio.TimerHandle | None = None
         self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._measures = False
+        self._measuring = Measuring()
         self._crashes = 0
         self._crashes_in_row = 0
         self._not_before = 0.0  # loop time before which no start is tried
@@ -130,6 +134,7 @@ class ProcessEngine:
 
     async def _bring_up(self) -> Loaded:
         loop = asyncio.get_running_loop()
+        await self._buried()
         if (wait := self._not_before - loop.time()) > 0:
             self._state = "backing_off"
             await asyncio.sleep(wait)
@@ -141,7 +146,7 @@ class ProcessEngine:
                 name=self._config.name,
                 python=self._python,
                 env=self._env,
-                on_message=lambda message: self._receive(message, ready),
+                on_message=lambda child, message: self._receive(child, message, ready),
                 on_exit=lambda child, reason: self._exited(child, reason, ready),
             )
             self._child = child
@@ -161,6 +166,7 @@ class ProcessEngine:
             device=answer.device,
             weights=answer.weights,
         )
+        self._measures = answer.measures
         self._state = "ready"
         self._started_at = time.time()
         log.info("model %s is ready after %.2f s (worker %d)", self._config.name, loop.time() - began, child.pid)
@@ -214,7 +220,7 @@ class ProcessEngine:
 
     # -- the worker's side ------------------------------------------------------------------------
 
-    def _receive(self, message: wire.ToHub, ready: asyncio.Future[wire.Ready]) -> None:
+    def _receive(self, child: Child, message: wire.ToHub, ready: asyncio.Future[wire.Ready]) -> None:
         if isinstance(message, wire.Event):
             self._event(message)
         elif isinstance(message, wire.Answer):
@@ -223,6 +229,11 @@ class ProcessEngine:
                     call.set_result(message.value)
                 else:
                     call.set_exception(from_fault(message.fault))
+        elif isinstance(message, wire.Held):
+            self._measuring.answered(message.size)
+        elif isinstance(message, wire.Broken):
+            self._crashed(child, message.reason, "lost its device while it worked on another request")
+            child.signal(signal.SIGKILL)
         elif not ready.done():
             if isinstance(message, wire.Ready):
                 ready.set_result(message)
@@ -248,22 +259,33 @@ class ProcessEngine:
                 WorkerStartFailed(f"the worker of model {self._config.name!r} {reason} before it was ready")
             )
             return
+        self._crashed(child, reason, "died while it spoke")
+
+    def _crashed(self, child: Child, reason: str, told: str) -> None:
+        """Count a crash, end what was under way with `told`, and start a new worker."""
         if self._child is not child or self._state != "ready":
             return
-        self._child = None
+        self._child, self._dying = None, child
         self._crashes += 1
         self._state = "broken" if self._count_failure(reason) else "backing_off"
         log.error("the worker of model %s %s; %d streams end", self._config.name, reason, len(self._streams))
-        self._fail_all(BackendCrashed(f"the worker of model {self._config.name!r} died while it spoke; try again"))
+        self._fail_all(BackendCrashed(f"the worker of model {self._config.name!r} {told}; try again"))
         if self._on_crash is not None:
             self._on_crash(reason)
         if self._state == "backing_off":
             self._begin_start()
         self._on_change()
 
+    async def _buried(self) -> None:
+        """Wait until a worker that crashed is gone, with the memory that it held."""
+        if self._dying is not None:
+            await self._dying.kill()
+            self._dying = None
+
     def _fail_all(self, error: HubError) -> None:
         streams, self._streams, self._cancelled = self._streams, {}, {}
         calls, self._calls = self._calls, {}
+        self._measuring.answered(None)
         for stream in streams.values():
             stream.put(error.to_fault())
         for call in calls.values():
@@ -350,6 +372,13 @@ class ProcessEngine:
             self._calls.pop(call_id, None)
             self._on_change()
 
+    async def measure(self) -> int | None:
+        """Implement `Engine.measure`."""
+        child = self._child
+        if child is None or self._state != "ready" or not self._measures:
+            return None
+        return await self._measuring.ask(lambda: self._send(child, wire.Measure()))
+
     async def stop(self) -> None:
         """Stop the worker, by force if it does not end in time. The engine can be started again."""
         starting, self._starting = self._starting, None
@@ -361,3 +390,4 @@ class ProcessEngine:
         self._fail_all(BackendUnavailable(f"model {self._config.name!r} is being unloaded"))
         if child is not None:
             await child.close(STOP_TIMEOUT)
+        await self._buried()

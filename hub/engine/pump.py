@@ -9,10 +9,17 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hub.contract.errors import BackendFailed, Cancelled, HubError
+from hub.contract.errors import BackendCrashed, BackendFailed, Cancelled, HubError, OutOfMemory
 from hub.contract.event import AudioChunk, Done, Fault, Mark
+from hub.engine.device_errors import device_error
 
 log = logging.getLogger("hub.worker")
+
+TRY_AGAIN = 5.0
+"""Retry-After of a request for which the device had no memory left: other requests end, and free theirs."""
+
+OF_THE_DEVICE = frozenset({OutOfMemory.code, BackendCrashed.code})
+"""Codes of faults that concern the whole process and not one request."""
 
 
 class Running:
@@ -72,7 +79,8 @@ def pump(
 ) -> Done | Fault:
     """`begin` one request of a synthesizer, `emit` each event, and return the ending. Raises nothing.
 
-    Once `running` is stopped, no further event is taken, even if the synthesizer does not look at the flag.
+    Once `running` is stopped, no further event is taken, even if the synthesizer does not look at the flag, and the
+    ending is `cancelled`, or a fault of the device.
     """
     cancelled = Cancelled("the caller left").to_fault()
     if running.is_set():
@@ -96,14 +104,26 @@ def pump(
             if (close := getattr(events, "close", None)) is not None:
                 close()
     except BaseException as error:  # SystemExit from a library included: the stream must end whatever happens
-        return cancelled if running.is_set() else fault_of(error, request_id)
+        fault = fault_of(error, request_id)
+        return cancelled if running.is_set() and fault.code not in OF_THE_DEVICE else fault
     return cancelled if running.is_set() else Done(report)
 
 
 def fault_of(error: BaseException, request_id: str = "") -> Fault:
-    """The fault of a typed error; for any other error `backend_failed`, with the traceback in the log only."""
-    if isinstance(error, HubError):
+    """The fault of a typed error, of a device, or else `backend_failed`; the traceback is in the log only."""
+    device = device_error(error)
+    if isinstance(error, HubError) and device != "broken":
         return error.to_fault()
     log.error("request %s: %s", request_id or "-", "".join(traceback.format_exception(error)))
     kind = type(error).__name__
+    if device == "memory":
+        return OutOfMemory(
+            "the model's device ran out of memory on this request; try again later, or send less at once",
+            retry_after=TRY_AGAIN,
+        ).to_fault()
+    if device == "broken":
+        return BackendCrashed(
+            f"the model's device failed while it computed this request ({kind}), which is a mistake of the backend or "
+            "of the driver; the model is being started again, try again"
+        ).to_fault()
     return BackendFailed(f"the backend failed on this request ({kind}); the hub's log has the details").to_fault()

@@ -1,7 +1,8 @@
 """The frames between the hub and a worker: 4 bytes of length (little-endian), then msgpack.
 
-Hub to worker: Load, then any number of Start, Text, Call, Cancel and Credit. Worker to hub: Ready or Refused, then any
-number of Event and Answer. `id` names a stream or a call. End-of-file means, both ways, that the other side is gone.
+Hub to worker: Load, then any number of Start, Text, Call, Cancel, Credit and Measure. Worker to hub: Ready or Refused,
+then any number of Event, Answer and Held, at last perhaps Broken. `id` names a stream or a call. End-of-file means,
+both ways, that the other side is gone.
 
 A request travels as `msgspec.Raw` inside Start and is decoded in a second step: if the worker cannot read it, only that
 stream fails.
@@ -80,8 +81,15 @@ class Credit(Struct, tag="credit"):
     seconds: float
 
 
+class Measure(Struct, tag="measure"):
+    """Say how much of the device the worker holds; only for a worker whose Ready says that it measures."""
+
+
 class Ready(Struct, tag="ready", omit_defaults=True):
-    """The model is loaded. `device`: where its weights are, if the synthesizer says; `weights`: their `weights_id`."""
+    """The model is loaded. `device`: where its weights are, if the synthesizer says; `weights`: their `weights_id`.
+
+    `measures`: it answers Measure.
+    """
 
     contract: int
     capabilities: Capabilities | None = None
@@ -89,6 +97,7 @@ class Ready(Struct, tag="ready", omit_defaults=True):
     concurrency: int = 1
     device: str = ""
     weights: str = ""
+    measures: bool = False
 
 
 class Refused(Struct, tag="refused"):
@@ -112,8 +121,20 @@ class Answer(Struct, tag="answer", omit_defaults=True):
     fault: Fault | None = None
 
 
-ToWorker = Load | Start | Text | Call | Cancel | Credit
-ToHub = Ready | Refused | Event | Answer
+class Held(Struct, tag="held", omit_defaults=True):
+    """The answer to Measure: bytes of the device, None if the worker cannot tell."""
+
+    size: int | None = None
+
+
+class Broken(Struct, tag="broken"):
+    """The worker's process can compute no more: the hub ends it, and starts another. `reason` goes on from "it"."""
+
+    reason: str
+
+
+ToWorker = Load | Start | Text | Call | Cancel | Credit | Measure
+ToHub = Ready | Refused | Event | Answer | Held | Broken
 
 to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 to_hub_decoder: msgspec.msgpack.Decoder[ToHub] = msgspec.msgpack.Decoder(ToHub)

@@ -26,14 +26,15 @@ import msgspec
 
 from hub.contract.backend import CONTRACT, Capabilities, Synthesizer
 from hub.contract.conversion import ResolvedConversion
-from hub.contract.errors import HubError, InvalidRequest, WorkerStartFailed
+from hub.contract.errors import BackendCrashed, HubError, InvalidRequest, OutOfMemory, WorkerStartFailed
 from hub.contract.event import AudioChunk, Done, Fault, Mark
 from hub.contract.speech import ResolvedRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import VoiceDraft
 from hub.engine import wire
 from hub.engine.abilities import Abilities, abilities_of
-from hub.engine.pump import Running, fault_of, pump
+from hub.engine.device_errors import device_error
+from hub.engine.pump import TRY_AGAIN, Running, fault_of, pump
 from hub.engine.weights import weights_id
 
 CLOSE_TIMEOUT = 5.0
@@ -47,6 +48,8 @@ CALLABLE: dict[str, tuple[Any, ...]] = {
     "decode": (Tokens,),
 }
 """The methods that a Call may name, with their argument types."""
+
+log = logging.getLogger("hub.worker")
 
 _request_decoder = msgspec.msgpack.Decoder(ResolvedRequest)
 _conversion_decoder = msgspec.msgpack.Decoder(ResolvedConversion)
@@ -119,10 +122,7 @@ class Worker:
             return False
         except BaseException as error:  # an import may raise anything, SystemExit included
             traceback.print_exc()
-            failed = WorkerStartFailed(
-                f"the backend did not load ({type(error).__name__}); the hub's log has the details"
-            )
-            self._send(wire.Refused(fault=failed.to_fault()))
+            self._send(wire.Refused(fault=_load_error(error).to_fault()))
             return False
         concurrency = max(1, min(declared, load.concurrency or declared))
         self._abilities = abilities
@@ -137,6 +137,7 @@ class Worker:
                 concurrency=concurrency,
                 device=device,
                 weights=weights,
+                measures=abilities.memory is not None,
             )
         )
         return True
@@ -157,6 +158,8 @@ class Worker:
         elif isinstance(message, wire.Call):
             # A thread of its own, so that a voice can be prepared while every place for speaking is taken.
             threading.Thread(target=self._call, args=(message,), daemon=True).start()
+        elif isinstance(message, wire.Measure):
+            threading.Thread(target=self._measure, daemon=True).start()
         else:
             self._to_load.put(message)
 
@@ -174,9 +177,17 @@ class Worker:
             begin = partial(self._loaded_abilities.begin, request, stream)
             ending = pump(begin, stream, emit, start.request_id)
         del self._streams[start.id]
+        self._relieve(ending)
         self._send(wire.Event(start.id, ending))
+        self._give_up(ending)
 
     def _call(self, call: wire.Call) -> None:
+        answer = self._answer(call)
+        self._relieve(answer.fault)
+        self._send(answer)
+        self._give_up(answer.fault)
+
+    def _answer(self, call: wire.Call) -> wire.Answer:
         try:
             if call.method not in CALLABLE:
                 raise InvalidRequest(f"a worker has no method {call.method!r}")
@@ -184,9 +195,42 @@ class Worker:
             given = msgspec.msgpack.decode(call.args, type=list[msgspec.Raw])
             args: list[Any] = [msgspec.msgpack.decode(arg, type=kind) for arg, kind in zip(given, types, strict=True)]
             value = getattr(self._loaded_abilities.synthesizer, call.method)(*args)
-            self._send(wire.Answer(call.id, value=wire.raw(value)))
+            return wire.Answer(call.id, value=wire.raw(value))
         except BaseException as error:  # even then the hub waits for an answer
-            self._send(wire.Answer(call.id, fault=fault_of(error)))
+            return wire.Answer(call.id, fault=fault_of(error))
+
+    def _measure(self) -> None:
+        memory, held = self._loaded_abilities.memory, None
+        try:
+            held = memory.held() if memory is not None else None
+        except Exception:  # the hub then asks the system
+            log.exception("the memory of the device could not be measured")
+        self._send(wire.Held(held))
+
+    def _relieve(self, ending: Done | Fault | None) -> None:
+        """Free the device's caches if it was full. By now the error is gone, and all that its traceback held."""
+        memory = self._loaded_abilities.memory
+        if memory is None or not isinstance(ending, Fault) or ending.code != OutOfMemory.code:
+            return
+        try:
+            memory.free()
+        except Exception:  # the request has failed already, and the next one may work
+            log.exception("the caches of the device could not be freed")
+
+    def _give_up(self, ending: Done | Fault | None) -> None:
+        """Tell the hub to end this process if the device can be used no more: every further request would fail."""
+        if isinstance(ending, Fault) and ending.code == BackendCrashed.code:
+            self._send(wire.Broken("lost its device"))
+
+
+def _load_error(error: BaseException) -> HubError:
+    """The typed error of a backend that did not load."""
+    if device_error(error) == "memory":
+        return OutOfMemory(
+            "the model's device has too little free memory to load the model; free some, or choose another device",
+            retry_after=TRY_AGAIN,
+        )
+    return WorkerStartFailed(f"the backend did not load ({type(error).__name__}); the hub's log has the details")
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hub.nn.precision import running_sum
+
 MINUS_INFINITY = -float("inf")
 
 
@@ -52,7 +54,7 @@ def keep_nucleus(logits: Tensor, top_p: float | Tensor, *, crossing: bool, top_k
     """
     ordered, ids = logits.sort(stable=True, dim=-1, descending=True)
     probable = ordered.softmax(-1)
-    mass = probable.cumsum(-1)
+    mass = running_sum(probable)
     drop = (mass - probable >= top_p) if crossing else (mass > top_p)
     if top_k is not None:
         drop = drop | (torch.arange(logits.shape[-1], device=logits.device) >= top_k)

@@ -389,6 +389,17 @@ def test_memory_counts_the_processes_that_a_worker_starts():
     assert used("cpu", [process.pid]) == {}
 
 
+async def test_a_worker_that_says_what_it_holds_is_believed(hubs):
+    """And the system is asked about the others."""
+    hub = await hubs(models=models(a={"options": {"device_memory": 5 * 2**40}}, b={}), devices={})
+    for name in "ab":
+        await say(hub, name)
+    await until(hub, lambda: all(hub.models.get(name).memory().held is not None for name in "ab"))
+    assert hub.models.get("a").memory().held == 5 * 2**40
+    assert 2**20 < hub.models.get("b").memory().held < 2**40
+    assert hub.models.get("a").status().memory == 5 * 2**40
+
+
 def test_gpu_memory_is_what_the_driver_reports_for_the_worker_and_its_children(tmp_path, monkeypatch):
     """The lines are those of a real nvidia-smi; the process of another program is not counted."""
     smi = tmp_path / "nvidia-smi"

@@ -51,6 +51,10 @@ class InlineEngine:
         """The synthesizer's description of itself, once it is loaded."""
         return self._loaded
 
+    async def measure(self) -> int | None:
+        """None: it has no process of its own."""
+        return None
+
     async def start(self) -> Loaded:
         """Load the synthesizer in a thread."""
         if self._pool is None or self._loaded is None:

@@ -45,6 +45,7 @@ WORKING_ERRORS: tuple[type[HubError], ...] = (
     fault.EmptyAudio,
     fault.DeadlineExceeded,
     fault.BackendCrashed,
+    fault.OutOfMemory,
 )
 """Errors of every route that uses a model."""
 

@@ -1,7 +1,8 @@
-"""Memory: how much a worker holds, as the system reports it.
+"""Memory: how much a worker holds, as the system reports it, for workers that do not say it themselves.
 
 Resident memory comes from /proc (elsewhere from `ps`), the memory of NVIDIA GPUs from `nvidia-smi`. No device library
-is loaded.
+is loaded. `nvidia-smi` numbers all GPUs of the machine: a worker of which CUDA_VISIBLE_DEVICES hides some has other
+numbers, and must say itself what it holds.
 """
 
 from __future__ import annotations

@@ -344,8 +344,12 @@ class Residency:
             if not fresh and loop.time() - self._measured.get(device, -FRESH) < FRESH:
                 return
             self._measured[device] = loop.time()
-            pids = {seat: seat.engine.status.pid for seat in self._on(device) if seat.up}
-            found = await asyncio.to_thread(used, device, [pid for pid in pids.values() if pid is not None])
+            pids = {seat: pid for seat in self._on(device) if seat.up and (pid := seat.engine.status.pid) is not None}
+            said = await asyncio.gather(*(seat.engine.measure() for seat in pids))
+            found = {pid: size for pid, size in zip(pids.values(), said, strict=True) if size is not None}
+            silent = [pid for pid in pids.values() if pid not in found]
+            if silent:
+                found |= await asyncio.to_thread(used, device, silent)
             for seat, pid in pids.items():
                 if pid in found and seat.engine.status.pid == pid:
                     seat.held = seat.measured = found[pid]

@@ -26,6 +26,8 @@ class ToneOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     fail_at: Annotated[int, Meta(ge=0, description="raise an unexpected error before this chunk")] | None = None
     crash_at: Annotated[int, Meta(ge=0, description="kill the worker process before this chunk")] | None = None
     hang_at: Annotated[int, Meta(ge=0, description="block for ever before this chunk, ignoring stop")] | None = None
+    full_at: Annotated[int, Meta(ge=0, description="run out of the device's memory before this chunk")] | None = None
+    break_at: Annotated[int, Meta(ge=0, description="break the device before this chunk, for good")] | None = None
     silent: Annotated[bool, Meta(description="samples of zero")] = False
     nan: Annotated[bool, Meta(description="samples that are not a number")] = False
     empty: Annotated[bool, Meta(description="no audio at all")] = False
@@ -43,6 +45,7 @@ class ToneLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     phonemes: Annotated[bool, Meta(description="play /phonemes/, as any other text")] = False
     mixing: Annotated[bool, Meta(description="blend voices: the pitch between theirs")] = False
     prepared_suffices: Annotated[bool, Meta(description="speak as a stored voice without its recordings")] = False
+    device_memory: Annotated[int, Meta(ge=0, description="bytes that it says to hold of its device")] | None = None
     codec: Annotated[bool, Meta(description="tokens are the two bytes of each 16-bit sample")] = False
     codec_seconds: Annotated[float, Meta(ge=0, description="simulated work for each call of the codec")] = 0.0
     conversion: Annotated[bool, Meta(description="play the text of a tone again, with another voice")] = False

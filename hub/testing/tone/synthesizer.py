@@ -19,6 +19,7 @@ from hub.contract.speech import ResolvedRequest, VoicePart
 from hub.contract.tokens import Tokens
 from hub.contract.voice import Voice, VoiceDraft
 from hub.testing.tone import codec
+from hub.testing.tone.device import ToneDevice
 from hub.testing.tone.options import ToneLoadOptions, ToneOptions, read_options
 from hub.testing.tone.reading import decode
 from hub.testing.tone.score import Score, hum, live_score, score_of, word_marks
@@ -36,6 +37,7 @@ class Tone:
 
     def __init__(self) -> None:
         self.concurrency = ToneLoadOptions().concurrency
+        self.memory = ToneDevice()
 
     def load(self, model: ModelConfig) -> None:
         """Load nothing; the model's options make this take `load_seconds`, fail or crash."""
@@ -46,6 +48,7 @@ class Tone:
         if options.crash_load:
             _kill_this_process()
         self.concurrency = options.concurrency
+        self.memory = ToneDevice(options.device_memory)
         self.capabilities = msgspec.structs.replace(
             self.capabilities,
             live_text=options.live_text,
@@ -153,7 +156,7 @@ class Tone:
         started, position = time.monotonic(), 0
         for index, (wave, span) in enumerate(score):
             _wait(options, started, position)
-            _misbehave(options, index)
+            _misbehave(options, index, self.memory)
             if stop.is_set() or options.empty:
                 return
             start = position % SAMPLE_RATE
@@ -176,7 +179,12 @@ def _wait(options: ToneOptions, started: float, position: int) -> None:
             time.sleep(early)
 
 
-def _misbehave(options: ToneOptions, index: int) -> None:
+def _misbehave(options: ToneOptions, index: int, device: ToneDevice) -> None:
+    if index == options.full_at:
+        device.fill()
+    if index == options.break_at:
+        device.break_down()
+    device.step()
     if index == options.fail_at:
         raise RuntimeError(f"the tone backend fails at chunk {index}, as its options ask")
     if index == options.crash_at:

@@ -10,6 +10,7 @@ import torch
 from hub.contract.backend import ModelConfig
 from hub.contract.errors import WorkerStartFailed
 from hub.nn.device import find_placement
+from hub.nn.precision import settle_precision
 from hub_cosyvoice.checkpoint.flow import load_flow
 from hub_cosyvoice.checkpoint.folder import find_folder
 from hub_cosyvoice.checkpoint.lm import load_lm
@@ -53,6 +54,7 @@ def load_machinery(model: ModelConfig, options: CosyVoiceLoadOptions | None = No
     """
     options = options or CosyVoiceLoadOptions()
     device, dtype = find_placement(model)
+    settle_precision()  # the vocoder's source adds up the pitch that its float32 convolutions find, chunk after chunk
     folder = find_folder(model.path)
     config = read_config(folder)
     if options.language_model == "rl" and not (folder / "llm.rl.pt").is_file():

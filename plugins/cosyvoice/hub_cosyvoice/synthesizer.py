@@ -14,6 +14,7 @@ from hub.contract.event import AudioChunk, Done, Mark
 from hub.contract.options import load_options, request_options
 from hub.contract.speech import ResolvedRequest, Sampling
 from hub.contract.voice import Voice, VoiceDraft
+from hub.nn.memory import DeviceMemory
 from hub.nn.recording import read_recording
 from hub.text.speakable import nothing_to_speak
 from hub_cosyvoice.capabilities import CAPABILITIES, LANGUAGES
@@ -55,6 +56,7 @@ class CosyVoice:
         self.capabilities = _capabilities_of(machinery, variant)
         self.concurrency = options.concurrency
         self.device = str(machinery.device)
+        self.memory = DeviceMemory(machinery.device)
         self._warm_up()
 
     def voices(self) -> list[Voice]:

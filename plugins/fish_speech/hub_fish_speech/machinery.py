@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from hub.nn.device import Placement
+from hub.nn.precision import settle_precision
 from hub.nn.weights import CheckpointError
 from hub_fish_speech.checkpoint.codec import load_codec
 from hub_fish_speech.checkpoint.language_model import LanguageModel, load_language_model
@@ -44,6 +45,7 @@ def load_machinery(
     compiled: bool = False,
 ) -> Machinery:
     """Load the checkpoint in `folder`, with the codec in the folder or file `codec_path`. Raises CheckpointError."""
+    settle_precision()  # the codec's encoder, in float32, decides on the codes of a recording
     language = load_language_model(folder, *placement, max_seq_len=max_seq_len)
     if compiled:
         language.model.compile_layers()

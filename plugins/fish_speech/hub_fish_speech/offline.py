@@ -16,6 +16,7 @@ from hub.contract import ModelConfig, Sampling
 from hub.contract.backend import Dtype
 from hub.contract.errors import InvalidRequest
 from hub.nn.device import Placement, find_device, find_dtype
+from hub.nn.precision import settle_precision
 from hub_fish_speech.capabilities import BACKEND
 from hub_fish_speech.checkpoint.codec import load_codec
 from hub_fish_speech.machinery import load_machinery
@@ -58,6 +59,7 @@ class Sound:
     """The codec of a checkpoint folder, alone, for the first and the last step. Raises WorkerStartFailed."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
+        settle_precision()
         self._codec = load_codec(folder, find_device(device, setting=DEVICE_OPTION))
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from hub.contract.errors import InvalidRequest, UnknownVoice, WorkerStartFailed
 from hub.contract.options import load_options, request_options
 from hub.nn.device import find_placement
 from hub.nn.loans import Loans
+from hub.nn.memory import DeviceMemory
 from hub.text.speakable import is_speakable, nothing_to_speak
 from hub_fish_speech.capabilities import CAPABILITIES
 from hub_fish_speech.machinery import Machinery, load_machinery
@@ -75,6 +75,7 @@ class FishSpeech:
         )
         self.files = (codec,)
         self.device = str(placement.device)
+        self.memory = DeviceMemory(placement.device)
         self.concurrency = options.concurrency or (4 if placement.device.type == "cuda" else 2)
         self.capabilities = replace(
             CAPABILITIES, sample_rate=machinery.codec.sample_rate, dialogue=machinery.variant.dialogue
@@ -115,9 +116,7 @@ class FishSpeech:
     def close(self) -> None:
         """Drop the models. Only `load` may be called after it."""
         del self.machinery, self.sessions, self._voices
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self.memory.free()
 
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Yield audio in chunks that grow, then a report."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from hub.contract.errors import InvalidRequest
 from hub.nn.device import Placement
+from hub.nn.precision import settle_precision
 from hub.nn.weights import CheckpointError
 from hub_gpt_sovits.layout import BERT, SPEAKER, Release
 from hub_gpt_sovits.model.upsampling import Upsampler
@@ -39,6 +40,7 @@ class Machinery:
         self, folder: Path, options: GptSovitsLoadOptions | None = None, placement: Placement = ON_CPU
     ) -> None:
         options = options or GptSovitsLoadOptions()
+        settle_precision()  # in float32, HuBERT and the quantizer decide on the codes of a recording
         self.release = Release.at(folder, options.weights)
         self.concurrency = options.concurrency or (4 if placement.device.type == "cuda" else 2)
         bert = folder / options.bert if options.bert else None

@@ -16,6 +16,7 @@ from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapabil
 from hub.contract.options import load_options, request_options
 from hub.contract.speech import Reference, ResolvedRequest
 from hub.nn.device import find_placement
+from hub.nn.memory import DeviceMemory
 from hub.text.speakable import check_speakable
 from hub_gpt_sovits.capabilities import CAPABILITIES, SPEEDS
 from hub_gpt_sovits.machinery import Machinery
@@ -45,6 +46,7 @@ class GptSovits:
         acoustics = machinery.load_default().acoustics
         self.files = machinery.voice_files
         self.device = str(placement.device)
+        self.memory = DeviceMemory(placement.device)
         self.concurrency = machinery.concurrency
         self.capabilities = replace(
             CAPABILITIES,

@@ -11,6 +11,7 @@ from hub.contract import ModelConfig
 from hub.contract.errors import WorkerStartFailed
 from hub.nn.device import find_device, find_placement
 from hub.nn.loans import Loans
+from hub.nn.precision import settle_precision
 from hub_higgs_audio.checkpoint import load_codec, load_language, load_tokenizer
 from hub_higgs_audio.layout import find_codec, find_language
 from hub_higgs_audio.model.codec import Codec
@@ -39,7 +40,7 @@ class Machinery:
     def load(cls, model: ModelConfig, options: HiggsLoadOptions) -> Machinery:
         """Both parts of the checkpoint, on their devices. Raises WorkerStartFailed."""
         device, dtype = find_placement(model)
-        torch.backends.cudnn.allow_tf32 = False  # the codec needs all of float32: its last digits decide on codes
+        settle_precision()  # the codec is in float32, and its last digits decide on the codes of a recording
         part, codec_part = find_language(model.path), find_codec(model.path, options.codec)
         language = load_language(part, device, dtype)
         codec = load_codec(codec_part, _codec_device(model, options, device))

@@ -24,6 +24,7 @@ from hub.contract import (
 )
 from hub.contract.errors import EmptyAudio, InvalidRequest
 from hub.contract.options import load_options, request_options
+from hub.nn.memory import DeviceMemory
 from hub_higgs_audio.capabilities import CAPABILITIES
 from hub_higgs_audio.machinery import Machinery
 from hub_higgs_audio.options import HiggsLoadOptions, HiggsOptions
@@ -46,6 +47,7 @@ class HiggsAudio:
         self.concurrency = self._options.streams
         self.files = (self._machinery.codec_folder,)
         self.device = str(self._machinery.language.device)
+        self.memory = DeviceMemory(self._machinery.language.device)
         self.capabilities: Capabilities = replace(CAPABILITIES, sample_rate=codec.sample_rate)
         self._warm_up()
 
@@ -83,8 +85,7 @@ class HiggsAudio:
     def close(self) -> None:
         """Free the weights."""
         del self._machinery, self._voices
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self.memory.free()
 
     def _warm_up(self) -> None:
         """Take a few steps: libraries choose their kernels, and on a GPU the first graph is captured."""

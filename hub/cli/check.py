@@ -11,7 +11,7 @@ from hub.cli.report import echo_json, echo_table, plain
 from hub.cli.session import Session, json_option, session_options
 
 if TYPE_CHECKING:
-    from hub.cli.findings import Finding
+    from hub.cli.finding import Finding
 
 LOOKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
 
@@ -43,12 +43,13 @@ def check(session: Session, load: bool, as_json: bool) -> None:
 
 def _findings(session: Session, load: bool) -> list[Finding]:
     from hub.cli import findings
+    from hub.cli.finding import Finding
     from hub.settings import SettingsError
 
     try:
         settings = session.settings()
     except SettingsError as error:
-        found = [findings.Finding("settings", "", "problem", problem) for problem in error.problems]
+        found = [Finding("settings", "", "problem", problem) for problem in error.problems]
         return [*found, *findings.of_plugins(session.plugins()), *findings.of_devices()]
     plugins = session.plugins(settings)
     found = [*findings.of_settings(session.config, settings), *findings.of_plugins(plugins)]

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from hub.cli.failure import Failed
+from hub.cli.finding import Finding
+from hub.cli.machine_findings import of_machine
+from hub.cli.probe import probe
 from hub.cli.serve import bind
-from hub.contract.backend import CONTRACT, BackendSpec
+from hub.contract.backend import BackendSpec
 from hub.contract.errors import HubError
 from hub.contract.speech import AudioFormat, SpeechRequest
 from hub.plugin.manager import Plugins
@@ -25,29 +26,7 @@ from hub.settings_load import find_config
 if TYPE_CHECKING:
     from hub.plugin.spec import ModelCheck
 
-State = Literal["ok", "note", "problem"]
-
-IMPORT_TIMEOUT = 180.0
-"""Seconds that an interpreter has to import a synthesizer; torch is slow from a cold disk."""
-
-PROBE = """
-import importlib, sys
-from hub.contract.backend import CONTRACT
-module, _, attribute = sys.argv[1].partition(":")
-getattr(importlib.import_module(module), attribute)
-print(f"contract {CONTRACT}", file=sys.__stdout__)
-"""
-
 TEXT = "This is a check of the hub."
-
-
-class Finding(msgspec.Struct):
-    """One line of the report. A `note` may be intended; a `problem` will not work."""
-
-    what: str
-    name: str
-    state: State
-    finding: str
 
 
 def of_settings(config: Path | None, settings: Settings) -> Iterator[Finding]:
@@ -132,8 +111,9 @@ async def of_models(settings: Settings, plugins: Plugins) -> list[Finding]:
     if not models.default:
         found.append(Finding("model", "", "problem", "no model can be served; add a [models.NAME] table to hub.toml"))
     gpus = len(nvidia_gpus())
-    checks = [_of_model(model.name, model.settings, model.spec, gpus) for model in models]
-    found += await asyncio.gather(*checks)
+    checks = [_of_model(model.name, model.settings, model.spec, gpus, _home(plugins, model.spec)) for model in models]
+    for findings in await asyncio.gather(*checks):
+        found += findings
     for model in models:
         owner = plugins.backend_plugins.get(model.spec.name)
         for plugin, check in plugins.checks():
@@ -151,12 +131,26 @@ def _notes(name: str, model: ModelSettings, plugin: str, check: ModelCheck) -> I
         yield Finding("model", name, "problem", problem)
 
 
-async def _of_model(name: str, model: ModelSettings, spec: BackendSpec, gpus: int) -> Finding:
-    problem = _device_problem(model.device, gpus) or _path_problem(model.path)
-    problem = problem or await _interpreter_problem(model, spec)
-    if problem:
-        return Finding("model", name, "problem", problem)
-    return Finding("model", name, "ok", f"backend {spec.name}, device {model.device}, {model.path or 'no path needed'}")
+def _home(plugins: Plugins, spec: BackendSpec) -> str:
+    """The distribution of the plugin that registered a backend, or ""."""
+    owner = plugins.backend_plugins.get(spec.name)
+    return next((info.distribution for info in plugins.installed if info.name == owner), "")
+
+
+async def _of_model(name: str, model: ModelSettings, spec: BackendSpec, gpus: int, home: str) -> list[Finding]:
+    """Report on one model: it works or not, and what its interpreter finds of the machine."""
+    problem = _path_problem(model.path)
+    answer = await probe(name, model, spec) if problem is None else problem
+    if isinstance(answer, str):
+        return [Finding("model", name, "problem", answer)]
+    machine = answer.machine
+    known = machine is not None and bool(machine.placement or machine.problem)
+    problem = machine.problem if machine is not None and known else _device_problem(model.device, gpus)
+    finding = problem or f"backend {spec.name}, device {model.device}, {model.path or 'no path needed'}"
+    found = [Finding("model", name, "problem" if problem else "ok", finding)]
+    if machine is not None:
+        found += of_machine(name, model, machine, gpus=gpus, distribution=home)
+    return found
 
 
 def _device_problem(device: str, gpus: int) -> str | None:
@@ -172,33 +166,6 @@ def _path_problem(path: str) -> str | None:
     """Return a problem if a path of this machine does not exist; any other text may name a repository."""
     if (Path(path).is_absolute() or path.startswith((".", "~"))) and not Path(path).expanduser().exists():
         return f"path: there is no {path}"
-    return None
-
-
-async def _interpreter_problem(model: ModelSettings, spec: BackendSpec) -> str | None:
-    python = model.python or sys.executable
-    if shutil.which(python) is None:
-        return f"python: there is no interpreter {python}"
-    environ = {**os.environ, "PYTHONSAFEPATH": "1", **model.env}
-    process = await asyncio.create_subprocess_exec(
-        python, "-c", PROBE, spec.synthesizer, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ
-    )
-    try:
-        async with asyncio.timeout(IMPORT_TIMEOUT):
-            out, words = await process.communicate()
-    except TimeoutError:
-        return f"{python} did not import {spec.synthesizer} within {IMPORT_TIMEOUT:.0f} s"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        last = words.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        return f"{python} cannot import {spec.synthesizer}: {last[-1]}"
-    answer = out.decode(errors="replace").split()[-2:]
-    if answer != ["contract", str(CONTRACT)]:
-        theirs = answer[-1] if answer else "none"
-        return f"{python} has a tts-hub with contract {theirs}, this one has {CONTRACT}: install the same version there"
     return None
 
 

@@ -33,8 +33,13 @@ _CAPTURE = re.compile(r"captur")
 
 
 def device_error(error: BaseException) -> DeviceError | None:
-    """The kind of an error of the device; None for any other error. Errors that it came from count too."""
-    found = [(kind, str(one)) for one in _chain(error) if (kind := _kind(one)) is not None]
+    """The kind of an error of the device; None for any other error.
+
+    Errors that it came from count too: a damaged file may be one for which there was no memory. Whoever raises an error
+    of their own `from None` has dealt with a full device, but nobody can deal with a broken one.
+    """
+    chain = [(_kind(one), hidden, str(one)) for one, hidden in _chain(error)]
+    found = [(kind, words) for kind, hidden, words in chain if kind == "broken" or (kind and not hidden)]
     # An error inside the capture of a graph is followed by one that says so, and that decides nothing by itself.
     telling = [kind for kind, message in found if kind == "memory" or not _CAPTURE.search(message)]
     return telling[0] if telling else found[0][0] if found else None
@@ -50,10 +55,12 @@ def _kind(error: BaseException) -> DeviceError | None:
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, then what it was raised from or while handling."""
+def _chain(error: BaseException | None) -> Iterator[tuple[BaseException, bool]]:
+    """The error, then what it was raised from or while handling; each with True if `from None` hides it."""
     seen: set[int] = set()
+    hidden = False
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        yield error
+        yield error, hidden
+        hidden = hidden or (error.__cause__ is None and error.__suppress_context__)
         error = error.__cause__ or error.__context__

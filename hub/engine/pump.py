@@ -112,7 +112,7 @@ def pump(
 def fault_of(error: BaseException, request_id: str = "") -> Fault:
     """The fault of a typed error, of a device, or else `backend_failed`; the traceback is in the log only."""
     device = device_error(error)
-    if isinstance(error, HubError) and device != "broken":
+    if isinstance(error, HubError) and device is None:
         return error.to_fault()
     log.error("request %s: %s", request_id or "-", "".join(traceback.format_exception(error)))
     kind = type(error).__name__

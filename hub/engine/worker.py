@@ -117,11 +117,9 @@ class Worker:
             device = str(getattr(synthesizer, "device", ""))
             weights = weights_id(getattr(synthesizer, "files", (load.model.path,)))
             voices = tuple(synthesizer.voices())
-        except HubError as error:
-            self._send(wire.Refused(fault=error.to_fault()))
-            return False
         except BaseException as error:  # an import may raise anything, SystemExit included
-            traceback.print_exc()
+            if not isinstance(error, HubError):
+                traceback.print_exc()
             self._send(wire.Refused(fault=_load_error(error).to_fault()))
             return False
         concurrency = max(1, min(declared, load.concurrency or declared))
@@ -230,6 +228,8 @@ def _load_error(error: BaseException) -> HubError:
             "the model's device has too little free memory to load the model; free some, or choose another device",
             retry_after=TRY_AGAIN,
         )
+    if isinstance(error, HubError):
+        return error
     return WorkerStartFailed(f"the backend did not load ({type(error).__name__}); the hub's log has the details")
 
 

@@ -51,6 +51,14 @@ def processes(uuid: str) -> dict[int, int] | None:
     return held
 
 
+def driver() -> str:
+    """The version of the driver; "" without NVML."""
+    library, found = _library(), ctypes.create_string_buffer(80)
+    if library is None or library.nvmlSystemGetDriverVersion(found, len(found)) != 0:
+        return ""
+    return found.value.decode(errors="replace")
+
+
 @cache
 def _library() -> Any:
     for name in LIBRARIES:

@@ -99,3 +99,20 @@ def served(tmp_path_factory, site):
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+@pytest.fixture
+def check(invoke, tmp_path):
+    """Run it on a hub.toml; return {(what, name): (state, finding)}, and the keys of the problems."""
+
+    def call(text, *args):
+        (tmp_path / "hub.toml").write_text(text)
+        done = invoke("check", "--json", *args)
+        report = json.loads(done.stdout)
+        found = {(one["what"], one["name"]): (one["state"], one["finding"]) for one in report["findings"]}
+        problems = [subject for subject, (state, _) in found.items() if state == "problem"]
+        assert bool(report["problems"]) == bool(problems)
+        assert done.exit_code == bool(problems)
+        return found, problems
+
+    return call

@@ -1,27 +1,9 @@
 """`ttshub check`, on one problem at a time."""
 
-import json
 import socket
 import sys
 
 import pytest
-
-
-@pytest.fixture
-def check(invoke, tmp_path):
-    """Run it on a hub.toml; return {(what, name): (state, finding)}, and the keys of the problems."""
-
-    def call(text, *args):
-        (tmp_path / "hub.toml").write_text(text)
-        done = invoke("check", "--json", *args)
-        report = json.loads(done.stdout)
-        found = {(one["what"], one["name"]): (one["state"], one["finding"]) for one in report["findings"]}
-        problems = [subject for subject, (state, _) in found.items() if state == "problem"]
-        assert bool(report["problems"]) == bool(problems)
-        assert done.exit_code == bool(problems)
-        return found, problems
-
-    return call
 
 
 def free_port():
@@ -70,7 +52,7 @@ def test_invalid_devices_and_types_are_problems(check, line, words):
 
 def test_an_interpreter_of_another_contract(check, tmp_path):
     other = tmp_path / "python"
-    other.write_text("#!/bin/sh\necho contract 99\n")
+    other.write_text("#!/bin/sh\necho '{\"contract\": 99}'\n")
     other.chmod(0o755)
     found, problems = check('[models.a]\nbackend = "tone"\npython = "python"\n[server]\nport = 0\n')
     assert problems == [("model", "a")]

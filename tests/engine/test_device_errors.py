@@ -252,6 +252,18 @@ def test_what_an_error_came_from_decides():
     assert device_error(caught(AcceleratorError("CUDA error: assert"), AcceleratorError(CAPTURE))) == "broken"
     assert device_error(caught(AcceleratorError(CAPTURE))) == "broken"
     assert device_error(caught(AcceleratorError("CUDA error: assert"), HubError("typed"))) == "broken"
+    assert device_error(caught(OutOfMemoryError("full"), HubError("the file is damaged"))) == "memory"
+
+
+@pytest.mark.parametrize(("error", "kind"), [(OutOfMemoryError("full"), None), (AcceleratorError("CUDA"), "broken")])
+def test_a_full_device_can_be_dealt_with_and_a_broken_one_cannot(error, kind):
+    """By an error of one's own, `from None`."""
+    try:
+        raise error
+    except RuntimeError:
+        with pytest.raises(HubError) as raised:
+            raise HubError("the text is too long for this device") from None
+    assert device_error(raised.value) == kind
 
 
 def test_the_classes_of_torch_are_known_by_their_names():

@@ -15,7 +15,7 @@ from hub.contract import AudioChunk, Mark, ModelConfig, Stop, Voice, VoiceDraft
 from hub.contract.errors import InvalidRequest, UnknownVoice, UnsupportedCapability
 from hub.contract.options import load_options, request_options
 from hub.contract.speech import Reference, ResolvedRequest
-from hub.nn.device import find_placement
+from hub.nn.device import Placement, find_placement
 from hub.nn.memory import DeviceMemory
 from hub.text.speakable import check_speakable
 from hub_gpt_sovits.capabilities import CAPABILITIES, SPEEDS
@@ -36,12 +36,17 @@ class GptSovits:
         self.device = ""
         self._machinery: Machinery | None = None
 
+    @staticmethod
+    def placement(model: ModelConfig) -> Placement:
+        """Where a model computes, and in which type; for `ttshub check` too. Raises WorkerStartFailed."""
+        return find_placement(model, half=torch.float16, half_on_cpu=False)
+
     def load(self, model: ModelConfig) -> None:
         """Load the default pair and what it needs, and speak a word. Raises WorkerStartFailed."""
         options = load_options(model, GptSovitsLoadOptions)
         if options.threads:
             torch.set_num_threads(options.threads)
-        placement = find_placement(model, half=torch.float16, half_on_cpu=False)
+        placement = self.placement(model)
         machinery = Machinery(Path(model.path), options, placement)
         acoustics = machinery.load_default().acoustics
         self.files = machinery.voice_files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,18 @@ from hub.nn.features import kaldi_fbank, log_mel, whisper_log_mel
 from hub.nn.recording import Recording
 from hub_cosyvoice.config import Config
 from hub_cosyvoice.model.acoustic_prompt import AcousticPrompt
+
+log = logging.getLogger("hub_cosyvoice")
+
+CUDA = "CUDAExecutionProvider"
+
+CUDA_OPTIONS: dict[str, str | int] = {
+    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all algorithms for every new length of a recording
+    "arena_extend_strategy": "kSameAsRequested",  # the default doubles what it takes of the card
+    "use_tf32": 0,  # the last digits decide on tokens
+}
+
+Provider = str | tuple[str, dict[str, str | int]]
 
 RATE = 16_000
 """Hz, of the audio that the speech tokenizer and the speaker encoder get; recordings of a lower rate are refused."""
@@ -36,7 +49,7 @@ class Features:
     def __init__(self, folder: Path, config: Config, device: torch.device) -> None:
         """Raises WorkerStartFailed if a file of `folder` is missing or not an ONNX model."""
         self._tokenizer = _open(folder / f"speech_tokenizer_v{config.generation}.onnx", device)
-        self._speaker = _open(folder / "campplus.onnx", torch.device("cpu"))
+        self._speaker = _open(folder / "campplus.onnx", device)
         self._mel = config.mel
         self.sample_rate = config.sample_rate
 
@@ -110,16 +123,21 @@ class Features:
 
 
 def _open(path: Path, device: torch.device) -> onnxruntime.InferenceSession:
-    """An ONNX model on `device`, if onnxruntime can compute there, else on the CPU."""
+    """An ONNX model on `device`, if onnxruntime can compute there, else on the CPU, which the log says."""
     if not path.is_file():
         raise WorkerStartFailed(f"the checkpoint has no {path.name}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # these models are small; threads of their own would only disturb torch's
     options.log_severity_level = 3
-    providers: list[str | tuple[str, dict[str, int]]] = ["CPUExecutionProvider"]
-    if device.type == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+    offered = device.type == "cuda" and CUDA in onnxruntime.get_available_providers()
+    providers: list[Provider] = ["CPUExecutionProvider"]
+    if offered:
+        providers.insert(0, (CUDA, {**CUDA_OPTIONS, "device_id": device.index or 0}))
     try:
-        return onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions have no common base of use
         raise WorkerStartFailed(f"{path.name} cannot be read as an ONNX model: {type(error).__name__}") from error
+    if device.type == "cuda" and session.get_providers()[0] != CUDA:
+        why = "its CUDA provider does not start" if offered else "it is the build for the CPU: see the extra [cuda]"
+        log.warning("%s is computed on the CPU by onnxruntime %s; %s", path.name, onnxruntime.__version__, why)
+    return session

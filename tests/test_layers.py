@@ -19,6 +19,7 @@ LAYERS = {
     "text": {"contract"},
     "audio": {"contract"},
     "nn": {"contract"},
+    "verify": set(),
     "plugin": {"contract", "settings", "audio", "text"},
     "engine": {"contract", "settings"},
     "service.disk": {"contract", "settings"},
@@ -40,7 +41,7 @@ LAYERS = {
     "api": {"contract", "settings", "text", "audio", "plugin", "engine", "service"},
     "wyoming": {"contract", "text"},
     "builtin": {"contract", "settings", "text", "audio", "plugin", "service", "api", "wyoming"},
-    "cli": {"contract", "settings", "text", "audio", "plugin", "engine", "service", "api"},
+    "cli": {"contract", "settings", "text", "audio", "verify", "plugin", "engine", "service", "api"},
     "testing": {"contract", "settings", "audio", "text", "plugin", "engine", "service", "api", "builtin"},
 }
 """Layer -> the layers that it may import, besides itself and `version`; `service` stands for each of its rooms."""
@@ -59,6 +60,7 @@ ALLOWED_THIRD_PARTY = {
     "audio": {"msgspec", "numpy", "soundfile", "soxr", "av"},
     "nn": {"msgspec", "numpy", "safetensors", "soundfile", "soxr", "torch", "torchaudio"},
     "text": {"msgspec", "markdown_it"},
+    "verify": {"msgspec", "numpy", "soxr", "faster_whisper"},
     "service.disk": {"msgspec"},
     "service.models": {"msgspec", "prometheus_client"},
     "service.checkpoints": {"httpx", "huggingface_hub", "msgspec"},

@@ -1,0 +1,1 @@
+"""Proof that a model speaks as it should: sentences, measures of what was spoken, and a verdict against bounds."""

@@ -68,6 +68,11 @@ def test_the_command_line_starts_light():
     assert not loaded & {"litestar", "uvicorn", "numpy", "av", "soundfile", *HEAVY}
 
 
+def test_the_measures_need_no_listener():
+    loaded = modules_after("import hub.cli.takes, hub.verify.judge, hub.verify.listener")
+    assert not loaded & {"faster_whisper", "ctranslate2", "litestar", "pluggy", *HEAVY}
+
+
 LIGHT_ROOMS = {"tests/text": {"litestar", "torch", "av"}, "tests/plugin": {"torch", "av"}}
 
 

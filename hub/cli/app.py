@@ -21,6 +21,7 @@ from hub.cli.scenes import scenes
 from hub.cli.serve import serve
 from hub.cli.session import Session, session_options
 from hub.cli.tasks import tasks
+from hub.cli.verify import verify
 from hub.cli.voices import voices
 from hub.version import __version__
 
@@ -89,6 +90,7 @@ for command in (
     plugins,
     check,
     bench,
+    verify,
 ):
     cli.add_command(command)
 

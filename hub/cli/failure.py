@@ -16,7 +16,7 @@ OK, FAILED, USAGE, CONFIGURATION, UNREACHABLE, BACKEND, INTERRUPTED, READER_LEFT
 EXIT_CODES_HELP = """\b
 Exit codes:
   0    done
-  1    refused or failed, or `check` found a problem
+  1    refused or failed, or `check` or `verify` found a problem
   2    wrong usage
   3    the configuration is invalid
   4    the server at --url cannot be reached

@@ -320,6 +320,7 @@ def test_operations_without_a_kernel_for_gpus(gpu):
         torch.fft.rfft(ones(8, dtype=torch.bfloat16))
     with pytest.raises(rules.NotPretended):
         ones(2).resize_(3)
+    assert torch.randn(2, 3).to("cuda").transpose_(0, 1).unsqueeze_(0).contiguous().shape == (1, 3, 2)
     assert torch.fft.rfft(ones(8)).abs().tolist() == [8, 0, 0, 0, 0]
     with pytest.raises(TypeError, match=r"Use Tensor\.cpu"):
         ones(2).numpy()

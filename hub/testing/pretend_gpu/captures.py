@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map
 
 from hub.testing.pretend_gpu.generators import device_of
 from hub.testing.pretend_gpu.machine import PretendGpu
 from hub.testing.pretend_gpu.memory import Memory, spoil, storage_key
+from hub.testing.pretend_gpu.nested import tensors_in, with_tensors, with_tensors_by_name
 from hub.testing.pretend_gpu.operations import written_arguments
 from hub.testing.pretend_gpu.rules import OutsideTheStream, UnregisteredGenerator
 from hub.testing.pretend_gpu.streams import Stream, current_stream
@@ -67,20 +67,22 @@ class Capture:
 
     def record(self, func: Any, args: Any, kwargs: Any, held: tuple[Any, Any], found: Any) -> None:
         """Record an operation that ran: on `args` and `kwargs`, with `held` in their places, giving `found`."""
-        tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, DeviceTensor)]
+        tensors = [one for one in tensors_in((*args, *kwargs.values())) if isinstance(one, DeviceTensor)]
         for tensor in tensors:
             if tensor.memory.capture is not self:
                 self.read.setdefault(id(tensor.memory), (weakref.ref(tensor.memory), func.name()))
-        results = [one for one in tree_flatten(found)[0] if isinstance(one, Tensor)]
+        results = tensors_in([found])
         if not func._schema.is_mutable:
             known = {storage_key(tensor.held) for tensor in tensors}
             if results and all(storage_key(one) in known for one in results):
                 return  # a view: replaying changes nothing
         mine = {id(tensor.held) for tensor in tensors}
-        # a tensor of the host is a number here: the graph keeps its value, not the tensor
-        of_args, of_kwargs = tree_map(
-            lambda one: one.clone() if isinstance(one, Tensor) and id(one) not in mine else one, held
-        )
+
+        def kept(one: Tensor) -> Tensor:
+            # a tensor of the host is a number here: the graph keeps its value, not the tensor
+            return one if id(one) in mine else one.clone()
+
+        of_args, of_kwargs = with_tensors(kept, held[0]), with_tensors_by_name(kept, held[1])
         self.steps.append(Step(func, of_args, of_kwargs, [] if func._schema.is_mutable else results))
 
     def count(self) -> None:

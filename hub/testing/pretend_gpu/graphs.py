@@ -7,13 +7,13 @@ import weakref
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten
 
 from hub.testing.pretend_gpu import streams
 from hub.testing.pretend_gpu.captures import Capture
 from hub.testing.pretend_gpu.launching import compute
 from hub.testing.pretend_gpu.machine import active
 from hub.testing.pretend_gpu.memory import spoil
+from hub.testing.pretend_gpu.nested import tensors_in
 from hub.testing.pretend_gpu.rules import CaptureMisused, FreedMemory, TwoCaptures
 
 _pools = itertools.count(1)
@@ -82,8 +82,9 @@ class CUDAGraph:
         with torch.inference_mode():
             for func, args, kwargs, results in self._capture.steps:
                 found = compute(func, args, kwargs)
-                for result, value in zip(results, tree_flatten(found)[0], strict=False):
-                    result.copy_(value)
+                if results:
+                    for result, value in zip(results, tensors_in([found]), strict=True):
+                        result.copy_(value)
         machine.count(replays=1, launches=1, kernels=self._capture.kernels)
         self._spoil_later_graphs()
 

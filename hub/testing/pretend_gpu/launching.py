@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map
 
 from hub.testing.pretend_gpu import copies, generators, operations, tensors
 from hub.testing.pretend_gpu.machine import PretendGpu, active
 from hub.testing.pretend_gpu.memory import spoil, storage_key
+from hub.testing.pretend_gpu.nested import tensors_in, with_tensors, with_tensors_by_name
 from hub.testing.pretend_gpu.rules import (
     HostWaits,
     MixedDevices,
@@ -30,9 +30,9 @@ HALVES = (torch.float16, torch.bfloat16)
 def launch(func: Any, args: Any, kwargs: Any) -> Any:
     """Run `func`, one operation of torch, some operand or the asked device of which is a pretend one."""
     if operations.is_composite(func):
-        return func.decompose(*args, **kwargs)
+        return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
     machine, name = active(), operations.name_of(func)
-    operands = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor)]
+    operands = tensors_in((*args, *kwargs.values()))
     on_device = [one for one in operands if isinstance(one, DeviceTensor)]
     asked = kwargs.get("device")
     if name == "copy_" and len({one.device for one in args[:2]}) == 2:
@@ -42,7 +42,7 @@ def launch(func: Any, args: Any, kwargs: Any) -> Any:
     if name == "_to_copy" and asked is not None and asked != on_device[0].device:
         return copies.converted(machine, on_device[0], torch.device(asked), dict(kwargs))
     if asked is not None and torch.device(asked).type != "cuda":
-        return func(*tree_map(_held, args), **{**tree_map(_held, kwargs), "device": asked})  # `zeros_like` and its kin
+        return func(*with_tensors(_held, args), **with_tensors_by_name(_held, kwargs))  # `zeros_like` and its kin
     device = asked or _device_of(func, operands, on_device)
     _check(machine, func, name, args, kwargs, on_device, device)
     return _run(machine, func, args, kwargs, on_device, device)
@@ -59,14 +59,18 @@ def _run(
         kwargs = {**kwargs, "device": torch.device("cpu")}
     if kwargs.get("pin_memory"):
         kwargs = {**kwargs, "pin_memory": False}
-    held = tree_map(_held, args), tree_map(_held, kwargs)
+    held = with_tensors(_held, args), with_tensors_by_name(_held, kwargs)
     found = compute(func, *held)
     if operations.allocates_only(func):
         spoil(found)
+    if operations.turns(func):
+        with torch._C._DisableTorchDispatch():
+            func(*args, **kwargs)
+        return args[0]
     sources = {id(one.held): one for one in on_device}
-    result = tree_map(lambda one: _wrapped(one, sources, device), found)
+    result = with_tensors(lambda one: _wrapped(one, sources, device), found)
     if capture is not None:
-        made = [one for one in tree_flatten(result)[0] if isinstance(one, DeviceTensor)]
+        made = [one for one in tensors_in([result]) if isinstance(one, DeviceTensor)]
         capture.made += [(weakref.ref(one.memory), one.held) for one in made if one.memory.capture is capture]
         capture.record(func, args, kwargs, held, found)
     if _is_kernel(func, found, on_device):
@@ -81,10 +85,9 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
     except (RuntimeError, NotImplementedError) as error:
         if func._schema.is_mutable or "not implemented for" not in str(error):
             raise
-    halves = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, Tensor) and one.dtype in HALVES]
-    kind = halves[0].dtype
-    found = func(*tree_map(_widened, args), **tree_map(_widened, kwargs))
-    return tree_map(lambda one: one.to(kind) if isinstance(one, Tensor) and one.dtype == torch.float32 else one, found)
+    kind = next(one.dtype for one in tensors_in((*args, *kwargs.values())) if one.dtype in HALVES)
+    found = func(*with_tensors(_widened, args), **with_tensors_by_name(_widened, kwargs))
+    return with_tensors(lambda one: one.to(kind) if one.dtype == torch.float32 else one, found)
 
 
 def _check(
@@ -145,13 +148,11 @@ def _is_kernel(func: Any, found: Any, on_device: Sequence[DeviceTensor]) -> bool
     if func._schema.is_mutable:
         return True
     known = {storage_key(one.held) for one in on_device}
-    made = [one for one in tree_flatten(found)[0] if isinstance(one, Tensor)]
+    made = tensors_in([found])
     return not made or any(storage_key(one) not in known for one in made)
 
 
-def _wrapped(one: Any, sources: dict[int, DeviceTensor], device: torch.device) -> Any:
-    if not isinstance(one, Tensor):
-        return one
+def _wrapped(one: Tensor, sources: dict[int, DeviceTensor], device: torch.device) -> DeviceTensor:
     known = sources.get(id(one))
     if known is not None:
         if known.shape != one.shape:
@@ -160,12 +161,12 @@ def _wrapped(one: Any, sources: dict[int, DeviceTensor], device: torch.device) -
     return DeviceTensor(one, device)
 
 
-def _held(one: Any) -> Any:
+def _held(one: Tensor) -> Tensor:
     return one.held if isinstance(one, DeviceTensor) else one
 
 
-def _widened(one: Any) -> Any:
-    return one.float() if isinstance(one, Tensor) and one.dtype in HALVES else one
+def _widened(one: Tensor) -> Tensor:
+    return one.float() if one.dtype in HALVES else one
 
 
 tensors.launch[:] = [launch]

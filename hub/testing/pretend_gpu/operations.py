@@ -29,8 +29,8 @@ WHOLE = {
 }
 """Composite operations that are one kernel on a GPU, and are computed whole."""
 
-UNMODELLED = {"resize_", "set_", "as_strided_", "t_", "transpose_", "squeeze_", "unsqueeze_", "swapaxes_", "resize_as_"}
-"""Operations that change the shape of the tensor itself."""
+UNMODELLED = {"resize_", "set_", "resize_as_", "resize_as_sparse_"}
+"""Operations that change the memory of the tensor itself."""
 
 
 @cache
@@ -59,6 +59,12 @@ def has_kernel(func: Any) -> bool:
 def takes_numbers(func: Any) -> bool:
     """True if CPU tensors of no dimension may stand among its tensors, as numbers."""
     return torch.Tag.pointwise in func.tags or name_of(func) in TAKING_NUMBERS
+
+
+@cache
+def turns(func: Any) -> bool:
+    """True for operations that change how the tensor itself lies in its memory, such as `transpose_`."""
+    return torch.Tag.inplace_view in func.tags
 
 
 @cache

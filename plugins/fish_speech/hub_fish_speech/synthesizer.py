@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from hub.contract import (
 from hub.contract.errors import InvalidRequest, UnknownVoice, WorkerStartFailed
 from hub.contract.options import load_options, request_options
 from hub.nn.device import find_placement
+from hub.nn.graphs import free_cached_memory
 from hub.nn.loans import Loans
 from hub.text.speakable import is_speakable, nothing_to_speak
 from hub_fish_speech.capabilities import CAPABILITIES
@@ -79,7 +79,7 @@ class FishSpeech:
         self.capabilities = replace(
             CAPABILITIES, sample_rate=machinery.codec.sample_rate, dialogue=machinery.variant.dialogue
         )
-        self.sessions = session_pool(machinery.language, keep=self.concurrency)
+        self.sessions = session_pool(machinery.language, keep=self.concurrency, warm=options.warm_up)
         self._voices = Voices(machinery.codec)
         log.info("%s on %s", machinery.variant.title, placement)
         if options.warm_up:
@@ -115,9 +115,7 @@ class FishSpeech:
     def close(self) -> None:
         """Drop the models. Only `load` may be called after it."""
         del self.machinery, self.sessions, self._voices
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
 
     def speak(self, request: ResolvedRequest, stop: Stop) -> Iterator[AudioChunk | Mark | Done]:
         """Yield audio in chunks that grow, then a report."""

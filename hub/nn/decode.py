@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WARM_UP_RUNS = 2
-"""Runs before a capture: in the first runs libraries choose their kernels and allocate their workspaces."""
+from hub.nn.graphs import Graph, capture
 
 
 class KVCache:
@@ -42,6 +41,16 @@ class KVCache:
         self.values = _zeros(shape, dtype, torch.device(device))
         self.length = length
         self._layers = [(self.keys[layer], self.values[layer]) for layer in range(layers)]
+
+    @torch.inference_mode()  # it may have been made inside of it, and then it can only be changed inside
+    def clear(self) -> None:
+        """Write zeros over all of it.
+
+        A mask hides what is not filled, but not NaN: nothing times NaN is NaN. So a cache that is lent again begins
+        with numbers.
+        """
+        self.keys.zero_()
+        self.values.zero_()
 
     def write(self, layer: int, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store (B, G, T, D) at positions start .. start + T - 1; return the filled prefix of both, for host loops.
@@ -91,6 +100,15 @@ def prefix_length(filled: int, length: int, smallest: int = 128) -> int:
     return min(rounded, length)
 
 
+def prefix_lengths(length: int, smallest: int = 128) -> list[int]:
+    """All that `prefix_length` gives for a cache of `length` positions, the largest first."""
+    found, rounded = [length], smallest
+    while rounded < length:
+        found.insert(1, rounded)
+        rounded *= 2
+    return found
+
+
 def prefix_mask(positions: Tensor, prefix: int) -> Tensor:
     """(T, prefix) bool: the query at position p sees the keys 0 .. p. Made on the device of `positions` (T,)."""
     return torch.arange(prefix, device=positions.device)[None] <= positions[:, None]
@@ -101,8 +119,8 @@ class Stepper:
 
     `step(key, *tensors)` returns a tensor or a tuple of tensors. It computes with its inputs and with tensors of its
     own (weights, and a cache that it writes in place at positions that the inputs give), and never reads a value back
-    to the host. On a GPU it runs `WARM_UP_RUNS` times before each capture with the same inputs, so running it twice
-    must have the effect of running it once. Random numbers are inputs: draw them outside.
+    to the host. On a GPU it runs a few times before each capture with the same inputs, so running it twice must
+    have the effect of running it once. Random numbers are inputs: draw them outside.
 
     `key` chooses among graphs (the prefix's length, the batch); shapes and types of the inputs must be the same for
     the same key, else a call raises ValueError. The next call overwrites the outputs: copy what must last. One Stepper
@@ -112,7 +130,7 @@ class Stepper:
     def __init__(self, step: Callable[..., Any], device: str | torch.device) -> None:
         self._step = step
         self._device = torch.device(device)
-        self._graphs: dict[Hashable, _Graph] = {}
+        self._graphs: dict[Hashable, _Captured] = {}
         self._pool: Any = None
 
     @property
@@ -124,37 +142,31 @@ class Stepper:
         """Return the step's outputs for these inputs, which may be on the CPU: a graph copies them into its own."""
         if self._device.type != "cuda":
             return self._step(key, *inputs)
-        graph = self._graphs.get(key)
-        if graph is None:
-            graph = self._graphs[key] = self._capture(key, inputs)
-        return graph.replay(inputs)
+        return self._captured(key, inputs).replay(inputs)
 
-    def _capture(self, key: Hashable, inputs: Sequence[Tensor]) -> _Graph:
-        held = [value.to(self._device, copy=True) for value in inputs]
-        with torch.cuda.device(self._device):
-            # Capturing needs a stream other than the current one, which then waits for it.
-            side = torch.cuda.Stream(self._device)
-            side.wait_stream(torch.cuda.current_stream(self._device))
-            with torch.cuda.stream(side):
-                for _ in range(WARM_UP_RUNS):
-                    self._step(key, *held)
-            torch.cuda.current_stream(self._device).wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            # thread_local: another request's thread may allocate while this one captures
-            with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
-                outputs = self._step(key, *held)
-        if self._pool is None:
-            self._pool = graph.pool()
-        return _Graph(graph, held, outputs)
+    def prepare(self, key: Hashable, *inputs: Tensor) -> None:
+        """Capture the graph of `key` for inputs like these, so that no request waits for it. Only a GPU has graphs.
+
+        The step runs, and writes what it writes. Prepare the largest first: the others then fit into its memory.
+        """
+        if self._device.type == "cuda":
+            self._captured(key, inputs)
+
+    def _captured(self, key: Hashable, inputs: Sequence[Tensor]) -> _Captured:
+        if key not in self._graphs:
+            held = [value.to(self._device, copy=True) for value in inputs]
+            graph = capture(lambda: self._step(key, *held), self._device, pool=self._pool)
+            self._pool = graph.pool
+            self._graphs[key] = _Captured(graph, held)
+        return self._graphs[key]
 
 
-class _Graph:
-    """A captured step with the inputs that it reads and the outputs that it writes."""
+class _Captured:
+    """A captured step with the inputs that it reads."""
 
-    def __init__(self, graph: Any, inputs: list[Tensor], outputs: Any) -> None:
+    def __init__(self, graph: Graph, inputs: list[Tensor]) -> None:
         self._graph = graph
         self._inputs = inputs
-        self._outputs = outputs
 
     def replay(self, inputs: Sequence[Tensor]) -> Any:
         """Copy the inputs in, run, and return the outputs. Raises ValueError if they do not match the captured ones."""
@@ -167,4 +179,4 @@ class _Graph:
                 )
             held.copy_(value, non_blocking=True)
         self._graph.replay()
-        return self._outputs
+        return self._graph.outputs

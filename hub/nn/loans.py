@@ -16,6 +16,9 @@ import torch
 
 T = TypeVar("T")
 
+SHARE = 4
+"""One part in so many of a GPU's free memory is for things that are made before anybody needs them."""
+
 
 class Loans(Generic[T]):
     """Lends things by their size. Keeps up to `keep` idle ones, and drops the smallest first.
@@ -57,7 +60,9 @@ class Loans(Generic[T]):
         thing = self._fitting(size) if self.keeps else None
         if thing is None:
             self._make_room()
-            thing = self._make(self._rounded(size) if self.keeps else size)
+            # Outside of inference mode whatever the caller is in: what is made inside can only be changed inside.
+            with torch.inference_mode(False):
+                thing = self._make(self._rounded(size) if self.keeps else size)
         self._made_ready(thing)
         return thing
 
@@ -68,6 +73,17 @@ class Loans(Generic[T]):
                 self._idle.append(thing)
                 if len(self._idle) > self._keep:
                     del self._idle[self._smallest(range(len(self._idle)))]
+
+    def fill(self, size: int, prepare: Callable[[T], None]) -> None:
+        """Make as many things of `size` as are kept, `prepare` each, and keep them, where things are kept.
+
+        Then a request that needs no more than `size` finds one whose graphs are captured.
+        """
+        if self.keeps:
+            things = [self.take(size) for _ in range(self._keep)]
+            for thing in things:
+                prepare(thing)
+                self.give_back(thing)
 
     def clear(self) -> None:
         """Drop all idle things."""
@@ -87,3 +103,17 @@ class Loans(Generic[T]):
 
     def _smallest(self, indices: Iterable[int]) -> int:
         return min(indices, key=lambda index: self._size_of(self._idle[index]))
+
+
+def affordable(longest: int, least: int, *, each: int, count: int, device: torch.device) -> int:
+    """A size for `count` things on a GPU that are made in advance: `longest`, or the largest of 1, 2, 4, ... times
+    `least` for which they take no more than a quarter of the free memory, with `each` bytes a unit of size; `least` at
+    least.
+    """
+    room = torch.cuda.mem_get_info(device)[0] // SHARE // count
+    if longest <= least or each * longest <= room:
+        return longest
+    size = least
+    while each * 2 * size <= room and 2 * size < longest:
+        size *= 2
+    return size

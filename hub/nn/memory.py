@@ -8,7 +8,7 @@ import os
 import torch
 
 from hub.nn import nvml
-from hub.nn.capture import CAPTURE_LOCK
+from hub.nn.graphs import CAPTURE_LOCK
 
 CONTEXT = 512 * 1024**2
 """About what CUDA itself takes in a process: its context and the code of its kernels. Used where no one says it."""

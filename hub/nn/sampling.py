@@ -58,7 +58,7 @@ def keep_nucleus(logits: Tensor, top_p: float | Tensor, *, crossing: bool, top_k
     drop = (mass - probable >= top_p) if crossing else (mass > top_p)
     if top_k is not None:
         drop = drop | (torch.arange(logits.shape[-1], device=logits.device) >= top_k)
-    drop[..., 0] = False
+    drop[..., :1] = False  # not `0`: on one axis torch would copy the value from the host, which no graph may do
     return logits.masked_fill(torch.zeros_like(drop).scatter(-1, ids, drop), MINUS_INFINITY)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from hub.contract.backend import Memory
 from hub.nn import nvml
-from hub.nn.capture import CAPTURE_LOCK
+from hub.nn.graphs import CAPTURE_LOCK
 from hub.nn.memory import CONTEXT, DeviceMemory
 
 GIB = 1024**3

@@ -52,7 +52,12 @@ class FishLoadOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     codec: Annotated[str, Meta(description="file of the codec's weights; default: found beside the language model")] = (
         ""
     )
-    warm_up: Annotated[bool, Meta(description="speak a word while loading, so that the first request is quick")] = True
+    warm_up: Annotated[
+        bool,
+        Meta(
+            description="speak a word while loading, and on a GPU capture all graphs, so that no request waits for one"
+        ),
+    ] = True
 
 
 class CompatOptions(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

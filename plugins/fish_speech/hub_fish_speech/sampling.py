@@ -75,7 +75,9 @@ def pick_aware(
     """
     first = pick(logits, draws, noise)
     second = pick(logits, Draws(RAS_TEMPERATURE, RAS_TOP_P, top_k=draws.top_k), again)
-    return ids[torch.where((recent == ids[first]).any() & audio[first], second, first)]
+    # `take`, because indexing with a tensor of one number brings it to the host, which no graph may do
+    repeated = (recent == ids.take(first)).any() & audio.take(first)
+    return ids.take(torch.where(repeated, second, first))
 
 
 def _pick_from_many(logits: Tensor, draws: Draws, noise: Tensor, previous: Tensor | None) -> Tensor:

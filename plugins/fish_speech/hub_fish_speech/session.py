@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from hub.nn.decode import KVCache, Stepper, prefix_length, prefix_mask
-from hub.nn.loans import Loans
+from hub.nn.decode import KVCache, Stepper, prefix_length, prefix_lengths, prefix_mask
+from hub.nn.loans import Loans, affordable
 from hub_fish_speech.checkpoint.language_model import LanguageModel
 from hub_fish_speech.model.transformer import CacheView, make_cache
 from hub_fish_speech.sampling import RAS_WINDOW, WINDOW, Draws, pick, pick_aware
@@ -109,6 +109,17 @@ class Session:
     def forget(self) -> None:
         """Make the next request read its prompt from the beginning."""
         self._held = self._held[:, :0]
+        if self._graphs:
+            self._cache.clear()
+
+    @torch.inference_mode()
+    def capture(self) -> None:
+        """Capture the graphs of all prefixes, so that no request waits for one."""
+        device, rows = self._model.device, 1 + self._language.config.codebooks
+        frame = torch.zeros(rows, dtype=torch.int64, device=device)
+        numbers = _numbers(Draws(1.0, 1.0), device)
+        for seen in prefix_lengths(self.length):
+            self._stepper.prepare(seen, frame, torch.tensor([seen - 1]), *self._look, *numbers)
 
     def _make_room(self, length: int) -> None:
         config, model = self._language.config, self._model
@@ -245,9 +256,12 @@ class Session:
         return torch.cat(codes)
 
 
-def session_pool(language: LanguageModel, *, keep: int) -> Loans[Session]:
-    """Lends sessions by the length of their caches. A GPU keeps `keep` idle ones, with their graphs."""
-    return Loans(
+def session_pool(language: LanguageModel, *, keep: int, warm: bool = False) -> Loans[Session]:
+    """Lends sessions by the length of their caches. A GPU keeps `keep` idle ones, with their graphs.
+
+    With `warm` they are made at once, as long as the model allows and a quarter of the free memory holds.
+    """
+    made = Loans(
         lambda length: Session(language, length),
         size_of=lambda session: session.length,
         device=language.model.device,
@@ -255,6 +269,12 @@ def session_pool(language: LanguageModel, *, keep: int) -> Loans[Session]:
         rounded=lambda length: rounded_length(language, length),
         made_ready=Session.forget,
     )
+    if warm and made.keeps:
+        slow, model = language.config.slow, language.model
+        position = 2 * slow.layers * slow.kv_heads * slow.head_dim * model.dtype.itemsize  # bytes of a cache
+        length = affordable(language.positions, LEAST_GRAPHED, each=position, count=keep, device=model.device)
+        made.fill(length, Session.capture)
+    return made
 
 
 def rounded_length(language: LanguageModel, positions: int) -> int:

@@ -80,7 +80,7 @@ class FishSpeech:
         self.capabilities = replace(
             CAPABILITIES, sample_rate=machinery.codec.sample_rate, dialogue=machinery.variant.dialogue
         )
-        self.sessions = session_pool(machinery.language, keep=self.concurrency)
+        self.sessions = session_pool(machinery.language, keep=self.concurrency, warm=options.warm_up)
         self._voices = Voices(machinery.codec)
         log.info("%s on %s", machinery.variant.title, placement)
         if options.warm_up:

@@ -34,6 +34,7 @@ from hub.engine.base import EngineState, EngineStatus
 from hub.engine.child import Child
 from hub.engine.measuring import Measuring
 from hub.engine.stream import EventStream
+from hub.engine.weights import weights_id
 from hub.settings import WorkerSettings
 
 log = logging.getLogger("hub.engine")
@@ -164,7 +165,8 @@ class ProcessEngine:
             voices=answer.voices,
             concurrency=answer.concurrency,
             device=answer.device,
-            weights=answer.weights,
+            # The hub in the worker's own environment may be an older one, which sends none.
+            weights=answer.weights or weights_id([self._config.path]),
         )
         self._measures = answer.measures
         self._state = "ready"

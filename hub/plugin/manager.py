@@ -85,7 +85,7 @@ class Plugins:
     def discover(
         cls, disabled: Iterable[str] = (), extra: Iterable[Any] = (), settings: Settings | None = None
     ) -> Plugins:
-        """Load every installed plugin that is not `disabled`, then `extra` objects, and collect their backends.
+        """Load the hub's own plugins, the installed ones that are not `disabled`, and `extra` objects.
 
         An entry of `extra` is a module or object with hookimpls, named after the last part of the module's name or
         after the object's class.
@@ -94,7 +94,7 @@ class Plugins:
         off = set(disabled)
         for name, module in _BUILT_IN.items():
             load = partial(importlib.import_module, module)
-            plugins._add(name, load, distribution=HUB, version=__version__, enabled=name not in off)
+            plugins._add(name, load, distribution=HUB, version=__version__, enabled=True)
         for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
             dist = point.dist
             plugins._add(

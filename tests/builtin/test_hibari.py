@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hub.builtin.hibari import register_backends
 from hub.builtin.hibari.synthesizer import FIRST_PIECE, HibariSynthesizer
 from hub.contract import AudioChunk, Mark, ModelConfig, ResolvedRequest
-from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText
+from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, WorkerStartFailed
 from hub.testing.conformance import BackendConformance
 from hub.testing.driver import Driver
 from tests.support.hearing import hear, word_errors, words
@@ -312,7 +312,7 @@ def test_only_local_voices_are_listed_and_none_is_downloaded(synthesizer, tmp_pa
     ],
 )
 def test_unsupported_settings_are_refused(config, message):
-    with pytest.raises(InvalidRequest, match=message):
+    with pytest.raises(WorkerStartFailed, match=message):
         HibariSynthesizer().load(ModelConfig(name="hibari", **config))
 
 

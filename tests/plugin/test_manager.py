@@ -171,3 +171,9 @@ def test_hooks_are_the_ones_documented():
 
 def test_this_environment_has_the_entry_point():
     assert any(point.name == "hibari" for point in importlib.metadata.entry_points(group="hub.plugins"))
+
+
+def test_the_hubs_own_dialects_cannot_be_disabled():
+    own = {info.name for info in Plugins.discover().all} - {info.name for info in Plugins.discover().installed}
+    assert own >= {"openai", "elevenlabs", "wyoming"}
+    assert all(info.enabled for info in Plugins.discover(disabled=own).all if info.name in own)

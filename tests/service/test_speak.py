@@ -19,6 +19,7 @@ from hub.contract.errors import (
     DeadlineExceeded,
     EmptyAudio,
     EmptyText,
+    HubError,
     InvalidAudio,
     InvalidRequest,
     NotFound,
@@ -32,6 +33,7 @@ from hub.contract.errors import (
 )
 from hub.settings import LimitSettings, ModelSettings, SettingsError
 from hub.testing import tone
+from hub.text.live_text import LiveText
 
 pytestmark = pytest.mark.anyio
 
@@ -256,6 +258,29 @@ async def test_reports_tell_how_it_went(hubs):
     assert first.audio == pytest.approx(len(samples) / 24_000)
     assert 0 <= first.queued <= first.first_audio <= first.total
     assert crashes == [("tone", "was killed by SIGKILL")]
+
+
+@pytest.mark.parametrize("live_text", [True, False])
+async def test_a_live_text_that_is_refused_is_reported_too(hubs, live_text):
+    reports = []
+
+    class Observer:
+        def speech_ended(self, report):
+            reports.append((report.request_id[0], report.model, report.outcome))
+
+        def worker_crashed(self, model, reason):
+            raise AssertionError(reason)
+
+    plugin = types.ModuleType("watching")
+    plugin.register_observers = hookimpl(lambda: [Observer()])
+    hub = await hubs(plugins=[plugin], model={"options": {"live_text": live_text}})
+    for number, fields in enumerate(({"voice": "nope"}, {"references": (Reference(audio=b"AAAA"),)})):
+        text = LiveText(1000)
+        text.write("Hello there.")
+        text.end()
+        with pytest.raises(HubError):
+            await hub.speak_live(SpeechRequest(**fields), text, request_id=str(number))
+    assert reports == [("0", "tone", "unknown_voice"), ("1", "tone", "invalid_audio")]
 
 
 async def test_text_filters_rewrite_what_is_spoken(hubs):

@@ -1,6 +1,7 @@
 """Long jobs: their acceptance, progress and end."""
 
 import asyncio
+import io
 import itertools
 import os
 import signal
@@ -11,11 +12,22 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from hub import hookimpl
-from hub.contract import AudioFormat, SpeechRequest
+from hub.contract import AudioFormat, Reference, SpeechRequest
 from hub.contract.caller import current_caller
-from hub.contract.errors import BackendCrashed, Conflict, InvalidRequest, NotFound, StorageFailed, TooLarge, Unavailable
+from hub.contract.errors import (
+    BackendCrashed,
+    Conflict,
+    InvalidAudio,
+    InvalidRequest,
+    NotFound,
+    StorageFailed,
+    TooLarge,
+    Unavailable,
+    UnsupportedCapability,
+)
 from hub.plugin.tasks import Job
 from hub.service.tasks.assemble import PAUSE
 from hub.service.tasks.speech_plan import Chapter, SpeechJob, SpeechTask, segment_spans
@@ -154,6 +166,38 @@ async def test_mistakes_are_refused_at_once(tasked, fields, error):
     with pytest.raises(error):
         await submit(hub, **fields)
     assert await hub.tasks.page() == []
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize("audio", [b"", b"\0\0\0", b"junk, and no recording"])
+async def test_a_damaged_recording_is_refused_at_once(tasked, loaded, audio):
+    hub = await tasked()
+    if loaded:
+        await hub.models.get(None).start()
+    damaged = SpeechRequest(text="b", references=(Reference(audio=audio),))
+    with pytest.raises(InvalidAudio):
+        await submit(hub, text="a", references=damaged.references)
+    with pytest.raises(InvalidAudio) as refusal:
+        await submit(hub, items=(SpeechRequest(text="a"), damaged))
+    assert refusal.value.message.startswith("item 2: ")
+    assert await hub.tasks.page() == []
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG"])
+async def test_a_recording_is_measured_as_it_sounds(tasked, form):
+    hub = await tasked()
+    model = hub.models.get(None)
+    loaded = await model.start()
+    model.engine._loaded = replace(loaded, capabilities=replace(loaded.capabilities, min_reference=0.8))
+    for seconds, fits in ((1.0, True), (0.5, False)):
+        file = io.BytesIO()
+        soundfile.write(file, 0.3 * np.sin(np.arange(int(24_000 * seconds)) / 20), 24_000, format=form)
+        given = {"text": "Hello there.", "references": (Reference(audio=file.getvalue()),)}
+        if fits:
+            assert (await ended(hub, (await submit(hub, **given)).id)).state == "completed"
+        else:
+            with pytest.raises(UnsupportedCapability, match=r"0\.5 s"):
+                await submit(hub, **given)
 
 
 async def test_cancelling_stops_the_model_in_the_middle_of_a_segment(tasked):

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from hibari import SAMPLE_RATE, Hibari
@@ -20,8 +19,15 @@ from msgspec import Meta, Struct
 from hub.builtin.hibari import HibariOptions
 from hub.builtin.hibari.text import check_readable, pieces, spelled
 from hub.contract.backend import ModelConfig, Stop
-from hub.contract.errors import InvalidRequest, UnknownVoice, UnspeakableText, UnsupportedCapability
+from hub.contract.errors import (
+    InvalidRequest,
+    UnknownVoice,
+    UnspeakableText,
+    UnsupportedCapability,
+    WorkerStartFailed,
+)
 from hub.contract.event import AudioChunk, Mark, Span
+from hub.contract.options import load_options, request_options
 from hub.contract.speech import ResolvedRequest
 from hub.contract.voice import Voice, VoiceDraft
 from hub.text.sentences import split_sentences
@@ -74,10 +80,7 @@ class HibariSynthesizer:
     def load(self, model: ModelConfig) -> None:
         """Load the default voice and speak a word, so that everything is warm for the first request."""
         _refuse_unsupported_settings(model)
-        try:
-            self._threads = msgspec.convert(model.options, HibariLoadOptions).threads
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"load options of the hibari backend: {error}") from error
+        self._threads = load_options(model, HibariLoadOptions).threads
         speaker = self._speaker(DEFAULT)
         self._alphabet = frozenset(speaker.g2p.oov.cin)
         speaker("Zyxwv.", seed=0)  # in no dictionary: loads the reader of unknown words too
@@ -199,11 +202,11 @@ class HibariSynthesizer:
 
 def _refuse_unsupported_settings(model: ModelConfig) -> None:
     if model.device not in ("auto", "cpu"):
-        raise InvalidRequest(f'hibari runs on the CPU only: set device = "cpu", not {model.device!r}')
+        raise WorkerStartFailed(f'hibari runs on the CPU only: set device = "cpu", not {model.device!r}')
     if model.dtype not in ("auto", "float32"):
-        raise InvalidRequest(f'hibari has only one precision: set dtype = "auto", not {model.dtype!r}')
+        raise WorkerStartFailed(f'hibari has only one precision: set dtype = "auto", not {model.dtype!r}')
     if model.path:
-        raise InvalidRequest("hibari's weights are in its wheel: leave path empty")
+        raise WorkerStartFailed("hibari's weights are in its wheel: leave path empty")
 
 
 def _checked_options(request: ResolvedRequest) -> HibariOptions:
@@ -215,10 +218,7 @@ def _checked_options(request: ResolvedRequest) -> HibariOptions:
             minimum=slowest,
             maximum=fastest,
         )
-    try:
-        return msgspec.convert(request.options, HibariOptions)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"options of the hibari backend: {error}") from error
+    return request_options(request, HibariOptions)
 
 
 def _is_here(voice: str) -> bool:

@@ -63,7 +63,8 @@ async def speak_live(
     request = replace(request, stream=True)
     model = await check_live(desk, request)
     await text.speakable()
-    vetted = await vet(desk, replace(request, text=STAND_IN), filters=())
+    with desk.ledger(request_id).reported() as ledger:  # a refusal is reported as that of any other request
+        vetted = await vet(desk, replace(request, text=STAND_IN), ledger, filters=())
     until = asyncio.get_running_loop().time() + model.settings.deadline
     can = (model.loaded or await model.start(until)).capabilities
     rewritten = bool(desk.text_filters or request.pronunciations or request.dictionary or request.scene)

@@ -18,7 +18,7 @@ from hub.contract.speech import SpeechRequest
 from hub.service.speech.checks import check_request
 from hub.service.speech.desk import Desk
 from hub.service.speech.seeds import derive_seed
-from hub.service.speech.vet import checked_cast, settled_now, words_of
+from hub.service.speech.vet import checked_cast, decode_references, settled_now, words_of
 from hub.settings import TaskSettings
 from hub.text.sentences import split_sentences
 from hub.text.speakable import clean, is_speakable
@@ -122,11 +122,13 @@ def plan(desk: Desk, settings: TaskSettings, task: SpeechTask) -> SpeechJob:
 
 
 async def check_loaded(desk: Desk, job: SpeechJob, task: SpeechTask) -> None:
-    """Check capabilities and voices of a job against its models, as far as they are loaded. Raises HubError."""
+    """Decode a job's recordings; check its voices against those of its models that are loaded. Raises HubError."""
     own = [(index, item.request) for index, item in enumerate(job.items) if item.request is not None]
     for index, request in own or [(0, job.request)]:
         with _placed(index, task if own else None):
             settled, model = await asyncio.to_thread(settled_now, desk, request)
+            references = await decode_references(settled.references, desk.limits.reference_seconds)
+            settled = replace(settled, references=references)
             if model.loaded is not None:
                 words = await asyncio.to_thread(words_of, desk, settled)
                 await checked_cast(desk, settled, model.name, model.loaded, words)

@@ -24,6 +24,7 @@ from hub.contract import (
 )
 from hub.contract.errors import EmptyAudio, InvalidRequest
 from hub.contract.options import load_options, request_options
+from hub.nn.graphs import free_cached_memory
 from hub_higgs_audio.capabilities import CAPABILITIES
 from hub_higgs_audio.machinery import Machinery
 from hub_higgs_audio.options import HiggsLoadOptions, HiggsOptions
@@ -83,11 +84,10 @@ class HiggsSynthesizer:
     def close(self) -> None:
         """Free the weights."""
         del self._machinery, self._voices
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
 
     def _warm_up(self) -> None:
-        """Take a few steps: libraries choose their kernels, and on a GPU the first graph is captured."""
+        """Take a few steps, in which libraries choose their kernels."""
         request = ResolvedRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=WARM_UP_TOKENS))
         try:
             for _ in self.speak(request, threading.Event()):

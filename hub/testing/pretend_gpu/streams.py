@@ -58,8 +58,8 @@ class Stream:
         with active().lock:
             ready = [work for number, work, _ in self._deferred if place is None or number <= place]
             self._deferred = [one for one in self._deferred if place is not None and one[0] > place]
-        for work in ready:
-            work()
+            for work in ready:  # inside the lock: whoever finds nothing deferred must find it done
+                work()
 
     def synchronize(self) -> None:
         """Let the host wait for all work."""

@@ -215,10 +215,11 @@ class Readback:
     def __init__(self, values: Tensor) -> None:
         self._event: Any = None
         if values.device.type == "cuda":
-            self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-            self._values.copy_(values, non_blocking=True)
-            self._event = torch.cuda.Event()
-            self._event.record()
+            with torch.cuda.device(values.device):  # else both would be the first GPU's
+                self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+                self._values.copy_(values, non_blocking=True)
+                self._event = torch.cuda.Event()
+                self._event.record()
         else:
             self._values = values.cpu().clone()
 

@@ -45,12 +45,13 @@ class Machinery:
         language = load_language(part, device, dtype)
         codec = load_codec(codec_part, _codec_device(model, options, device))
         _check_match(language, codec)
+        positions = min(options.max_positions, language.sizes.max_positions)
         return cls(
             language,
             load_tokenizer(part),
             codec,
-            make_sessions(language, keep=options.streams, compiled=model.compile),
-            min(options.max_positions, language.sizes.max_positions),
+            make_sessions(language, keep=options.streams, positions=positions, compiled=model.compile),
+            positions,
             codec_part.folder,
         )
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from hub.nn.decode import Stepper
-from hub.nn.loans import Loans
+from hub.nn.decode import Stepper, prefix_lengths
+from hub.nn.loans import Loans, affordable
 from hub_higgs_audio.model.language import Cache, LanguageModel
 from hub_higgs_audio.model.sampling import Delays, SamplingParams, SamplingTensors, next_column
 
@@ -32,6 +32,20 @@ class Session:
         self.lag = 1 if device.type == "cuda" else 0
         step: Callable[..., tuple[Tensor, ...]] = make_step(model, self.cache, self.history, self.params)
         self.step = Stepper(torch.compile(step, dynamic=False) if compiled else step, device)
+
+    def clean(self) -> None:
+        """Leave no keys and values of the reply before."""
+        self.cache.clear()
+
+    @torch.inference_mode()
+    def capture(self) -> None:
+        """Capture the graphs of all prefixes, so that no reply waits for one."""
+        books, device = self.history.shape[0], self.history.device
+        column = torch.zeros(books, 1, dtype=torch.long, device=device)
+        first = torch.zeros(1, dtype=torch.long, device=device)
+        uniform = torch.zeros(2, books, dtype=self.uniform_dtype, device=device)
+        for prefix in prefix_lengths(self.cache.length):
+            self.step.prepare(prefix, column, first + (prefix - 1), first, *Delays.start(device), uniform)
 
     def begin(self, params: SamplingParams) -> None:
         """Forget the last reply, and draw with `params`."""
@@ -76,16 +90,25 @@ def make_step(
     return step
 
 
-def make_sessions(model: LanguageModel, *, keep: int, compiled: bool = False) -> Loans[Session]:
+def make_sessions(
+    model: LanguageModel, *, keep: int, positions: int = SHORTEST, compiled: bool = False
+) -> Loans[Session]:
     """The pool. On a GPU `keep` sessions stay, and their steps are `compiled`.
 
-    Elsewhere a session serves one request, and compiling its step would take longer than all its steps.
+    They are made at once, with all their graphs, unless they are compiled. They have `positions` positions, or as many
+    as a quarter of the free memory holds. Elsewhere a session serves one request, and compiling its step would take
+    longer than all its steps.
     """
     on_gpu = model.device.type == "cuda"
-    return Loans(
+    made = Loans(
         lambda length: Session(model, length, compiled=compiled and on_gpu),
         size_of=lambda session: session.cache.length,
         device=model.device,
         keep=keep,
         rounded=lambda length: max(SHORTEST, 1 << (length - 1).bit_length()),
+        made_ready=Session.clean if on_gpu else lambda session: None,
     )
+    if made.keeps and not compiled:  # each compiled graph takes minutes: those wait until they are needed
+        length = affordable(positions, SHORTEST, each=model.bytes_of_position, count=keep, device=model.device)
+        made.fill(length, Session.capture)
+    return made

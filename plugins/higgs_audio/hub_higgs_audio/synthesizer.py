@@ -88,7 +88,7 @@ class HiggsAudio:
         self.memory.free()
 
     def _warm_up(self) -> None:
-        """Take a few steps: libraries choose their kernels, and on a GPU the first graph is captured."""
+        """Take a few steps, in which libraries choose their kernels."""
         request = ResolvedRequest(text="Hello.", seed=0, sampling=Sampling(max_new_tokens=WARM_UP_TOKENS))
         try:
             for _ in self.speak(request, threading.Event()):

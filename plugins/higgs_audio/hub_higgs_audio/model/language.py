@@ -118,6 +118,13 @@ class LanguageModel:
         """True if the checkpoint has a head for text. One saved for audio alone has none."""
         return self.net.text_lm_head is not None
 
+    @property
+    def bytes_of_position(self) -> int:
+        """Bytes of a cache's position."""
+        sizes = self.sizes
+        layers = sizes.layers * (2 if self.adapter.attention else 1)
+        return 2 * layers * sizes.kv_heads * sizes.head_dim * self.dtype.itemsize
+
     def cache(self, length: int) -> Cache:
         """Keys and values for `length` positions of one reply. Attention among audio has its own, the last layers."""
         sizes = self.sizes

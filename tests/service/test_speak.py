@@ -260,6 +260,13 @@ async def test_reports_tell_how_it_went(hubs):
     assert crashes == [("tone", "was killed by SIGKILL")]
 
 
+async def test_what_a_loaded_model_cannot_do_is_refused_before_a_recording_is_decoded(hubs):
+    hub = await hubs()
+    await hub.models.get(None).start()
+    with pytest.raises(UnsupportedCapability, match="instruct"):
+        await hub.speak(say(references=(Reference(audio=b"not audio"),), instruct="angrily"))
+
+
 @pytest.mark.parametrize("live_text", [True, False])
 async def test_a_live_text_that_is_refused_is_reported_too(hubs, live_text):
     reports = []

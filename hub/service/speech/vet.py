@@ -1,8 +1,8 @@
 """vet(): all checks of a request before it waits in the lane. For requests, live text and tasks.
 
-The order: the scene, the model, the request itself, its dictionary, its text, its recordings and, if the model is
-loaded, the cast and its voices. If the model was loaded anew by the time of the request's turn, the checks that need
-the loaded model are made again.
+The order: the scene, the model, the request itself, its dictionary, its text, the cast if the model is loaded, the
+recordings, and the voices of the cast. If the model was loaded anew by the time of the request's turn, the checks that
+need the loaded model are made again.
 """
 
 from __future__ import annotations
@@ -67,10 +67,14 @@ async def vet(
     request, model, words = settled.request, settled.model, settled.words
     filters = desk.text_filters if filters is None else filters
     script = await read_script(request, filters, words, desk.limits.text_chars)
+    # What a loaded model cannot do is refused before anything is decoded for it.
+    loaded = model.loaded
+    known = cast(request, model.name, loaded, words) if loaded is not None else None
     references = await decode_references(request.references, desk.limits.reference_seconds)
     request = structs.replace(request, references=references)
-    loaded = model.loaded
-    known = await checked_cast(desk, request, model.name, loaded, words) if loaded is not None else None
+    if known is not None:
+        known = dataclasses.replace(known, request=request)
+        await check_voices(desk.voices, known)
     return Vetted(request, model, words, script, known)
 
 

@@ -41,9 +41,9 @@ GLANCE = 0.5
 
 
 class Wanted(Struct, kw_only=True, frozen=True):
-    """What the model is to speak. Without `languages`, all that it knows; `most` sentences of each.
+    """The sentences that the model must speak: `most` in each of `languages`, by default in all that it knows.
 
-    `english_only` says that nobody is there who could listen to another language.
+    `english_only` says that the listener understands English alone.
     """
 
     model: str
@@ -119,7 +119,7 @@ def requests_for(wanted: Wanted, can: Capabilities) -> list[tuple[Sentence, Spee
     if wanted.english_only and chosen != ("en",):
         raise Failed(
             "bad_input",
-            f"this Whisper hears English alone, and model {wanted.model!r} is to speak {', '.join(chosen)}",
+            f"this Whisper hears English alone, and model {wanted.model!r} would speak {', '.join(chosen)}",
             "name another with --whisper, or add --language en",
         )
     return [
@@ -142,7 +142,7 @@ def requests_for(wanted: Wanted, can: Capabilities) -> list[tuple[Sentence, Spee
 
 
 async def _recordings(source: LocalHub | RemoteHub, wanted: Wanted) -> list[bytes]:
-    """Return the files of the voice that the model is to speak like; none if it is a preset, or no voice is named."""
+    """Return the files of the voice that the model imitates; none if it is a preset, or no voice is named."""
     from hub.cli.local import LocalHub
 
     if wanted.references or wanted.voice is None:
@@ -186,7 +186,7 @@ async def _watching(model: Model | None) -> AsyncIterator[Callable[[], int]]:
 
 
 async def _held(model: Model) -> int:
-    """Return the bytes that the model's worker holds on its device; 0 if nobody knows."""
+    """Return the bytes that the model's worker holds on its device; 0 if they are unknown."""
     pid = model.engine.status.pid
     if pid is None:
         return 0

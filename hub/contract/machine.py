@@ -1,4 +1,4 @@
-"""What the interpreter of a worker finds of its machine, for `ttshub check`. No model is loaded for it."""
+"""The machine as the interpreter of a worker finds it, for `ttshub check`. No model is loaded for it."""
 
 from __future__ import annotations
 

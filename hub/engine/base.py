@@ -70,7 +70,7 @@ class Engine(Protocol):
         ...
 
     async def measure(self) -> int | None:
-        """Bytes of its device that the model's process holds, as it says itself; None if it does not say."""
+        """Bytes of its device that the model's process holds, as the process reports them; None if it reports none."""
         ...
 
     async def stop(self) -> None:

@@ -36,7 +36,7 @@ def device_error(error: BaseException) -> DeviceError | None:
     """The kind of an error of the device; None for any other error.
 
     Errors that it came from count too: a damaged file may be one for which there was no memory. Whoever raises an error
-    of their own `from None` has dealt with a full device, but nobody can deal with a broken one.
+    of their own `from None` has dealt with a full device, but no backend can deal with a broken one.
     """
     chain = [(_kind(one), hidden, str(one)) for one, hidden in _chain(error)]
     found = [(kind, words) for kind, hidden, words in chain if kind == "broken" or (kind and not hidden)]

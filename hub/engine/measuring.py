@@ -1,4 +1,4 @@
-"""Measuring: how much memory a worker holds, as it says itself."""
+"""Measuring: how much memory a worker holds, as it reports it."""
 
 from __future__ import annotations
 

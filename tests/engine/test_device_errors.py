@@ -5,27 +5,12 @@ import os
 import signal
 import sys
 
-import numpy as np
 import pytest
 
-from hub.contract import AudioChunk, ResolvedRequest
 from hub.contract.errors import HubError, InvalidRequest, OutOfMemory
 from hub.engine.device_errors import device_error
-from hub.testing import tone
 from hub.testing.tone.device import AcceleratorError, OutOfMemoryError
-
-
-def request_for(text="hello", **options):
-    return ResolvedRequest(text=text, options=options)
-
-
-async def collect(stream):
-    return [event async for event in stream]
-
-
-def spoken(events):
-    pcm = b"".join(event.pcm for event in events if isinstance(event, AudioChunk))
-    return tone.decode(np.frombuffer(pcm, "<f4"), tone.SAMPLE_RATE)
+from tests.support.streams import collect, request_for, spoken
 
 
 def beside(folder):

@@ -5,27 +5,13 @@ import os
 import signal
 import sys
 
-import numpy as np
 import pytest
 
 from hub.contract import AudioChunk, Done, Fault, ResolvedRequest
 from hub.contract.errors import BackendUnavailable, UnknownVoice, WorkerStartFailed
-from hub.testing import tone
+from tests.support.streams import collect, request_for, spoken
 
 pytestmark = pytest.mark.anyio
-
-
-def request_for(text="hello", **options):
-    return ResolvedRequest(text=text, options=options)
-
-
-async def collect(stream):
-    return [event async for event in stream]
-
-
-def spoken(events):
-    pcm = b"".join(event.pcm for event in events if isinstance(event, AudioChunk))
-    return tone.decode(np.frombuffer(pcm, "<f4"), tone.SAMPLE_RATE)
 
 
 async def until(condition, seconds=20.0):

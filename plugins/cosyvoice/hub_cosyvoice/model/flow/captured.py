@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hub.nn.graphs import capture
 from hub_cosyvoice.model.flow.past import Past
 
 BUCKET = 64
@@ -69,16 +70,8 @@ class _Graph:
         self._times = tuple(time.clone() for time in times)
         self._mask = torch.ones(length, length, dtype=torch.bool, device=x.device)
         held = type(conditions)(**self._parts)
-        side = torch.cuda.Stream(x.device)
-        side.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(side):  # the first passes choose algorithms and take memory; they are not captured
-            for _ in range(2):
-                estimator(self._x, held, self._times, self._mask, None)
-        torch.cuda.current_stream(x.device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-            self._out = estimator(self._x, held, self._times, self._mask, None)
-        self.pool = self._graph.pool()
+        self._graph = capture(lambda: estimator(self._x, held, self._times, self._mask, None), x.device, pool=pool)
+        self.pool = self._graph.pool
 
     def __call__(self, x: Tensor, conditions: Any, times: tuple[Tensor, ...], mask: Tensor | None) -> Tensor:
         frames = x.shape[2]
@@ -95,7 +88,7 @@ class _Graph:
         else:
             self._mask[:frames, :frames] = mask
         self._graph.replay()
-        return self._out[:, :, :frames].clone()
+        return torch.clone(self._graph.outputs[:, :, :frames])
 
 
 def _longer(part: Tensor, axis: int, length: int) -> Tensor:
